@@ -1,0 +1,71 @@
+"""Everything licframe raises on purpose.
+
+A message says what is wrong, where, what is allowed and what to do about it, in one or two
+sentences a user can act on. The command line prints it without a traceback and exits with
+``exit_code``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LicframeError(Exception):
+    """Base of every error that licframe raises for a reason the user can act on."""
+
+    exit_code = 1
+
+
+class ProfileError(LicframeError):
+    """A profile is malformed, or names parts that do not fit together."""
+
+    exit_code = 3
+
+
+class UnknownPluginError(ProfileError):
+    """No installed plugin provides a part of that kind and name."""
+
+
+class PluginLoadError(LicframeError):
+    """A plugin is installed but cannot be imported, or does not keep its contract."""
+
+    exit_code = 3
+
+
+class CorruptStreamError(LicframeError):
+    """A .lic file, or the coded stream inside it, is damaged, cut short or not ours."""
+
+    exit_code = 4
+
+
+class WeightsMismatchError(LicframeError):
+    """The weights that a file or profile needs are missing, damaged or different."""
+
+    exit_code = 5
+
+
+class NotExactError(LicframeError):
+    """A layer cannot prove that its integer arithmetic is exact."""
+
+    exit_code = 6
+
+
+class LimitError(LicframeError):
+    """An input is outside what is accepted: too large, empty, or of an unsupported kind."""
+
+    exit_code = 7
+
+
+class ImageError(LicframeError):
+    """A picture cannot be read or written."""
+
+    exit_code = 8
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``"known: a, b; did you mean "a"?"`` for an unknown ``name``."""
+    known = sorted(known)
+    text = f"known: {', '.join(known) if known else 'none'}"
+    close = difflib.get_close_matches(name, known, n=1)
+    return f'{text}; did you mean "{close[0]}"?' if close else text

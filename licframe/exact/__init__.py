@@ -1,0 +1,1 @@
+"""Integer arithmetic that decides probabilities, and the range coder that uses it."""

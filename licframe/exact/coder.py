@@ -1,0 +1,171 @@
+"""Range coding of residuals with integer tables, over ``constriction``.
+
+A step's elements are grouped by table, in the order of the tables and, within one, in raster order;
+one coder call serves a group. Residuals beyond a table's half-width use its escape symbol and
+follow their group as a sign, a bit length and the bits below the leading one. Elements with
+table -1 are not coded.
+
+``constriction`` is pinned to one minor line, since any change of its arithmetic would change files.
+All of its errors, panics included, become CorruptStreamError here.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import constriction
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from licframe.errors import CorruptStreamError, LimitError
+from licframe.exact.tables import TableBank
+
+_ESCAPE_BITS = 22
+LARGEST_RESIDUAL = 2**_ESCAPE_BITS - 1
+"""Largest absolute residual that can be coded."""
+
+_Uniform = constriction.stream.model.Uniform
+
+
+def _model(bank: TableBank, table: int) -> Any:
+    model = bank.models.get(table)
+    if model is None:
+        counts = bank.counts[table].astype(np.float64)
+        model = constriction.stream.model.Categorical(counts, perfect=False)
+        bank.models[table] = model
+    return model
+
+
+def _groups(index: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
+    """Return (table, positions) of the coded elements, in coding order."""
+    coded = np.flatnonzero(index >= 0)
+    order = coded[np.argsort(index[coded], kind="stable")]
+    if not len(order):
+        return []
+    tables, starts = np.unique(index[order], return_index=True)
+    return list(zip(tables.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+class _Coder:
+    """What encoder and decoder share: grouping, and a digest of the residuals."""
+
+    def __init__(self) -> None:
+        self.digest = 0
+
+    def _run(
+        self, index: Tensor, residual: NDArray[np.int64], visit: Callable[[int, NDArray[np.int64]], None]
+    ) -> Tensor:
+        for table, positions in _groups(index.numpy().ravel()):
+            visit(table, positions)
+        self.digest = zlib.crc32(residual.astype("<i4").tobytes(), self.digest)
+        return torch.from_numpy(residual.astype(np.float64)).reshape(index.shape)
+
+
+class Encoder(_Coder):
+    """Collect residuals of successive steps; ``finish`` gives the bytes.
+
+    Attributes:
+        bits: information content of what was coded so far, under the coder's own probabilities.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._coder = constriction.stream.queue.RangeEncoder()
+        self.bits = 0.0
+
+    def code(self, bank: TableBank, index: Tensor, symbols: Tensor | None) -> Tensor:
+        """Encode residuals; return them with zeros where nothing is coded (see SymbolCoder)."""
+        assert symbols is not None
+        wanted = symbols.numpy().ravel()
+        if wanted.size and not np.abs(wanted).max() <= LARGEST_RESIDUAL:
+            raise LimitError(
+                f"a latent value is {np.abs(wanted).max():.3g} quantisation steps from its prediction; "
+                f"at most {LARGEST_RESIDUAL} can be coded; use a lower quality or other weights"
+            )
+        flat = index.numpy().ravel()
+        residual = np.where(flat >= 0, wanted, 0).astype(np.int64)
+
+        def visit(table: int, positions: NDArray[np.int64]) -> None:
+            half = int(bank.halves[table])
+            values = residual[positions]
+            escaped = np.abs(values) > half
+            shown = np.where(escaped, half + 1, values) + half
+            self._coder.encode(shown.astype(np.int32), _model(bank, table))
+            self.bits += float(bank.information(table)[shown].sum())
+            for value in values[escaped].tolist():
+                self._escape(value, half)
+
+        return self._run(index, residual, visit)
+
+    def _escape(self, value: int, half: int) -> None:
+        beyond = abs(value) - half
+        length = beyond.bit_length()
+        self._coder.encode(int(value < 0), _Uniform(2))
+        self._coder.encode(length - 1, _Uniform(32))
+        self.bits += 6 + length - 1
+        if length > 1:
+            self._coder.encode(beyond - 2 ** (length - 1), _Uniform(2 ** (length - 1)))
+
+    def finish(self) -> bytes:
+        """Return the coded bytes, little-endian 32-bit words."""
+        words: NDArray[np.uint32] = self._coder.get_compressed()
+        return words.astype("<u4").tobytes()
+
+
+class Decoder(_Coder):
+    """Read residuals of successive steps.
+
+    Raises:
+        CorruptStreamError: the bytes do not belong to the tables.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        if len(data) % 4:
+            raise CorruptStreamError(
+                f"the coded stream holds {len(data)} bytes, not a multiple of 4; the file is damaged"
+            )
+        self._coder = constriction.stream.queue.RangeDecoder(
+            np.frombuffer(data, dtype="<u4").astype(np.uint32)
+        )
+
+    def code(self, bank: TableBank, index: Tensor, symbols: Tensor | None = None) -> Tensor:
+        """Decode one residual per element (see SymbolCoder)."""
+        residual = np.zeros(index.numel(), dtype=np.int64)
+
+        def visit(table: int, positions: NDArray[np.int64]) -> None:
+            half = int(bank.halves[table])
+            values = self._decode(_model(bank, table), len(positions)).astype(np.int64) - half
+            for k in np.flatnonzero(values > half):
+                values[k] = self._escape(half)
+            residual[positions] = values
+
+        return self._run(index, residual, visit)
+
+    def _decode(self, model: Any, count: int) -> NDArray[np.int32]:
+        try:
+            symbols: NDArray[np.int32] = self._coder.decode(model, count)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
+            raise
+        except BaseException as error:  # a panic in constriction is no Exception
+            raise CorruptStreamError(f"the coded stream is damaged ({error})") from error
+        return symbols
+
+    def _escape(self, half: int) -> int:
+        negative = self._decode(_Uniform(2), 1)[0]
+        length = int(self._decode(_Uniform(32), 1)[0]) + 1
+        if length > _ESCAPE_BITS:
+            raise CorruptStreamError("the coded stream is damaged (a residual is out of range)")
+        beyond = 2 ** (length - 1)
+        if length > 1:
+            beyond += int(self._decode(_Uniform(2 ** (length - 1)), 1)[0])
+        return -(half + beyond) if negative else half + beyond
+
+    def finish(self) -> None:
+        """Check that nothing is left over."""
+        if not self._coder.maybe_exhausted():
+            raise CorruptStreamError("the coded stream goes on after the last symbol; it is damaged")

@@ -1,0 +1,97 @@
+"""Layers whose integer form gives the same numbers on every machine.
+
+A layer is trained in floating point. :meth:`ExactConv.freeze` makes its integer twin: weights,
+biases and activations become integers held in float64 tensors (float64 means "integers" on this
+path and nothing else). A sum of integers that stays below
+2^53 is exact in any order, so threads, batch, BLAS and device cannot change it. Freezing proves
+that bound, from the bound of the input, or refuses.
+
+Fixed point: an activation ``a`` is the integer ``a * 2**FRACTION``. Between two layers there are
+only additions, floor division by a power of two, and clamps.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from licframe.errors import NotExactError
+
+FRACTION = 12
+"""Fractional bits of every activation and of every predicted parameter."""
+
+ACTIVATION_LIMIT = 256.0
+"""Activations are clamped to [0, ACTIVATION_LIMIT], in the float form too."""
+
+WEIGHT_SHIFT = 14
+"""Fractional bits of a weight."""
+
+_EXACT = 2.0**53
+
+
+class ExactConv(nn.Module):
+    """Convolve with stride 1 and zero padding, exactly where the input is float64.
+
+    Shapes: ``(N, in_channels, h, w)`` to ``(N, out_channels, h, w)``. An input in float32 or lower
+    takes the differentiable float form; one in float64 holds integers and takes the frozen twin, so
+    that one module serves training, refiners and coding.
+
+    Args:
+        rows: number of bias vectors; ``forward(x, row)`` picks one. This is how one network
+            serves several levels of a pyramid.
+    """
+
+    weight_int: Tensor
+    bias_int: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, rows: int = 1) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(rows, out_channels))
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor, row: int = 0) -> Tensor:
+        if x.dtype != torch.float64:
+            return F.conv2d(x, self.weight, self.bias[row], padding=self.kernel // 2)
+        n, _, h, w = x.shape
+        if self.kernel == 1:
+            columns = x.flatten(2)
+        else:
+            columns = F.unfold(x, self.kernel, padding=self.kernel // 2)
+        total = torch.matmul(self.weight_int, columns)
+        total += self.bias_int[row].unsqueeze(1)
+        return total.div_(2.0**WEIGHT_SHIFT).floor_().reshape(n, -1, h, w)
+
+    def freeze(self, bound: float) -> None:
+        """Make the integer twin and prove it exact.
+
+        Args:
+            bound: largest absolute value of an input, as an integer with FRACTION fractional bits.
+
+        Raises:
+            NotExactError: ``sum|w| * bound + |b|`` may reach 2^53, or a weight is not finite.
+        """
+        # Half a unit turns the floor after the sum into rounding to nearest.
+        weight = (self.weight.detach().double() * 2.0**WEIGHT_SHIFT).round()
+        bias = (self.bias.detach().double() * 2.0 ** (FRACTION + WEIGHT_SHIFT)).round()
+        bias += 2.0 ** (WEIGHT_SHIFT - 1)
+        total = float((weight.abs().sum((1, 2, 3)) * bound + bias.abs().amax(0)).max())
+        if not total < _EXACT:
+            raise NotExactError(
+                f"a layer of shape {tuple(self.weight.shape)} can reach {total:.3g}, not below 2^53 = "
+                f"{_EXACT:.3g}, so its sums could be rounded; train with smaller, finite weights"
+            )
+        self.register_buffer("weight_int", weight.flatten(1), persistent=False)
+        self.register_buffer("bias_int", bias, persistent=False)
+
+
+class ExactReLU(nn.Module):
+    """Clamp to [0, ACTIVATION_LIMIT]; the same function in float and in integers (float64)."""
+
+    #: largest output of the integer form
+    bound = ACTIVATION_LIMIT * 2.0**FRACTION
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clamp(0.0, self.bound if x.dtype == torch.float64 else ACTIVATION_LIMIT)

@@ -1,0 +1,131 @@
+"""Between quantisation steps, in which a latent is coded, and the units a context network sees.
+
+A latent element ``y`` is counted in quantisation steps: coefficient times gain. Context networks
+are easier to train when the numbers they see and give do not depend on the quality, so
+
+* what they see is ``y / (gain * spread)``, clamped to +-8, with spread = standard deviation + 0.08;
+* a centre they give is in units of ``gain * spread``;
+* a log-scale they give is a correction, in octaves, to the channel's own, plus ``log2(gain)``.
+
+The float form does that with the sampled gains of training. The exact form uses integer tables of
+101 qualities, made once by :meth:`LatentUnits.tabulate` and stored with the weights, since powers
+and logarithms may differ in the last bit from one machine to the next.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from licframe.exact.layers import FRACTION
+
+CENTRE_FRACTION = 6
+"""Fractional bits of a centre, hence of a decoded latent: 1/64 of a quantisation step."""
+
+CONTEXT_LIMIT = 8.0
+"""Context inputs are clamped to this many spreads."""
+
+QUALITIES = 101
+"""Qualities 0..100 have their own integer tables."""
+
+OUTPUT_LIMIT = 64.0
+"""What a context network gives is clamped to +-OUTPUT_LIMIT before it is used."""
+
+_TABLE_SHIFT = 16
+_SPREAD_FLOOR = 0.08
+
+
+class LatentUnits(nn.Module):
+    """Convert latents and network outputs of ``channels`` channels.
+
+    ``float_form`` and ``exact_form`` give the conversions at a quality, in the float and the exact form.
+    In the exact form every tensor holds integers in float64: latents with ``CENTRE_FRACTION``
+    fractional bits, everything else with ``FRACTION``.
+    """
+
+    std: Tensor
+    to_context: Tensor
+    from_context: Tensor
+    log2_gain: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("std", torch.ones(channels))
+        shape = (QUALITIES, channels)
+        for name in ("to_context", "from_context", "log2_gain"):
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.int64))
+
+    @property
+    def spread(self) -> Tensor:
+        """Standard deviation plus a floor, in coefficient units, ``(C,)``."""
+        return self.std + _SPREAD_FLOOR
+
+    def tabulate(self, gain: Tensor) -> None:
+        """Fill the integer tables from float gains ``(101, C)``."""
+        unit = gain.double() * self.spread.double()
+        self.to_context.copy_((2.0 ** (_TABLE_SHIFT + FRACTION - CENTRE_FRACTION) / unit).round())
+        self.from_context.copy_((2.0**_TABLE_SHIFT * unit).round())
+        self.log2_gain.copy_((gain.double().log2() * 2.0**FRACTION).round())
+
+    def float_form(self, gain: Tensor, quality: Tensor) -> Condition:
+        """Return the float conversions for gains ``(N, C)`` at qualities ``(N,)`` in 0..100."""
+        unit = (gain * self.spread)[:, :, None, None]
+        return Condition(
+            exact=False,
+            plane=(quality / 100.0).reshape(-1, 1, 1, 1),
+            to_context=1.0 / unit,
+            from_context=unit,
+            log2_gain=gain.log2()[:, :, None, None],
+        )
+
+    def exact_form(self, quality: int) -> Condition:
+        """Return the integer conversions at a quality 0..100."""
+        tables = (self.to_context, self.from_context, self.log2_gain)
+        rows = [table[quality].double()[None, :, None, None] for table in tables]
+        plane = torch.full_like(rows[0][:, :1], quality * 2**FRACTION // 100)
+        return Condition(True, plane, *rows)
+
+
+class Condition:
+    """Conversions at one quality (see :class:`LatentUnits`).
+
+    Attributes:
+        exact: whether values are integers.
+        plane: the quality in [0, 1], ``(N, 1, 1, 1)``, as a network input.
+    """
+
+    def __init__(
+        self, exact: bool, plane: Tensor, to_context: Tensor, from_context: Tensor, log2_gain: Tensor
+    ) -> None:
+        self.exact = exact
+        self.plane = plane
+        self._to_context = to_context
+        self._from_context = from_context
+        self._log2_gain = log2_gain
+
+    def context(self, latent: Tensor, channels: slice) -> Tensor:
+        """Return latents ``(N, c, ...)`` of some channels in network units."""
+        if not self.exact:
+            return (latent * self._to_context[:, channels]).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT)
+        limit = CONTEXT_LIMIT * 2.0**FRACTION
+        scaled = (latent * self._to_context[:, channels]).div_(2.0**_TABLE_SHIFT)
+        return scaled.floor_().clamp_(-limit, limit)
+
+    def centre(self, output: Tensor, channels: slice) -> Tensor:
+        """Return a predicted centre in quantisation steps (exact: FRACTION fractional bits)."""
+        if not self.exact:
+            return output * self._from_context[:, channels]
+        limit = OUTPUT_LIMIT * 2.0**FRACTION
+        output = output.clamp(-limit, limit)
+        return (output * self._from_context[:, channels]).div_(2.0**_TABLE_SHIFT).floor_()
+
+    def log2_scale(self, output: Tensor, channels: slice) -> Tensor:
+        """Return a predicted log2 of the scale in quantisation steps."""
+        if self.exact:
+            limit = OUTPUT_LIMIT * 2.0**FRACTION
+            output = output.clamp(-limit, limit)
+        return output + self._log2_gain[:, channels]
+
+    def from_latent(self, latent: Tensor) -> Tensor:
+        """Return a latent with the fractional bits of a predicted parameter."""
+        return latent * 2.0 ** (FRACTION - CENTRE_FRACTION) if self.exact else latent

@@ -1,0 +1,59 @@
+"""Hook specifications: how a plugin says which parts it provides.
+
+A plugin is an importable object with functions marked ``@licframe.hookimpl``, named in the entry
+point group ``licframe`` of its distribution. A hook returns descriptions only; the class behind
+one is imported when a profile asks for it, so listing plugins stays fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import pluggy
+
+hookspec = pluggy.HookspecMarker("licframe")
+hookimpl = pluggy.HookimplMarker("licframe")
+
+
+@attrs.frozen
+class Part:
+    """One part that a plugin provides.
+
+    Attributes:
+        name: what a profile writes after ``plugin =``; lower case, digits and hyphens.
+        version: integer, raised whenever old files or weights of the part stop working.
+        summary: one line for ``licframe plugins``.
+        options: attrs class of the part's own checked options; must not import torch.
+        target: "module:Class", imported on first use.
+    """
+
+    name: str
+    version: int
+    summary: str
+    options: type
+    target: str
+
+
+@hookspec
+def licframe_transforms() -> Sequence[Part]:
+    """Return the transforms this plugin provides; classes are built as ``Class(options)``."""
+    return []
+
+
+@hookspec
+def licframe_context_schedulers() -> Sequence[Part]:
+    """Return the context schedulers; built as ``Class(options, latent_channels, entropy_models)``."""
+    return []
+
+
+@hookspec
+def licframe_entropy_models() -> Sequence[Part]:
+    """Return the entropy models; built as ``Class(options)``."""
+    return []
+
+
+@hookspec
+def licframe_refiners() -> Sequence[Part]:
+    """Return the refiners; built as ``Class(options)``."""
+    return []

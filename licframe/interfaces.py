@@ -1,0 +1,255 @@
+"""The four parts of a codec, and the small types that pass between them.
+
+The life of an image::
+
+    image --Transform.analysis--> latent --gain--> y, in quantisation steps
+    for step in ContextScheduler.plan(h, w):
+        parameters = ContextScheduler.predict(step, known)      integers, the same everywhere
+        centre, symbols = EntropyModel, range coder
+        known.place(step, centre + symbols)
+    y_hat --1/gain--> latent --Transform.synthesis--> image
+
+The same loop trains (floating point, straight-through rounding), encodes and decodes (integers).
+Each part is chosen by name in a profile and comes from a plugin; see ``hooks.py`` for how to
+provide one. A part is an ``nn.Module`` built from its own checked options, an attrs class.
+
+A new entropy model, for example, is one folder with one class and one entry point::
+
+    # mypackage/plugin.py
+    import attrs, licframe
+
+    @attrs.frozen
+    class Options:
+        tail: float = 0.01
+
+    @licframe.hookimpl
+    def licframe_entropy_models():
+        return [licframe.Part("heavy-tail", 1, "Gaussian with a heavy tail", Options,
+                              "mypackage.model:HeavyTail")]
+
+    # pyproject.toml
+    [project.entry-points.licframe]
+    mypackage = "mypackage.plugin"
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from licframe.exact.units import CENTRE_FRACTION, Condition
+
+__all__ = [
+    "ContextScheduler",
+    "EntropyModel",
+    "Known",
+    "Problem",
+    "Refiner",
+    "Step",
+    "SymbolCoder",
+    "Transform",
+]
+
+
+@attrs.frozen
+class Step:
+    """Elements of one tensor that are coded together: ``tensor[:, channels, rows, columns]``.
+
+    Attributes:
+        rows, columns: slices with start, stop and stride; never negative, inside the tensor.
+        channels: slice of the channels.
+        level: 0 for the full grid, larger for coarser grids; a preview stops early.
+        phase, group: position of the step inside its level, for the scheduler's own use.
+        pass_index: which of the scheduler's entropy models codes it.
+        tensor: "y" for the latent, "z" for side information.
+    """
+
+    rows: slice
+    columns: slice
+    channels: slice
+    level: int = 0
+    phase: int = 0
+    group: int = 0
+    pass_index: int = 0
+    tensor: str = "y"
+
+    @property
+    def index(self) -> tuple[slice, slice, slice, slice]:
+        """Index of the elements in an ``(N, C, h, w)`` tensor."""
+        return (slice(None), self.channels, self.rows, self.columns)
+
+
+class Known:
+    """What earlier steps fixed: tensors in quantisation steps, zero where nothing is known yet.
+
+    In the exact form values are integers in float64 with CENTRE_FRACTION fractional bits.
+
+    Attributes:
+        condition: conversions at the quality in use.
+        memo: what a scheduler wants to keep between steps (features shared by several steps).
+    """
+
+    def __init__(self, condition: Condition, **tensors: Tensor) -> None:
+        self.condition = condition
+        self.memo: dict[Any, Any] = {}
+        self._tensors = tensors
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def read(self, step: Step) -> Tensor:
+        """Return a copy of a step's elements; later steps do not change it."""
+        return self._tensors[step.tensor][step.index].clone()
+
+    def place(self, step: Step, values: Tensor) -> None:
+        """Fix a step's elements."""
+        self._tensors[step.tensor][step.index] = values
+
+
+class Transform(nn.Module, ABC):
+    """Turn an image into a latent and back. Ordinary float networks; no exactness is needed.
+
+    Images are ``(N, 3, H, W)`` in [0, 1], any size; latents are ``(N, C, h, w)`` with
+    ``h = ceil(H / stride)``; padding happens inside. ``synthesis`` gives ``h * stride`` rows, which
+    the codec crops, and is not clamped.
+    """
+
+    #: channels C of the latent
+    latent_channels: int
+    #: image pixels per latent element, along each side
+    stride: int
+    #: whether gradients reach the weights
+    trainable: ClassVar[bool] = True
+
+    @abstractmethod
+    def analysis(self, image: Tensor) -> Tensor:
+        """Return the latent of an image, in coefficient units (before gains)."""
+
+    @abstractmethod
+    def synthesis(self, latent: Tensor) -> Tensor:
+        """Return the image of a latent, ``(N, 3, h * stride, w * stride)``."""
+
+    def features(self, latent: Tensor) -> dict[str, Tensor]:
+        """Return named intermediate features of the synthesis, as distillation targets."""
+        return {}
+
+    def initialise(self, images: Tensor) -> None:  # noqa: B027 - optional
+        """Prepare untrained weights from training patches ``(N, 3, H, W)`` in [0, 1]."""
+
+    def channel_std(self) -> Tensor | None:
+        """Return the standard deviation ``(C,)`` of an untrained latent, where it is known."""
+        return None
+
+
+class SymbolCoder(Protocol):
+    """A range encoder or a range decoder, used through one method by one loop."""
+
+    def code(self, bank: Any, index: Tensor, symbols: Tensor | None) -> Tensor:
+        """Code one residual per element with table ``index`` of ``bank``.
+
+        Args:
+            bank: a :class:`licframe.exact.tables.TableBank`.
+            index: integer table indices, any shape; -1 means "not coded, residual 0".
+            symbols: the residuals when encoding, integers of the same shape; None when decoding.
+
+        Returns:
+            The residuals that a decoder has, same shape, float64.
+        """
+
+
+class EntropyModel(nn.Module, ABC):
+    """Turn predicted parameters into probabilities of the residual.
+
+    ``parameters`` is ``(N, P, c, rows, columns)`` with P = ``len(kinds)``. In float form it is in
+    quantisation steps. In the exact form it holds integers in float64 with FRACTION fractional bits.
+    """
+
+    #: What each parameter is: "centre", "log2_scale" or "weight". Schedulers convert by kind.
+    kinds: tuple[str, ...]
+
+    @abstractmethod
+    def centre(self, parameters: Tensor) -> Tensor:
+        """Return the value that rounding is centred on, in quantisation steps, float form."""
+
+    @abstractmethod
+    def bits(self, residual: Tensor, parameters: Tensor) -> Tensor:
+        """Return the information of each residual (latent minus centre) in bits, differentiable.
+
+        The residual may be an integer or carry uniform noise in +-1/2.
+        """
+
+    @abstractmethod
+    def exact_centre(self, parameters: Tensor) -> Tensor:
+        """Return the centre as integers with CENTRE_FRACTION fractional bits, from integers."""
+
+    @abstractmethod
+    def code(self, coder: SymbolCoder, parameters: Tensor, symbols: Tensor | None) -> Tensor:
+        """Code residuals ``(N, c, rows, columns)`` under integer parameters; see SymbolCoder."""
+
+
+class ContextScheduler(nn.Module, ABC):
+    """Decide in which order a latent is coded, and predict each step from the steps before.
+
+    The plan is a pure function of the shape, so that encoder and decoder hold the same one. The
+    float and the frozen form of ``predict`` are the same code over ``licframe.exact`` layers.
+    """
+
+    #: whether ``predict`` is exact once frozen
+    exact: ClassVar[bool] = True
+    #: whether the number of steps grows with the image
+    serial: ClassVar[bool] = False
+    #: how many entropy models it takes, one for each of its passes
+    passes: ClassVar[int] = 1
+
+    @abstractmethod
+    def plan(self, h: int, w: int) -> Sequence[Step]:
+        """Return the steps that cover every element of a ``(C, h, w)`` latent exactly once."""
+
+    @abstractmethod
+    def predict(self, step: Step, known: Known) -> Tensor:
+        """Return parameters ``(N, P, c, rows, columns)`` of exactly that step's elements."""
+
+    @abstractmethod
+    def freeze(self) -> None:
+        """Switch to integer arithmetic; prove each layer's bound or raise NotExactError."""
+
+    def serial_passes(self, h: int, w: int) -> int:
+        """Return how many dependent network evaluations a latent of that size takes."""
+        return len(self.plan(h, w))
+
+    def initialise(self, latents: Tensor, std: Tensor) -> None:  # noqa: B027 - optional
+        """Prepare untrained weights from latents ``(N, C, h, w)`` in coefficient units."""
+
+
+class Problem(Protocol):
+    """What a refiner may know: one image, its latent, and what it costs."""
+
+    image: Tensor
+    start: Tensor
+
+    def objective(self, latent: Tensor) -> Tensor:
+        """Return the differentiable cost (bits + lambda * squared error) of a latent."""
+
+    def true_cost(self, latent: Tensor) -> float:
+        """Return the cost with real coded bytes."""
+
+
+class Refiner(ABC):
+    """Search for a latent of this one image that costs less. Encoder only.
+
+    The decoder never knows, and the file format does not change.
+    """
+
+    @abstractmethod
+    def refine(self, problem: Problem) -> Tensor:
+        """Return a latent ``(1, C, h, w)`` in quantisation steps, never worse than ``problem.start``."""
+
+
+def centre_to_float(values: Tensor) -> Tensor:
+    """Return integers with CENTRE_FRACTION fractional bits as float32 quantisation steps."""
+    return (values * 2.0**-CENTRE_FRACTION).to(torch.float32)

@@ -1,0 +1,318 @@
+"""Profiles: TOML files that name one part of each kind and its options.
+
+::
+
+    extends = "balanced"            # optional: start from another profile
+    summary = "one line"
+
+    [transform]
+    plugin = "residual"             # and the plugin's own options beside it
+
+    [context_scheduler]
+    plugin = "msp"
+
+    [entropy_model]                 # or [[entropy_model]] once for each pass of the scheduler
+    plugin = "gaussian"
+
+    [refiner]
+    plugin = "none"
+
+    [weights]
+    file = "weights/balanced.safetensors"    # beside the profile
+
+    [training]                      # optional: how ``licframe train`` makes the weights
+
+Everything is checked when the profile is loaded; torch is not imported.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+from attrs.validators import ge, gt, le
+
+from licframe.errors import ProfileError, suggestion
+from licframe.hooks import Part
+from licframe.registry import registry
+
+_TABLES = ("transform", "context_scheduler", "entropy_model", "refiner")
+_TOP = ("extends", "summary", *_TABLES, "weights", "training")
+
+
+@attrs.frozen
+class Choice:
+    """A part that a profile chose, and its checked options."""
+
+    kind: str
+    part: Part
+    options: Any
+
+    @property
+    def label(self) -> str:
+        """The part's name and version, as files record it."""
+        return f"{self.part.name} {self.part.version}"
+
+
+@attrs.frozen
+class Weights:
+    """Where the weights are: a file name relative to the profile, or empty for none."""
+
+    file: str = ""
+
+
+@attrs.frozen
+class Training:
+    """Defaults of ``licframe train`` for a profile.
+
+    Attributes:
+        batch: patches a step; patch: their side in pixels, a multiple of 16.
+        beta: weight of mean|y|, the L1 term.
+        rate: multiplies all learning rates.
+    """
+
+    batch: int = attrs.field(default=8, validator=ge(1))
+    patch: int = attrs.field(default=256, validator=[ge(32), le(2048)])
+    beta: float = attrs.field(default=0.0, validator=ge(0.0))
+    rate: float = attrs.field(default=1.0, validator=gt(0.0))
+
+
+@attrs.frozen
+class Profile:
+    """A checked profile. ``source`` is the file it came from."""
+
+    name: str
+    source: Path
+    summary: str
+    transform: Choice
+    context_scheduler: Choice
+    entropy_models: tuple[Choice, ...]
+    refiner: Choice
+    weights: Weights
+    training: Training
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names and versions of the parts that decide what a file means."""
+        choices = (self.transform, self.context_scheduler, *self.entropy_models)
+        return tuple(choice.label for choice in choices)
+
+    @property
+    def weights_path(self) -> Path | None:
+        """The weights file, absolute; None where the profile names none."""
+        return self.source.parent / self.weights.file if self.weights.file else None
+
+    def structure(self) -> dict[str, Any]:
+        """Return the parts and options that weights belong to, as plain values."""
+        choices = (self.transform, self.context_scheduler, *self.entropy_models)
+        return {
+            "parts": [
+                {"kind": c.kind, "plugin": c.part.name, "version": c.part.version, **_plain(c.options)}
+                for c in choices
+            ]
+        }
+
+    def to_toml(self) -> str:
+        """Return the resolved profile as TOML."""
+        lines = [f"summary = {_toml(self.summary)}"]
+        for kind in _TABLES:
+            choices = self.entropy_models if kind == "entropy_model" else (getattr(self, kind),)
+            for choice in choices:
+                title = f"[[{kind}]]" if len(choices) > 1 else f"[{kind}]"
+                values = {"plugin": choice.part.name, **_plain(choice.options)}
+                lines += ["", title, *(f"{k} = {_toml(v)}" for k, v in values.items())]
+        for title, record in (("weights", self.weights), ("training", self.training)):
+            lines += ["", f"[{title}]", *(f"{k} = {_toml(v)}" for k, v in _plain(record).items())]
+        return "\n".join(lines) + "\n"
+
+
+def profile_folder() -> Path:
+    """Return the folder of the profiles that come with licframe."""
+    package = Path(__file__).resolve().parent
+    inside = package / "profiles"
+    return inside if inside.is_dir() else package.parent / "profiles"
+
+
+def shipped_profiles() -> dict[str, Path]:
+    """Return name and file of every profile that comes with licframe."""
+    return {path.stem: path for path in sorted(profile_folder().glob("*.toml"))}
+
+
+def load_profile(name: str | Path, overrides: Sequence[str] = ()) -> Profile:
+    """Load a profile by name or path and check it.
+
+    Args:
+        name: name of a shipped profile, or path of a TOML file.
+        overrides: ``table.key=value`` strings, applied last; values are TOML, or plain words.
+
+    Raises:
+        ProfileError: with the file, table and key that are wrong, and what is allowed.
+        UnknownPluginError: a part that no installed plugin provides.
+    """
+    path = _find(str(name))
+    tables = _read(path, ())
+    for override in overrides:
+        _override(tables, override)
+    return _check(tables, path)
+
+
+def _find(name: str) -> Path:
+    shipped = shipped_profiles()
+    if name in shipped:
+        return shipped[name]
+    path = Path(name)
+    if path.suffix == ".toml" and path.is_file():
+        return path
+    raise ProfileError(
+        f'no profile "{name}": it is neither a TOML file nor a shipped profile; '
+        f"{suggestion(Path(name).stem, shipped)}"
+    )
+
+
+def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    """Return the tables of a profile laid over those it extends."""
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProfileError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise ProfileError(f"cannot read profile {path}: {error.strerror}") from error
+    for key in tables:
+        if key not in _TOP:
+            raise ProfileError(f'{path}: unknown key "{key}"; {suggestion(key, _TOP)}')
+    base = tables.pop("extends", None)
+    if isinstance(tables.get("weights"), dict) and tables["weights"].get("file"):
+        tables["weights"]["file"] = str((path.parent / str(tables["weights"]["file"])).resolve())
+    if base is None:
+        return tables
+    if not isinstance(base, str):
+        raise ProfileError(f"{path}: extends is {base!r}; expected the name or path of a profile")
+    beside = path.parent / (base if base.endswith(".toml") else f"{base}.toml")
+    below_path = beside if beside.is_file() else _find(base)
+    if below_path.resolve() in (p.resolve() for p in (*seen, path)):
+        raise ProfileError(f"{path}: profiles extend each other in a circle; remove one extends")
+    below = _read(below_path, (*seen, path))
+    for key, value in tables.items():
+        old = below.get(key)
+        keeps = isinstance(value, dict) and isinstance(old, dict)
+        if keeps and value.get("plugin", old.get("plugin")) == old.get("plugin"):
+            below[key] = {**old, **value}
+        else:  # another plugin has other options
+            below[key] = value
+    return below
+
+
+def _override(tables: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    table, dot, option = key.strip().partition(".")
+    if not (equals and dot and option and table in _TOP):
+        raise ProfileError(
+            f'--set {text}: expected table.key=value with a table of {", ".join(_TABLES)}, weights, '
+            "training; for example --set refiner.plugin=none"
+        )
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    old = tables.setdefault(table, {})
+    if not isinstance(old, dict):
+        raise ProfileError(f"--set {text}: [[{table}]] has several entries; write a profile instead")
+    if option == "plugin" and old.get("plugin") != parsed:
+        tables[table] = {"plugin": parsed}
+    else:
+        old[option] = parsed
+
+
+def _check(tables: Mapping[str, Any], path: Path) -> Profile:
+    for table in _TABLES:
+        if table not in tables:
+            raise ProfileError(f"{path}: [{table}] is missing; name a plugin there")
+    entropy = tables["entropy_model"]
+    profile = Profile(
+        name=path.stem,
+        source=path.resolve(),
+        summary=_structure(tables.get("summary", ""), str, path, "summary"),
+        transform=_choose("transform", tables["transform"], path),
+        context_scheduler=_choose("context_scheduler", tables["context_scheduler"], path),
+        entropy_models=tuple(
+            _choose("entropy_model", e, path) for e in (entropy if isinstance(entropy, list) else [entropy])
+        ),
+        refiner=_choose("refiner", tables["refiner"], path),
+        weights=_structure(tables.get("weights", {}), Weights, path, "weights"),
+        training=_structure(tables.get("training", {}), Training, path, "training"),
+    )
+    if profile.training.patch % 16:
+        raise ProfileError(f"{path} [training].patch is {profile.training.patch}; use a multiple of 16")
+    return profile
+
+
+def _choose(kind: str, table: Any, path: Path) -> Choice:
+    if not isinstance(table, dict) or not isinstance(table.get("plugin"), str):
+        raise ProfileError(
+            f'{path} [{kind}]: expected plugin = "name"; known: {", ".join(sorted(registry().parts[kind]))}'
+        )
+    options = {k: v for k, v in table.items() if k != "plugin"}
+    part = registry().find(kind, table["plugin"], f" in {path} [{kind}].plugin")
+    return Choice(kind, part, _structure(options, part.options, path, kind))
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+
+    def strictly(kind: type) -> Any:
+        def hook(value: Any, _: Any) -> Any:
+            # bool is an int in Python, but "true" is no number in a profile
+            allowed = (int, float) if kind is float else (kind,)
+            if not isinstance(value, allowed) or (kind is not bool and isinstance(value, bool)):
+                raise TypeError(f"expected {kind.__name__}, got {value!r}")
+            return kind(value)
+
+        return hook
+
+    for kind in (int, float, bool, str):
+        converter.register_structure_hook(kind, strictly(kind))
+    return converter
+
+
+def _structure(value: Any, kind: type, path: Path, table: str) -> Any:
+    """Return ``value`` as a checked ``kind``; errors name file, table and key."""
+    try:
+        if attrs.has(kind):
+            names = [field.name for field in attrs.fields(kind)]
+            if not isinstance(value, dict):
+                raise TypeError(f"expected a table with {', '.join(names) or 'nothing'}")
+            for key in value:
+                if key not in names:
+                    raise ProfileError(f'{path} [{table}]: unknown key "{key}"; {suggestion(key, names)}')
+        return _converter().structure(value, kind)
+    except ProfileError:
+        raise
+    except cattrs.BaseValidationError as error:
+        what = "; ".join(cattrs.transform_error(error, path="", format_exception=_say))
+        raise ProfileError(f"{path} [{table}]: {what}") from error
+    except (TypeError, ValueError) as error:
+        raise ProfileError(f"{path} [{table}]: {error}") from error
+
+
+def _say(error: BaseException, _: type | None) -> str:
+    """Return what a validator or hook complained about, without attrs' own objects."""
+    return str(error.args[0]) if error.args else str(error)
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in attrs.asdict(record, recurse=False).items()}
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return repr(value)

@@ -1,0 +1,99 @@
+"""Training photographs, decoded once and kept in memory as uint8."""
+
+from __future__ import annotations
+
+import io
+import random
+import tarfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from licframe.errors import ImageError
+
+_SUFFIXES = {".avif", ".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"}
+
+
+def _decode(source: tuple[str, bytes]) -> NDArray[np.uint8]:
+    name, data = source
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise ImageError(f"cannot read training image {name}: {error}; remove it") from error
+
+
+def _sources(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
+    """Return name and bytes of every picture in folders, tar shards and files."""
+    found = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES | {".tar"})
+            found += _sources(inside)
+        elif path.suffix == ".tar":
+            with tarfile.open(path) as shard:
+                for member in shard:
+                    file = shard.extractfile(member)
+                    if file is not None and Path(member.name).suffix.lower() in _SUFFIXES:
+                        found.append((f"{path.name}/{member.name}", file.read()))
+        elif path.is_file():
+            found.append((path.name, path.read_bytes()))
+        else:
+            raise ImageError(f"no training data at {path}; give folders, .tar shards or pictures")
+    return found
+
+
+class Photographs:
+    """Random patches from photographs held in memory.
+
+    Args:
+        paths: folders, tar shards of pictures, or pictures.
+        limit: read at most this many pictures.
+        device: where the pixels live; patches are made there.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], limit: int | None = None, device: torch.device | str = "cpu"
+    ) -> None:
+        sources = _sources(paths)[:limit]
+        with ProcessPoolExecutor() as pool:
+            decoded = list(pool.map(_decode, sources, chunksize=8))
+        self.images = [torch.from_numpy(x).permute(2, 0, 1).contiguous().to(device) for x in decoded]
+        if not self.images:
+            raise ImageError(f"no pictures in {', '.join(map(str, paths))}")
+        sizes = np.array([x[0].numel() for x in self.images], dtype=np.float64)
+        self.megapixels = float(sizes.sum() / 1e6)
+        self._cumulative = (sizes.cumsum() / sizes.sum()).tolist()
+
+    def patches(self, count: int, size: int, rng: random.Random) -> Tensor:
+        """Return ``(count, 3, size, size)`` float in [0, 1]: crops, downscaled, flipped, transposed.
+
+        A picture is drawn in proportion to its area; a downscale of 0.6 to 1.0 hides what is left
+        of an earlier lossy coding.
+        """
+        out = []
+        for image in rng.choices(self.images, cum_weights=self._cumulative, k=count):
+            room = min(image.shape[1:])
+            side = min(room, round(size / rng.uniform(0.6, 1.0)))
+            top = rng.randint(0, image.shape[1] - side)
+            left = rng.randint(0, image.shape[2] - side)
+            patch = image[:, top : top + side, left : left + side].float() / 255
+            if side != size:
+                patch = F.interpolate(
+                    patch[None], (size, size), mode="bilinear", antialias=side > size
+                )[0]
+            if rng.random() < 0.5:
+                patch = patch.flip(2)
+            if rng.random() < 0.5:
+                patch = patch.flip(1)
+            if rng.random() < 0.5:
+                patch = patch.transpose(1, 2)
+            out.append(patch)
+        return torch.stack(out)

@@ -1,0 +1,1 @@
+"""Refiners: encoder-side search for a better latent of one image."""

@@ -1,0 +1,1 @@
+"""Entropy models: the Gaussian, and the families that grow from it."""

@@ -1,0 +1,1 @@
+"""Multi-scale progressive context scheduler."""

@@ -1,0 +1,312 @@
+"""The multi-scale progressive probability model (MSP), arXiv 2210.04112.
+
+The paper does not publish its networks; what follows is our reading, with sizes as options.
+
+The latent is sub-sampled by two, ``levels`` times: level k keeps every 2^k-th sample, so a coarse
+level is a subset of the samples and nothing is coded twice. The coarsest is coded with learned
+per-channel tables; it takes the place of a hyperprior. Each finer level then adds its three new
+positions, in two or three phases::
+
+    level k, one 2x2 block        phases = 2          phases = 3
+        known   (0,1)              K  2                K  2
+        (1,0)   (1,1)              2  1                3  1
+
+A phase is predicted by a network that runs on the grid of the coarser level (the 2x2 blocks laid
+out as channels), so all steps together cost about as much as one network on the full grid. Within
+a phase the channels are coded in a few groups; each sees the groups before it at the same place.
+The number of steps does not depend on the image: O(1) serial passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
+from licframe.exact.units import CONTEXT_LIMIT, Condition
+from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step
+
+from .plugin import Options
+
+_Slot = tuple[int, int]
+_PHASES: dict[int, tuple[tuple[_Slot, ...], ...]] = {
+    2: (((1, 1),), ((0, 1), (1, 0))),
+    3: (((1, 1),), ((0, 1),), ((1, 0),)),
+}
+_CENTRE_UNIT = 0.25
+"""Head outputs are scaled by this where they are centres, so that a step of training moves a
+centre about as little as it moves a log-scale. A power of two."""
+
+
+def _offset(values: Tensor, slot: _Slot, target: _Slot) -> list[Tensor]:
+    """Return the neighbours of ``target`` that lie in ``slot``, on the compact grid.
+
+    Two samples where slot and target differ along one axis, four where along both; a sample beyond
+    the border repeats the one inside.
+    """
+    out = [values]
+    for axis, (have, want) in enumerate(zip(slot, target, strict=True)):
+        if have == want:
+            continue
+        shifted = []
+        for value in out:
+            dim = value.dim() - 2 + axis
+            size = value.shape[dim]
+            if have < want:  # neighbours at i and i + 1
+                other = torch.cat([value.narrow(dim, 1, size - 1), value.narrow(dim, size - 1, 1)], dim)
+            else:  # neighbours at i - 1 and i
+                other = torch.cat([value.narrow(dim, 0, 1), value.narrow(dim, 0, size - 1)], dim)
+            shifted += [value, other]
+        out = shifted
+    return out
+
+
+class _Trunk(nn.Module):
+    """Features of one phase from all known slots: 1x1, then residual 3x3 layers."""
+
+    def __init__(self, inputs: int, width: int, blocks: int, levels: int) -> None:
+        super().__init__()
+        self.first = ExactConv(inputs, width, 1, rows=levels)
+        self.blocks = nn.ModuleList(ExactConv(width, width, 3, rows=levels) for _ in range(blocks))
+        self.act = ExactReLU()
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        x = self.act(self.first(x, level))
+        for block in self.blocks:
+            x = self.act(x + block(x, level))
+        return x
+
+    def freeze(self, bound: float) -> None:
+        self.first.freeze(bound)
+        for block in self.blocks:
+            block.freeze(self.act.bound)
+
+
+class _Head(nn.Module):
+    """Parameters of one channel group from the trunk and the groups known at the same place."""
+
+    def __init__(self, inputs: int, width: int, outputs: int, levels: int) -> None:
+        super().__init__()
+        self.first = ExactConv(inputs, width, 1, rows=levels)
+        self.last = ExactConv(width, outputs, 1, rows=levels)
+        nn.init.zeros_(self.last.weight)
+        self.last.weight.kind = "output"
+        self.act = ExactReLU()
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        return self.last(self.act(self.first(x, level)), level)
+
+    def freeze(self, bound: float) -> None:
+        self.first.freeze(bound)
+        self.last.freeze(self.act.bound)
+
+
+class MultiScaleProgressive(ContextScheduler):
+    """MSP (arXiv 2210.04112); see the module's text. Steps: ``1 + levels * phases * groups``."""
+
+    passes = 1
+
+    def __init__(
+        self, options: Options, latent_channels: int, entropy_models: Sequence[EntropyModel]
+    ) -> None:
+        super().__init__()
+        (entropy,) = entropy_models
+        self.options = options
+        self.kinds = entropy.kinds
+        edges = [0, *options.groups, latent_channels]
+        self.groups = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        self.phases = _PHASES[options.phases]
+        levels, c, p = options.levels, latent_channels, len(self.kinds)
+        # Own parameters of each channel: of the base level, and what a prediction is added to.
+        self.base = nn.Parameter(torch.zeros(p, c))
+        self.own = nn.Parameter(torch.zeros(levels, len(self.phases), p, c))
+        self.blend = nn.Parameter(torch.zeros(levels, len(self.phases), c))
+        for learned in (self.base, self.own, self.blend):
+            learned.kind = "scale"
+        self.trunks = nn.ModuleList()
+        self.heads = nn.ModuleList()
+        for phase, targets in enumerate(self.phases):
+            inputs = 2 * c * len(self._slots(phase)) + 1
+            self.trunks.append(_Trunk(inputs, options.width, options.blocks, levels))
+            heads = nn.ModuleList()
+            for group in self.groups:
+                size = group.stop - group.start
+                inputs = options.width + 2 * group.start * len(targets)
+                heads.append(_Head(inputs, options.hidden, p * size * len(targets), levels))
+            self.heads.append(heads)
+
+    def levels_of(self, h: int, w: int) -> int:
+        """Return how many levels a grid gets: until its base is two wide, ``levels`` at most."""
+        return min(self.options.levels, max(0, (max(h, w) - 1).bit_length() - 1))
+
+    def plan(self, h: int, w: int) -> Sequence[Step]:
+        top = self.levels_of(h, w)
+        everything = slice(0, self.groups[-1].stop)
+        stride = 2**top
+        steps = [Step(slice(0, h, stride), slice(0, w, stride), everything, level=top)]
+        for level in reversed(range(top)):
+            for phase, targets in enumerate(self.phases):
+                for number, group in enumerate(self.groups):
+                    for a, b in targets:
+                        rows = slice(a * 2**level, h, 2 ** (level + 1))
+                        columns = slice(b * 2**level, w, 2 ** (level + 1))
+                        if rows.start < h and columns.start < w:
+                            steps.append(Step(rows, columns, group, level, phase, number))
+        return steps
+
+    def serial_passes(self, h: int, w: int) -> int:
+        return 1 + self.levels_of(h, w) * len(self.phases) * len(self.groups)
+
+    def predict(self, step: Step, known: Known) -> Tensor:
+        condition = known.condition
+        y = known["y"]
+        n, _, h, w = y.shape
+        rows, columns = _count(step.rows), _count(step.columns)
+        if step.level == self.levels_of(h, w):
+            raw = self._own(self.base, condition)[None, :, step.channels, None, None]
+            raw = raw.expand(n, -1, -1, rows, columns)
+            return self._units(raw, None, condition, step.channels)
+        slot = (step.rows.start >> step.level, step.columns.start >> step.level)
+        targets = self.phases[step.phase]
+        output = self._head(step, known)[:, targets.index(slot)]
+        own = self._own(self.own[step.level, step.phase, :, step.channels], condition)[..., None, None]
+        near = self._neighbours(step, slot, known)
+        raw = (output + own)[..., :rows, :columns]
+        return self._units(raw, near[..., :rows, :columns], condition, step.channels)
+
+    def freeze(self) -> None:
+        bound = CONTEXT_LIMIT * 2.0**FRACTION
+        for trunk, heads in zip(self.trunks, self.heads, strict=True):
+            trunk.freeze(bound)
+            for head in heads:
+                head.freeze(max(bound, ExactReLU.bound))
+
+    def initialise(self, latents: Tensor, std: Tensor) -> None:
+        """Set the channels' own scales and how far neighbours predict each channel."""
+        scale = self.kinds.index("log2_scale")
+        with torch.no_grad():
+            self.base[scale] = std.clamp_min(1e-3).log2()
+            for level in range(self.options.levels):
+                grid = latents[:, :, :: 2**level, :: 2**level]
+                if min(grid.shape[-2:]) < 4:
+                    self.blend[level] = self.blend[level - 1]
+                    self.own[level] = self.own[level - 1]
+                    continue
+                for phase, targets in enumerate(self.phases):
+                    samples = {slot: _slot(grid, slot) for slot in self._slots(phase)}
+                    x = torch.cat([_average(samples, target, False) for target in targets], -1)
+                    t = torch.cat([_slot(grid, target) for target in targets], -1)
+                    blend = (x * t).sum((0, 2, 3)) / (x * x).sum((0, 2, 3)).clamp_min(1e-6)
+                    self.blend[level, phase] = blend
+                    left = t - blend[:, None, None] * x
+                    self.own[level, phase, scale] = left.std((0, 2, 3)).clamp_min(1e-3).log2()
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _slots(self, phase: int) -> list[_Slot]:
+        """Return the slots that are known when a phase begins."""
+        return [(0, 0), *(slot for targets in self.phases[:phase] for slot in targets)]
+
+    @staticmethod
+    def _own(values: Tensor, condition: Condition) -> Tensor:
+        """Return learned constants; in the exact form as integers."""
+        return (values.double() * 2.0**FRACTION).round() if condition.exact else values
+
+    def _units(
+        self, raw: Tensor, near: Tensor | None, condition: Condition, channels: slice
+    ) -> Tensor:
+        """Turn network outputs ``(N, P, c, rows, columns)`` into entropy-model parameters."""
+        out = []
+        for p, kind in enumerate(self.kinds):
+            value = raw[:, p]
+            if kind == "centre":
+                value = value * _CENTRE_UNIT
+                value = value.floor() if condition.exact else value
+                value = condition.centre(value, channels)
+                value = value if near is None else value + near
+            elif kind == "log2_scale":
+                value = condition.log2_scale(value, channels)
+            out.append(value)
+        return torch.stack(out, 1)
+
+    def _slot(self, known: Known, level: int, slot: _Slot, channels: slice) -> Tensor:
+        """Return a copy of the known samples of one slot, which later steps do not change."""
+        return _slot(known["y"][:, channels, :: 2**level, :: 2**level], slot).clone()
+
+    def _neighbours(self, step: Step, target: _Slot, known: Known) -> Tensor:
+        """Return the blended average of the nearest known samples, as a centre."""
+        samples = {
+            slot: known.condition.from_latent(self._slot(known, step.level, slot, step.channels))
+            for slot in _nearest(self._slots(step.phase), target)
+        }
+        average = _average(samples, target, known.condition.exact)
+        blend = self.blend[step.level, step.phase, step.channels, None, None]
+        blend = self._own(blend, known.condition)
+        if known.condition.exact:
+            return (average * blend).div_(2.0**FRACTION).floor_()
+        return average * blend
+
+    def _head(self, step: Step, known: Known) -> Tensor:
+        """Return outputs ``(N, targets, P, c, rows, columns)`` of one group, both slots at once."""
+        key = (step.level, step.phase)
+        condition, level = known.condition, step.level
+        if known.memo.get("head", (None,))[0] == (*key, step.group):
+            return known.memo["head"][1]
+        everything = slice(0, self.groups[-1].stop)
+        if known.memo.get("trunk", (None,))[0] != key:
+            values = torch.cat(
+                [
+                    condition.context(self._slot(known, level, slot, everything), everything)
+                    for slot in self._slots(step.phase)
+                ],
+                1,
+            )
+            plane = condition.plane.expand(values.shape[0], 1, *values.shape[2:])
+            features = self.trunks[step.phase](torch.cat([values, values.abs(), plane], 1), level)
+            known.memo["trunk"] = (key, features)
+        inputs = [known.memo["trunk"][1]]
+        targets = self.phases[step.phase]
+        if step.group:
+            before = slice(0, self.groups[step.group].start)
+            values = torch.cat(
+                [condition.context(self._slot(known, level, s, before), before) for s in targets], 1
+            )
+            inputs += [values, values.abs()]
+        output = self.heads[step.phase][step.group](torch.cat(inputs, 1), level)
+        output = output.unflatten(1, (len(targets), len(self.kinds), -1))
+        known.memo["head"] = ((*key, step.group), output)
+        return output
+
+
+def _count(positions: slice) -> int:
+    return len(range(positions.start, positions.stop, positions.step))
+
+
+def _slot(grid: Tensor, slot: _Slot) -> Tensor:
+    """Return the samples of a 2x2 slot on the compact grid.
+
+    Where the grid has an odd size the last sample is repeated; an empty slot is all zero.
+    """
+    h, w = ((size + 1) // 2 for size in grid.shape[-2:])
+    values = grid[..., slot[0] :: 2, slot[1] :: 2]
+    below, right = h - values.shape[-2], w - values.shape[-1]
+    if not (below or right):
+        return values
+    mode = "replicate" if values.shape[-2] and values.shape[-1] else "constant"
+    return F.pad(values, (0, right, 0, below), mode=mode)
+
+
+def _nearest(slots: Sequence[_Slot], target: _Slot) -> list[_Slot]:
+    """Return the slots whose samples touch the target's sides; else those at its corners."""
+    beside = [s for s in slots if (s[0] == target[0]) != (s[1] == target[1])]
+    return beside or list(slots)
+
+
+def _average(slots: dict[_Slot, Tensor], target: _Slot, exact: bool) -> Tensor:
+    """Return the mean of the samples nearest to ``target``; floor of it in the exact form."""
+    near = [v for s in _nearest(list(slots), target) for v in _offset(slots[s], s, target)]
+    total = torch.stack(near).sum(0)
+    return (total / len(near)).floor_() if exact else total / len(near)

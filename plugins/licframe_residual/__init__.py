@@ -1,0 +1,1 @@
+"""Light residual transform that starts as the optimal linear one."""

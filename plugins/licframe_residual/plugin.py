@@ -1,0 +1,44 @@
+"""Registers the residual transform."""
+
+from __future__ import annotations
+
+import attrs
+from attrs.validators import and_, deep_iterable, ge, instance_of, le, max_len, min_len
+
+import licframe
+
+_three = and_(
+    min_len(3), max_len(3), deep_iterable(member_validator=and_(instance_of(int), ge(0)))
+)
+
+
+@attrs.frozen
+class Options:
+    """Sizes of the residual transform.
+
+    Attributes:
+        channels: channels of the latent, at 1/16 of the resolution.
+        merged: channels at 1/8; 192 keeps everything that the 8x8 blocks hold.
+        widths: channels inside the residual blocks at 1/4, 1/8 and 1/16.
+        analysis: inner layers of the blocks at 1/4, 1/8 and 1/16, encoder side.
+        synthesis: the same, decoder side.
+    """
+
+    channels: int = attrs.field(default=256, validator=[ge(1), le(768)])
+    merged: int = attrs.field(default=192, validator=[ge(1), le(192)])
+    widths: tuple[int, ...] = attrs.field(default=(48, 96, 128), validator=_three)
+    analysis: tuple[int, ...] = attrs.field(default=(0, 2, 2), validator=_three)
+    synthesis: tuple[int, ...] = attrs.field(default=(1, 2, 2), validator=_three)
+
+
+@licframe.hookimpl
+def licframe_transforms() -> list[licframe.Part]:
+    return [
+        licframe.Part(
+            name="residual",
+            version=1,
+            summary="linear merges 4-8-16 with residual blocks between them",
+            options=Options,
+            target="licframe_residual.transform:ResidualTransform",
+        )
+    ]

@@ -1,0 +1,134 @@
+"""A transform that begins as the best linear one and learns what it misses.
+
+The principal components of 16x16x3 patches are the optimal linear codec of that block size. They
+are factored into a hierarchy, so that networks can work between the levels::
+
+    image -un-shuffle 4-> 4x4 components -block-> merge 2x2 -> 8x8 components -block-> merge 2x2
+          -> C components of 16x16 -block-> latent
+
+Each merge is a 1x1 convolution on un-shuffled features, set exactly from the bases of two block
+sizes; the synthesis runs the transposes. The residual blocks end in a convolution that starts at
+zero: before training, analysis and synthesis are the linear codec.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from licframe.interfaces import Transform
+
+from .components import principal_components
+from .plugin import Options
+
+_OUTPUT_SCALE = 0.2
+_PIXEL_OFFSET = 0.5
+
+
+class _Block(nn.Module):
+    """``x + scale * f(x / std)`` with f: 3x3 in, ``depth`` residual 3x3 layers, 3x3 out.
+
+    The scale is min(std, 0.2): the full standard deviation would let the DC channel drown the rest.
+    """
+
+    std: Tensor
+
+    def __init__(self, channels: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.register_buffer("std", torch.ones(channels))
+        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.inner = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
+        self.last = nn.Conv2d(width, channels, 3, padding=1)
+        for layer in (self.first, *self.inner):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="leaky_relu")
+            nn.init.zeros_(layer.bias)
+        for layer in self.inner:
+            layer.weight.data *= 0.5
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        std = self.std[:, None, None]
+        h = F.leaky_relu(self.first(x / std), 0.1)
+        for layer in self.inner:
+            h = h + F.leaky_relu(layer(h), 0.1)
+        return x + self.last(h) * std.clamp_max(_OUTPUT_SCALE)
+
+
+class ResidualTransform(Transform):
+    """Linear merges 4-8-16 with residual blocks between them; stride 16."""
+
+    stride = 16
+
+    def __init__(self, options: Options) -> None:
+        super().__init__()
+        self.options = options
+        self.latent_channels = options.channels
+        channels = (48, options.merged, options.channels)
+        sides = (("analysis", options.analysis), ("synthesis", options.synthesis))
+        for side, depths in sides:
+            linear = nn.ModuleList(
+                nn.Conv2d(a, b, 1, bias=False)
+                for a, b in ((48, 48), (192, options.merged), (4 * options.merged, options.channels))
+            )
+            for merge in linear:
+                merge.weight.kind = "linear"
+            blocks = nn.ModuleList(
+                _Block(c, w, d) for c, w, d in zip(channels, options.widths, depths, strict=True)
+            )
+            self.add_module(f"{side}_linear", linear)
+            self.add_module(f"{side}_blocks", blocks)
+
+    def analysis(self, image: Tensor) -> Tensor:
+        h, w = image.shape[-2:]
+        image = F.pad(image, (0, -w % 16, 0, -h % 16), mode="replicate")
+        x = image - _PIXEL_OFFSET
+        for shuffle, linear, block in zip(
+            (4, 2, 2), self.analysis_linear, self.analysis_blocks, strict=True
+        ):
+            x = block(linear(F.pixel_unshuffle(x, shuffle)))
+        return x
+
+    def synthesis(self, latent: Tensor) -> Tensor:
+        x = latent
+        for name, x in self._synthesis_stages(latent):
+            pass
+        return x
+
+    def features(self, latent: Tensor) -> dict[str, Tensor]:
+        return dict(self._synthesis_stages(latent))
+
+    def _synthesis_stages(self, x: Tensor) -> list[tuple[str, Tensor]]:
+        stages = []
+        for name, shuffle, linear, block in zip(
+            ("1/8", "1/4", "image"), (2, 2, 4),
+            reversed(self.synthesis_linear), reversed(self.synthesis_blocks), strict=True,
+        ):
+            # The synthesis merges hold analysis-shaped matrices and are applied transposed.
+            weight = linear.weight.transpose(0, 1)
+            x = F.pixel_shuffle(F.conv2d(block(x), weight), shuffle)
+            stages.append((name, x))
+        return [*stages[:-1], ("image", x + _PIXEL_OFFSET)]
+
+    def initialise(self, images: Tensor) -> None:
+        """Set the linear codec from training patches ``(N, 3, H, W)``, H and W multiples of 16."""
+        bases = {size: principal_components(images, size) for size in (4, 8, 16)}
+        keep = {4: 48, 8: self.options.merged, 16: self.options.channels}
+        with torch.no_grad():
+            below, below_size = torch.eye(3, dtype=torch.float64), 1
+            for level, size in enumerate((4, 8, 16)):
+                basis, variance = (t[: keep[size]] for t in bases[size])
+                ratio = size // below_size
+                # (components, 3, size, size) seen as un-shuffled blocks of the level below
+                blocks = basis.reshape(-1, 3, ratio, below_size, ratio, below_size)
+                blocks = blocks.permute(0, 2, 4, 1, 3, 5).flatten(3)
+                merge = torch.einsum("kabp,cp->kcab", blocks, below).flatten(1)
+                for side in (self.analysis_linear, self.synthesis_linear):
+                    side[level].weight.copy_(merge[:, :, None, None])
+                for side in (self.analysis_blocks, self.synthesis_blocks):
+                    side[level].std.copy_(variance.sqrt().clamp_min(1e-3))
+                below, below_size = basis, size
+
+    def channel_std(self) -> Tensor:
+        return self.analysis_blocks[-1].std
