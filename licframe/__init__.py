@@ -8,7 +8,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from licframe.errors import LicframeError
 from licframe.hooks import Part, hookimpl
 
-__all__ = ["Part", "hookimpl"]
+if TYPE_CHECKING:
+    from licframe.codec import Codec, decompress, load
+
+__all__ = ["Codec", "LicframeError", "Part", "decompress", "hookimpl", "load"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import; whoever only registers a plugin does not wait for it
+    if name in ("Codec", "decompress", "load"):
+        from licframe import codec
+
+        return getattr(codec, name)
+    raise AttributeError(f"module 'licframe' has no attribute {name!r}")

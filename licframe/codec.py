@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import attrs
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
+from licframe import container, weights
+from licframe.errors import CorruptStreamError, ProfileError, WeightsMismatchError
+from licframe.exact.coder import Decoder, Encoder
 from licframe.exact.rounding import straight_through_round
-from licframe.exact.units import LatentUnits
-from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step, Transform
-from licframe.rate import Gains
+from licframe.exact.units import CENTRE_FRACTION, QUALITIES, LatentUnits
+from licframe.images import Picture, as_picture
+from licframe.interfaces import (
+    ContextScheduler,
+    EntropyModel,
+    Known,
+    Refiner,
+    Step,
+    SymbolCoder,
+    Transform,
+    centre_to_float,
+)
+from licframe.profile import Profile, load_profile, shipped_profiles
+from licframe.rate import Gains, Target, lambda_of, search
+from licframe.registry import load_class
+
+DEFAULT_QUALITY = 50
 
 
 @attrs.frozen
@@ -29,21 +54,62 @@ class Estimate:
     latent: Tensor
 
 
+@attrs.frozen
+class Encoded:
+    """A compressed picture.
+
+    Attributes:
+        data: the .lic file.
+        quality: 0..100.
+        information: bits of the latent under the frozen tables.
+        seconds: time of each stage.
+    """
+
+    data: bytes
+    quality: int
+    information: float
+    seconds: dict[str, float]
+
+
+@attrs.frozen
+class Decoded:
+    """A decompressed picture, and the time of each stage in seconds."""
+
+    picture: Picture
+    seconds: dict[str, float]
+
+
 class Codec(nn.Module):
-    """A transform, a context scheduler, its entropy models, and gains."""
+    """A transform, a context scheduler, its entropy models, and gains.
+
+    Made from a profile by :func:`load` (ready to code) or :func:`build` (untrained).
+    """
+
+    gain_table: Tensor
+    inverse_table: Tensor
 
     def __init__(
         self,
+        profile: Profile,
         transform: Transform,
         scheduler: ContextScheduler,
         entropy_models: Sequence[EntropyModel],
+        refiner: Refiner,
     ) -> None:
         super().__init__()
+        self.profile = profile
         self.transform = transform
         self.scheduler = scheduler
         self.entropy_models = nn.ModuleList(entropy_models)
+        self.refiner = refiner
         self.gains = Gains(transform.latent_channels)
         self.units = LatentUnits(transform.latent_channels)
+        shape = (QUALITIES, transform.latent_channels)
+        self.register_buffer("gain_table", torch.ones(shape))
+        self.register_buffer("inverse_table", torch.ones(shape))
+        self.fingerprint = b""
+
+    # -- training -----------------------------------------------------------------------------
 
     def initialise(self, images: Tensor) -> None:
         """Prepare untrained weights from training patches ``(N, 3, H, W)`` in [0, 1]."""
@@ -63,7 +129,13 @@ class Codec(nn.Module):
         """
         latent = self.transform.analysis(image)
         gain, inverse = self.gains(quality)
-        y = latent * gain[:, :, None, None]
+        bits, y = self._estimate_latent(latent * gain[:, :, None, None], gain, quality)
+        h, w = image.shape[-2:]
+        decoded = self.transform.synthesis(y * inverse[:, :, None, None])
+        return Estimate(decoded[..., :h, :w], bits, latent)
+
+    def _estimate_latent(self, y: Tensor, gain: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the bits ``(N,)`` of a latent in quantisation steps, and the rounded latent."""
         bits = torch.zeros_like(quality)
 
         def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
@@ -74,17 +146,344 @@ class Codec(nn.Module):
             bits = bits + model.bits(residual + noise, parameters).sum((1, 2, 3))
             return centre + straight_through_round(residual)
 
-        known = Known(self.units.begin(gain, quality), y=torch.zeros_like(y))
+        known = Known(self.units.float_form(gain, quality), y=torch.zeros_like(y))
         self._walk(known, fix)
-        h, w = image.shape[-2:]
-        decoded = self.transform.synthesis(known["y"] * inverse[:, :, None, None])
-        return Estimate(decoded[..., :h, :w], bits, latent)
+        return bits, known["y"]
 
-    def _walk(
-        self, known: Known, fix: Callable[[Step, EntropyModel, Tensor], Tensor]
-    ) -> None:
+    def _walk(self, known: Known, fix: Callable[[Step, EntropyModel, Tensor], Tensor]) -> None:
         """The one loop that trains, encodes and decodes; ``fix`` gives a step's latent values."""
         for step in self.scheduler.plan(*known["y"].shape[-2:]):
             parameters = self.scheduler.predict(step, known)
             model = self.entropy_models[step.pass_index]
             known.place(step, fix(step, model, parameters))
+
+    # -- freezing -----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def tabulate(self) -> None:
+        """Fix the tables of the 101 qualities from the learned gains; done once, before saving."""
+        gain, inverse = self.gains(torch.arange(QUALITIES, device=self.gain_table.device).float())
+        self.gain_table.copy_(gain)
+        self.inverse_table.copy_(inverse)
+        self.units.tabulate(gain)
+
+    def freeze(self) -> Codec:
+        """Make the integer twins of all exact layers; return self.
+
+        Raises:
+            NotExactError: a layer cannot prove that its sums are exact.
+        """
+        self.scheduler.freeze()
+        return self.eval()
+
+    def save(self, path: Any, training: dict[str, Any]) -> str:
+        """Write the weights; return their fingerprint."""
+        self.tabulate()
+        return weights.save(path, self, self.profile.structure(), training)
+
+    # -- images -------------------------------------------------------------------------------
+
+    def compress(
+        self,
+        image: Picture | Image.Image | NDArray[Any] | str | os.PathLike[str],
+        quality: int | None = None,
+        *,
+        bpp: float | None = None,
+        size: int | None = None,
+        psnr: float | None = None,
+    ) -> bytes:
+        """Compress an image to the bytes of a .lic file.
+
+        Args:
+            image: a path, a Pillow image, or uint8 ``(H, W, 3)`` or ``(H, W)``.
+            quality: 0 (smallest) to 100; 50 if nothing else is asked for.
+            bpp: largest rate in bits per pixel; size: largest file in bytes; psnr: least PSNR in
+                dB. At most one of the four; the search is on real files.
+
+        Raises:
+            ImageError, LimitError: the image is not supported, or the target cannot be met.
+        """
+        return self.encode(as_picture(image), Target(quality=quality, bpp=bpp, size=size, psnr=psnr)).data
+
+    def decompress(self, data: bytes) -> Image.Image:
+        """Decompress a .lic file that this codec's weights belong to.
+
+        Raises:
+            CorruptStreamError: damaged; WeightsMismatchError: made with other weights.
+        """
+        return self.decode(data).picture.to_pil()
+
+    @torch.inference_mode()
+    def encode(self, picture: Picture, target: Target | None = None) -> Encoded:
+        """Compress a picture; what was written is decoded again before it is returned."""
+        target = target or Target()
+        clock = Clock()
+        with clock("analysis"):
+            image = self._to_tensor(picture)
+            latent = self.transform.analysis(image)
+        tried: dict[int, _Coded] = {}
+
+        def attempt(quality: int) -> tuple[int, Callable[[], float]]:
+            coded = tried[quality] = self._encode_latent(latent, quality, clock)
+            return len(self._file(picture, coded)), lambda: self._psnr(picture, coded)
+
+        width, height = picture.size
+        quality = search(target, DEFAULT_QUALITY, width * height, attempt)
+        coded = tried.get(quality) or self._encode_latent(latent, quality, clock)
+        with clock("refinement"):
+            coded = self._refine(image, latent, coded, picture)
+        data = self._file(picture, coded)
+        with clock("check"):
+            decoded = self._decode_latent(coded.payload, coded.digest, quality, coded.y.shape[-2:], Clock())
+            if not torch.equal(decoded, coded.y):
+                raise CorruptStreamError(
+                    "the file that was just written does not decode to what was encoded; nothing was saved; "
+                    "run licframe doctor"
+                )
+        return Encoded(data, quality, coded.information, clock.seconds)
+
+    @torch.inference_mode()
+    def decode(self, data: bytes, max_pixels: int = container.MAX_PIXELS) -> Decoded:
+        """Decompress a .lic file."""
+        clock = Clock()
+        with clock("file"):
+            file = container.read(data, max_pixels)
+            header = file.header
+            if header.fingerprint != self.fingerprint[: len(header.fingerprint)]:
+                raise WeightsMismatchError(
+                    f"the file needs weights {header.fingerprint.hex()} of profile {header.profile}; "
+                    f"profile {self.profile.name} holds {self.fingerprint[:6].hex()}"
+                )
+        stride = self.transform.stride
+        shape = (-(-header.height // stride), -(-header.width // stride))
+        ((payload, digest),) = file.payloads
+        y = self._decode_latent(payload, digest, header.quality, shape, clock)
+        with clock("synthesis"):
+            pixels = self._synthesise(y, header.quality, header.height, header.width, header.mode)
+        return Decoded(Picture(pixels, file.metadata), clock.seconds)
+
+    # -- latents ------------------------------------------------------------------------------
+
+    def _encode_latent(self, latent: Tensor, quality: int, clock: Clock) -> _Coded:
+        """Code a latent ``(1, C, h, w)`` given in coefficient units."""
+        y = latent.double() * self.gain_table[quality].double()[:, None, None]
+        encoder = Encoder()
+
+        def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
+            centre = model.exact_centre(parameters)
+            symbols = (y[step.index] - centre * 2.0**-CENTRE_FRACTION).round_()
+            return self._code(encoder, model, parameters, centre, symbols, clock)
+
+        with clock("context"):
+            known = Known(self.units.exact_form(quality), y=torch.zeros_like(y))
+            self._walk(known, fix)
+        return _Coded(quality, known["y"], encoder.finish(), encoder.digest, encoder.bits)
+
+    def _decode_latent(
+        self, payload: bytes, digest: int, quality: int, shape: Sequence[int], clock: Clock
+    ) -> Tensor:
+        """Return the decoded latent as integers with CENTRE_FRACTION fractional bits."""
+        decoder = Decoder(payload)
+
+        def fix(_: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
+            centre = model.exact_centre(parameters)
+            return self._code(decoder, model, parameters, centre, None, clock)
+
+        with clock("context"):
+            y = torch.zeros(1, self.transform.latent_channels, *shape, dtype=torch.float64)
+            known = Known(self.units.exact_form(quality), y=y)
+            self._walk(known, fix)
+        decoder.finish()
+        if decoder.digest != digest:
+            raise CorruptStreamError(
+                f"the decoded symbols have digest {decoder.digest:08x}, the file says {digest:08x}; either "
+                "the file is damaged or this machine computes differently: run licframe doctor"
+            )
+        return known["y"]
+
+    @staticmethod
+    def _code(
+        coder: SymbolCoder, model: EntropyModel, parameters: Tensor, centre: Tensor,
+        symbols: Tensor | None, clock: Clock,
+    ) -> Tensor:
+        with clock("coding", inside="context"):
+            residual = model.code(coder, parameters, symbols)
+        return centre + residual * 2.0**CENTRE_FRACTION
+
+    def _synthesise(self, y: Tensor, quality: int, height: int, width: int, mode: str) -> NDArray[np.uint8]:
+        latent = centre_to_float(y) * self.inverse_table[quality][:, None, None]
+        image = self.transform.synthesis(latent)[0, :, :height, :width]
+        if mode == "L":
+            image = image.mean(0, keepdim=True)
+        pixels = image.mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
+        return np.ascontiguousarray(pixels.numpy() if mode == "RGB" else pixels[..., 0].numpy())
+
+    def _refine(self, image: Tensor, latent: Tensor, coded: _Coded, picture: Picture) -> _Coded:
+        """Let the refiner search for a cheaper latent of this image."""
+        problem = LatentProblem(self, image, latent, coded.quality)
+        refined = self.refiner.refine(problem)
+        if refined is problem.start:
+            return coded
+        return self._encode_latent(refined, coded.quality, Clock())
+
+    def _psnr(self, picture: Picture, coded: _Coded) -> float:
+        width, height = picture.size
+        pixels = self._synthesise(coded.y, coded.quality, height, width, picture.mode)
+        error = np.square(pixels.astype(np.float64) - picture.pixels).mean()
+        return 10 * math.log10(255**2 / error) if error else math.inf
+
+    def _file(self, picture: Picture, coded: _Coded) -> bytes:
+        width, height = picture.size
+        header = container.Header(
+            width=width, height=height, mode=picture.mode, quality=coded.quality,
+            profile=self.profile.name, parts=self.profile.parts, fingerprint=self.fingerprint,
+        )
+        return container.write(container.File(header, ((coded.payload, coded.digest),), picture.metadata))
+
+    @staticmethod
+    def _to_tensor(picture: Picture) -> Tensor:
+        pixels = torch.from_numpy(picture.pixels.astype(np.float32) / 255)
+        if picture.mode == "L":
+            pixels = pixels[..., None].expand(-1, -1, 3)
+        return pixels.permute(2, 0, 1)[None].contiguous()
+
+
+@attrs.frozen(eq=False)
+class _Coded:
+    """A coded latent: integers, bytes, digest of the symbols, information in bits."""
+
+    quality: int
+    y: Tensor
+    payload: bytes
+    digest: int
+    information: float
+
+
+class LatentProblem:
+    """One image's latent and its cost; what a refiner works on (see ``interfaces.Problem``).
+
+    Attributes:
+        image: ``(1, 3, H, W)`` in [0, 1].
+        start: the latent of the analysis, in coefficient units.
+        quality: 0..100; lambda: bits per unit of squared error (pixels in 0..255) per pixel.
+    """
+
+    def __init__(self, codec: Codec, image: Tensor, start: Tensor, quality: int) -> None:
+        self.image, self.start, self.quality = image, start, quality
+        self.lam = float(lambda_of(torch.tensor(float(quality))))
+        self._codec = codec
+
+    def objective(self, latent: Tensor) -> Tensor:
+        """Return bits + lambda * squared error, differentiable; rounding is straight-through."""
+        codec, q = self._codec, self.quality
+        gain, inverse = codec.gain_table[q][None], codec.inverse_table[q][:, None, None]
+        quality = torch.full((1,), float(q))
+        bits, y = codec._estimate_latent(latent * gain[..., None, None], gain, quality)  # noqa: SLF001
+        return bits.sum() + self._distortion(y * inverse)
+
+    @torch.no_grad()
+    def true_cost(self, latent: Tensor) -> float:
+        """Return the same with real coded bytes."""
+        codec, q = self._codec, self.quality
+        coded = codec._encode_latent(latent, q, Clock())  # noqa: SLF001
+        decoded = centre_to_float(coded.y) * codec.inverse_table[q][:, None, None]
+        return 8 * len(coded.payload) + float(self._distortion(decoded))
+
+    def _distortion(self, latent: Tensor) -> Tensor:
+        h, w = self.image.shape[-2:]
+        decoded = self._codec.transform.synthesis(latent)[..., :h, :w]
+        return self.lam * (255**2 / 3) * (decoded - self.image).square().sum()
+
+
+class Clock:
+    """Seconds spent in named stages."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str, inside: str | None = None) -> Iterator[None]:
+        """Time a stage; ``inside`` names the running stage that does not count it."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - begin
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + took
+            if inside is not None:
+                self.seconds[inside] = self.seconds.get(inside, 0.0) - took
+
+
+def build(profile: Profile) -> Codec:
+    """Build an untrained codec.
+
+    Raises:
+        ProfileError: parts that do not fit together; PluginLoadError: a part cannot be imported.
+    """
+    transform = load_class(profile.transform.part)(profile.transform.options)
+    models = [load_class(c.part)(c.options) for c in profile.entropy_models]
+    scheduler_class = load_class(profile.context_scheduler.part)
+    if scheduler_class.passes != len(models):
+        raise ProfileError(
+            f"{profile.source}: context_scheduler {profile.context_scheduler.part.name} codes in "
+            f"{scheduler_class.passes} pass(es), each with its own entropy model; the profile names "
+            f"{len(models)}; write [[entropy_model]] once for each"
+        )
+    scheduler = scheduler_class(profile.context_scheduler.options, transform.latent_channels, models)
+    refiner = load_class(profile.refiner.part)(profile.refiner.options)
+    return Codec(profile, transform, scheduler, models, refiner)
+
+
+def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequence[str] = ()) -> Codec:
+    """Return a codec that is ready to code.
+
+    Args:
+        profile: name of a shipped profile, path of a TOML file, or a loaded profile.
+        overrides: ``table.key=value`` strings.
+
+    Raises:
+        ProfileError, PluginLoadError, WeightsMismatchError, NotExactError.
+    """
+    if not isinstance(profile, Profile):
+        profile = load_profile(os.fspath(profile), overrides)
+    path = profile.weights_path
+    if path is None:
+        raise WeightsMismatchError(
+            f"profile {profile.source} names no weights; train some with licframe train {profile.source}"
+        )
+    codec = build(profile)
+    codec.fingerprint = bytes.fromhex(weights.load(path, codec, profile.structure()))
+    return codec.freeze()
+
+
+def load_for(header: container.Header, profile: str | os.PathLike[str] | None = None) -> Codec:
+    """Return the codec that decodes a file: of ``profile``, else of a shipped profile that fits.
+
+    Raises:
+        WeightsMismatchError: no installed weights are those of the file.
+    """
+    if profile is not None:
+        return load(profile)
+    shipped = shipped_profiles()
+    names = sorted(shipped, key=lambda name: name != header.profile)
+    for name in names:
+        candidate = load_profile(name)
+        path = candidate.weights_path
+        if path is None or not path.is_file():
+            continue
+        fingerprint = bytes.fromhex(weights.read_metadata(path)["fingerprint"])
+        if fingerprint.startswith(header.fingerprint):
+            return load(candidate)
+    raise WeightsMismatchError(
+        f'the file was made with profile "{header.profile}" ({", ".join(header.parts)}) and weights '
+        f"{header.fingerprint.hex()}, which are not installed; name the profile that has them with --profile"
+    )
+
+
+def decompress(data: bytes, profile: str | os.PathLike[str] | None = None) -> Image.Image:
+    """Decompress a .lic file with the installed profile it was made with.
+
+    Raises:
+        CorruptStreamError: damaged; WeightsMismatchError: its weights are not installed.
+    """
+    return load_for(container.read_header(data), profile).decompress(data)

@@ -159,10 +159,10 @@ def _first(chunks: Iterator[tuple[bytes, bytes, int]], max_pixels: int) -> Heade
 
 
 def _pack_header(header: Header) -> bytes:
-    kind = MODES.index(header.mode) | (header.depth // 16) << 3
+    kind = MODES.index(header.mode) | (header.depth // 16) << 3 | header.tile << 4
     names = "/".join([header.profile, *header.parts])
     return (
-        bytes([CODER_REVISION, kind, header.quality, header.tile])
+        bytes([CODER_REVISION, kind, header.quality])
         + _varint(header.width)
         + _varint(header.height)
         + header.fingerprint[:_FINGERPRINT_BYTES]
@@ -171,17 +171,17 @@ def _pack_header(header: Header) -> bytes:
 
 
 def _unpack_header(body: bytes) -> Header:
-    if len(body) < 4:
+    if len(body) < 3:
         raise _damaged("the header is too short")
-    revision, kind, quality, tile = body[:4]
+    revision, kind, quality = body[:3]
     if revision != CODER_REVISION:
         raise CorruptStreamError(
             f"the .lic file was written by coder revision {revision}; this licframe has revision "
             f"{CODER_REVISION}; install the licframe that wrote it"
         )
-    if kind >= len(MODES) or quality > 100 or tile:
-        raise _damaged(f"mode {kind}, quality {quality} or tile {tile} is not one this version knows")
-    width, offset = _read_varint(body, 4)
+    if kind >= len(MODES) or quality > 100:
+        raise _damaged(f"mode {kind} or quality {quality} is not one this version knows")
+    width, offset = _read_varint(body, 3)
     height, offset = _read_varint(body, offset)
     if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
         raise _damaged(f"the image size {width}x{height} is impossible")

@@ -69,3 +69,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     text = f"known: {', '.join(known) if known else 'none'}"
     close = difflib.get_close_matches(name, known, n=1)
     return f'{text}; did you mean "{close[0]}"?' if close else text
+
+
+def located(error: LicframeError, where: str) -> LicframeError:
+    """Return the same error with the place it happened in front."""
+    return type(error)(f"{where}: {error}")

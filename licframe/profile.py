@@ -218,6 +218,8 @@ def _override(tables: dict[str, Any], text: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
+    if (table, option) == ("weights", "file"):
+        parsed = str(Path(str(parsed)).resolve())  # relative to where the user is
     old = tables.setdefault(table, {})
     if not isinstance(old, dict):
         raise ProfileError(f"--set {text}: [[{table}]] has several entries; write a profile instead")

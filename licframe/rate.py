@@ -1,4 +1,4 @@
-"""Quality to gains: one set of weights serves every rate.
+"""Quality to gains, and the search for a quality that meets a target.
 
 A latent channel is multiplied by a gain before it is rounded, and by an inverse gain afterwards.
 Both are learned at eight knots, one for each lambda, and interpolated in the log domain.
@@ -6,8 +6,13 @@ Both are learned at eight knots, one for each lambda, and interpolated in the lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import attrs
 import torch
 from torch import Tensor, nn
+
+from licframe.errors import LimitError
 
 KNOTS = 8
 LAMBDA_MIN, LAMBDA_RATIO = 0.0018, 100.0
@@ -41,3 +46,59 @@ class Gains(nn.Module):
         for table in (self.log2_gain, self.log2_inverse):
             both.append(torch.exp2(table[below] * (1 - share) + table[below + 1] * share))
         return both[0], both[1]
+
+
+@attrs.frozen
+class Target:
+    """What a file should meet; at most one of the four is set (see ``Codec.compress``)."""
+
+    quality: int | None = None
+    bpp: float | None = None
+    size: int | None = None
+    psnr: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        asked = {k: v for k, v in attrs.asdict(self).items() if v is not None}
+        if len(asked) > 1:
+            raise LimitError(f"give one of quality, bpp, size and psnr, not {' and '.join(asked)}")
+        for name, value in asked.items():
+            if name == "quality" and not (isinstance(value, int) and 0 <= value <= 100):
+                raise LimitError(f"quality is {value}; use a whole number from 0 (smallest) to 100")
+            if name != "quality" and not value > 0:
+                raise LimitError(f"{name} is {value}; it must be above 0")
+
+
+def search(
+    target: Target, default: int, pixels: int, attempt: Callable[[int], tuple[int, Callable[[], float]]]
+) -> int:
+    """Return the best quality that meets a target, by bisection on real files.
+
+    Args:
+        attempt: codes at a quality; gives the file's bytes and a function that gives its PSNR.
+
+    Raises:
+        LimitError: no quality meets the target.
+    """
+    limit = target.size if target.bpp is None else target.bpp * pixels / 8
+    if limit is None and target.psnr is None:
+        return default if target.quality is None else target.quality
+    low, high = 0, 100
+    if limit is not None:
+        size = attempt(0)[0]
+        if size > limit:
+            raise LimitError(
+                f"at quality 0 the file has {size} bytes ({8 * size / pixels:.4f} bpp), above the target of "
+                f"{int(limit)} bytes; allow more, or make the image smaller"
+            )
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if attempt(middle)[0] <= limit else (low, middle - 1)
+        return low
+    assert target.psnr is not None
+    best = attempt(100)[1]()
+    if best < target.psnr:
+        raise LimitError(f"quality 100 gives {best:.2f} dB, below the target of {target.psnr} dB; ask for less")
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if attempt(middle)[1]() >= target.psnr else (middle + 1, high)
+    return low

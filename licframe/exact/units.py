@@ -31,6 +31,7 @@ QUALITIES = 101
 OUTPUT_LIMIT = 64.0
 """What a context network gives is clamped to +-OUTPUT_LIMIT before it is used."""
 
+_LATENT_LIMIT = 2.0**26
 _TABLE_SHIFT = 16
 _SPREAD_FLOOR = 0.08
 
@@ -108,6 +109,7 @@ class Condition:
         if not self.exact:
             return (latent * self._to_context[:, channels]).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT)
         limit = CONTEXT_LIMIT * 2.0**FRACTION
+        latent = latent.clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
         scaled = (latent * self._to_context[:, channels]).div_(2.0**_TABLE_SHIFT)
         return scaled.floor_().clamp_(-limit, limit)
 

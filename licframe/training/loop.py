@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import pickle
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ RATES = {"matrix": 8e-3, "linear": 1e-4, "output": 1.2e-3, "bias": 1.2e-3, "scal
 
 _REFERENCE_LAMBDA = 0.013
 _INITIAL_PATCHES = 192
+_MAX_FAILURES = 5
 
 
 @attrs.frozen
@@ -132,6 +133,33 @@ def schedule(step: int, elapsed: float, warmup: int) -> float:
     return factor
 
 
+class Tally:
+    """Sums of loss, bpp and MSE by range of quality, kept on the device between two logs."""
+
+    EDGES = (25, 50, 75)
+
+    def __init__(self, device: torch.device) -> None:
+        self.edges = torch.tensor(self.EDGES, device=device, dtype=torch.float32)
+        self.sums = torch.zeros(len(self.EDGES) + 1, 4, device=device)
+
+    def add(self, quality: Tensor, detail: Tensor) -> None:
+        """Add samples: qualities ``(N,)`` and ``(3, N)`` of loss, bpp and MSE."""
+        row = torch.cat([torch.ones_like(quality)[None], detail]).T
+        self.sums.index_add_(0, torch.bucketize(quality, self.edges), row)
+
+    def figures(self) -> dict[str, Any]:
+        """Return means since the last call, with the PSNR of each range of quality; start anew."""
+        sums = self.sums.tolist()
+        self.sums.zero_()
+        count = max(1.0, sum(row[0] for row in sums))
+        psnr = [-10 * math.log10(row[3] / row[0]) if row[3] > 0 else None for row in sums]
+        return {
+            "loss": sum(row[1] for row in sums) / count,
+            "bpp": sum(row[2] for row in sums) / count,
+            "psnr_by_quality": psnr,
+        }
+
+
 class Trainer:
     """Train a codec for one leg, writing ``checkpoint.pt`` and ``log.jsonl`` into a run folder."""
 
@@ -139,12 +167,14 @@ class Trainer:
         self.codec, self.data, self.leg, self.folder, self.fabric = codec, data, leg, folder, fabric
         self.patches = 0
         self.minutes = 0.0
-        self.rng = random.Random(leg.seed)
-        torch.manual_seed(leg.seed)
+        self.rng = random.Random(leg.seed + fabric.global_rank)
+        self._restored: dict[str, Any] | None = None
+        torch.manual_seed(leg.seed + fabric.global_rank)
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def checkpoint(self) -> Path:
+        """Where the run is saved, every few minutes and at its end."""
         return self.folder / "checkpoint.pt"
 
     def initialise(self) -> None:
@@ -152,110 +182,120 @@ class Trainer:
         self.codec.initialise(self.data.patches(_INITIAL_PATCHES, self.leg.patch, self.rng).cpu())
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint of the run folder."""
+        """Go on from the newest checkpoint of the run folder.
+
+        Raises:
+            LicframeError: there is none, or it belongs to another profile.
+        """
         try:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            self.codec.load_state_dict(state["model"])
         except FileNotFoundError as error:
+            raise LicframeError(f"nothing to resume: there is no {self.checkpoint}; leave out --resume") from error
+        except (RuntimeError, pickle.UnpicklingError, KeyError) as error:
             raise LicframeError(
-                f"nothing to resume: {self.checkpoint} does not exist; leave out --resume"
+                f"cannot resume from {self.checkpoint}: it is damaged or of another profile ({error}); use "
+                "another --folder"
             ) from error
-        self.codec.load_state_dict(state["model"])
         self.patches, self.minutes = state["patches"], state["minutes"]
         self.rng.seed(self.leg.seed + self.patches)
         torch.manual_seed(self.leg.seed + self.patches)
         self._restored = state
 
-    _restored: dict[str, Any] | None = None
+    def run(self, progress: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+        """Train for the leg; leave the averaged weights in the codec; return the last figures.
 
-    def run(self, progress: Callable[[dict[str, float]], None] | None = None) -> dict[str, float]:
-        """Train for the leg; leave the averaged weights in the codec; return the last figures."""
-        leg = self.leg
+        Raises:
+            LicframeError: the loss stayed infinite or NaN after the rate was halved five times.
+        """
+        leg, device = self.leg, self.fabric.device
         model = self.fabric.setup_module(Objective(self.codec, leg.beta))
-        made = optimisers(self.codec, leg.rate)
-        opts = [self.fabric.setup_optimizers(o) for o in made]
+        plain = optimisers(self.codec, leg.rate)
+        opts = [self.fabric.setup_optimizers(o) for o in plain]
         average = Average(self.codec)
         if self._restored:
-            for opt, saved in zip(made, self._restored["optimisers"], strict=True):
+            for opt, saved in zip(plain, self._restored["optimisers"], strict=True):
                 opt.load_state_dict(saved)
-            average.load({k: v.to(self.fabric.device) for k, v in self._restored["average"].items()})
-        others = [p for o in made if not isinstance(o, Muon) for g in o.param_groups for p in g["params"]]
+            average.load({k: v.to(device) for k, v in self._restored["average"].items()})
+        # Muon's update does not depend on the gradient's length; the others are clipped.
+        clipped = [p for o in plain if not isinstance(o, Muon) for g in o.param_groups for p in g["params"]]
+        tally, figures = Tally(device), {}
+        failures = step = 0
+        waited = 0.0
         begin = saved_at = time.monotonic()
-        waited, failures, step = 0.0, 0, 0
-        sums: Tensor | None = None
-        figures: dict[str, float] = {}
-        last_log = (begin, 0)
+        patches_at_start = self.patches
         while True:
             now = time.monotonic()
-            elapsed = (now - begin) / (60 * leg.minutes)
-            if leg.steps is not None:
-                elapsed = step / leg.steps
+            elapsed = (now - begin) / (60 * leg.minutes) if leg.steps is None else step / leg.steps
             if elapsed >= 1:
                 break
-            for opt in made:
-                for group in opt.param_groups:
-                    group["lr"] = group["full_lr"] * schedule(step, elapsed, leg.warmup) * 0.5**failures
-            image = self.data.patches(leg.batch, leg.patch, self.rng).to(self.fabric.device)
-            quality = torch.rand(leg.batch, device=self.fabric.device) * 100
+            factor = schedule(step, elapsed, leg.warmup) * 0.5**failures
+            for group in (g for o in plain for g in o.param_groups):
+                group["lr"] = group["full_lr"] * factor
+            image = self.data.patches(leg.batch, leg.patch, self.rng).to(device)
+            quality = torch.rand(leg.batch, device=device) * 100
             waited += time.monotonic() - now
             loss, detail = model(image, quality)
             self.fabric.backward(loss)
-            norm = torch.nn.utils.clip_grad_norm_(others, 1.0)
-            healthy = torch.isfinite(loss.detach() + norm)
-            if self.fabric.device.type == "cpu" or step % leg.log_every == 0:
-                # On a GPU looking at every step would make the host wait for the device.
-                if not healthy:
-                    failures += 1
-                    if failures > 5:
-                        torch.save({"image": image, "quality": quality}, self.folder / "bad_batch.pt")
-                        raise LicframeError(
-                            f"training diverged at step {step}: the loss is not finite; the batch is in "
-                            f"{self.folder / 'bad_batch.pt'}; go on with --resume and a lower --rate"
-                        )
-                    for opt in opts:
-                        opt.zero_grad(set_to_none=True)
-                    continue
+            norm = torch.nn.utils.clip_grad_norm_(clipped, 1.0)
+            # On a GPU looking at every step would make the host wait for the device.
+            look = device.type == "cpu" or step % leg.log_every == 0
+            if look and not torch.isfinite(loss.detach() + norm):
+                failures += 1
+                if failures > _MAX_FAILURES:
+                    torch.save({"image": image, "quality": quality}, self.folder / "bad_batch.pt")
+                    raise LicframeError(
+                        f"training diverged at step {step}: the loss is not finite; the batch is in "
+                        f"{self.folder / 'bad_batch.pt'}; go on with --resume and a lower --rate"
+                    )
+            else:
+                for opt in opts:
+                    opt.step()
+                average.update(step)
+                tally.add(quality, detail)
+                step += 1
+                self.patches += leg.batch * self.fabric.world_size
             for opt in opts:
-                opt.step()
                 opt.zero_grad(set_to_none=True)
-            average.update(step)
-            step += 1
-            self.patches += leg.batch * self.fabric.world_size
-            sums = detail.mean(1) if sums is None else sums + detail.mean(1)
-            now = time.monotonic()
             if step % leg.log_every == 0:
-                mean = (sums / leg.log_every).tolist()
-                sums = None
-                seconds = time.monotonic() - last_log[0]
+                seconds = time.monotonic() - begin
                 figures = {
-                    "step": step, "patches": self.patches, "loss": mean[0], "bpp": mean[1],
-                    "mse": mean[2], "patches_per_s": (self.patches - last_log[1]) / seconds
-                    if last_log[1] else 0.0,
-                    "waiting": waited / (time.monotonic() - begin), "elapsed": elapsed,
+                    "step": step,
+                    "patches": self.patches,
+                    **tally.figures(),
+                    "patches_per_s": (self.patches - patches_at_start) / seconds,
+                    "waiting": waited / seconds,
+                    "elapsed": elapsed,
                 }
-                last_log = (time.monotonic(), self.patches)
-                with (self.folder / "log.jsonl").open("a") as log:
-                    log.write(json.dumps(figures) + "\n")
+                self._log(figures)
                 if progress:
                     progress(figures)
-            if now - saved_at > 60 * leg.checkpoint_minutes:
-                self._save(made, average, (now - begin) / 60)
-                saved_at = now
-        self._save(made, average, (time.monotonic() - begin) / 60)
+            if time.monotonic() - saved_at > 60 * leg.checkpoint_minutes:
+                self._save(plain, average, time.monotonic() - begin)
+                saved_at = time.monotonic()
+        self.minutes += (time.monotonic() - begin) / 60
+        self._save(plain, average, 0.0)
         with torch.no_grad():
             for p, value in zip(average.live, average.values, strict=True):
                 p.copy_(value)
         return figures
 
-    def _save(
-        self, made: list[torch.optim.Optimizer], average: Average, minutes: float
-    ) -> None:
+    def _log(self, figures: dict[str, Any]) -> None:
+        if self.fabric.is_global_zero:
+            with (self.folder / "log.jsonl").open("a") as log:
+                log.write(json.dumps(figures) + "\n")
+
+    def _save(self, plain: Sequence[torch.optim.Optimizer], average: Average, seconds: float) -> None:
+        """Write the checkpoint whole or not at all."""
+        if not self.fabric.is_global_zero:
+            return
         state = {
             "model": self.codec.state_dict(),
             "average": average.state_dict(),
-            "optimisers": [o.state_dict() for o in made],
+            "optimisers": [o.state_dict() for o in plain],
             "patches": self.patches,
-            "minutes": self.minutes + minutes,
+            "minutes": self.minutes + seconds / 60,
         }
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, self.checkpoint)
+        partial.replace(self.checkpoint)

@@ -1,0 +1,5 @@
+"""``python -m licframe`` is ``licframe``."""
+
+from licframe.cli import main
+
+main()

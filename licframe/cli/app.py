@@ -1,0 +1,42 @@
+"""The application that holds all commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import licframe
+from licframe.cli.compress import compress, decompress
+from licframe.cli.doctor import doctor
+from licframe.cli.info import info
+from licframe.cli.plugins import plugins
+from licframe.cli.profiles import profiles
+from licframe.cli.run import run
+from licframe.cli.train import train
+
+app = typer.Typer(
+    help="Learned image compression: small files that decode the same everywhere.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"licframe {licframe.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _command in (run, compress, decompress, info, profiles, plugins, doctor, train):
+    app.command()(_command)

@@ -1,0 +1,55 @@
+"""Options that several commands share, and their output."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change the profile, e.g. refiner.plugin=none."),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option("--quality", "-q", help="0 (smallest file) to 100; 50 if nothing is asked for."),
+]
+Bpp = Annotated[float | None, typer.Option("--bpp", help="Largest rate, in bits per pixel.")]
+Size = Annotated[int | None, typer.Option("--size", help="Largest file, in bytes.")]
+Psnr = Annotated[float | None, typer.Option("--psnr", help="Least PSNR, in dB.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Refuse larger images.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]], note: str = "") -> None:
+    """Print a rich table; plain where the output is no terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*row)
+    # A file or a pipe has no width: give long lines room.
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)
+    console.print(table)
+    if note:
+        console.print(note, markup=False, highlight=False)
+
+
+def output_path(source: Path, output: Path | None, suffix: str, several: bool) -> Path:
+    """Return where a result goes: ``output``, a file in the folder ``output``, or beside the source."""
+    name = source.with_suffix(suffix).name
+    if output is None:
+        return source.with_name(name)
+    return output / name if several or output.is_dir() else output

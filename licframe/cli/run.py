@@ -1,0 +1,127 @@
+"""``licframe run``: compress, decompress and measure one image."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from licframe.cli.options import Bpp, Json, Overrides, Psnr, Quality, Size, print_json, print_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_AMPLIFICATION = 8
+
+
+def run(
+    profile: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped profile.")],
+    image: Annotated[Path | None, typer.Argument(help="A picture; a sample photograph if left out.")] = None,
+    quality: Quality = None,
+    bpp: Bpp = None,
+    size: Size = None,
+    psnr: Psnr = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
+        "licframe-out"
+    ),
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Compress a picture, decompress it from the file alone, and measure both.
+
+    Writes the .lic file, the reconstruction, and a picture of original, reconstruction and error
+    side by side.
+    """
+    from licframe.profile import load_profile
+    from licframe.rate import Target
+
+    target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
+    checked = load_profile(profile, overrides or ())
+
+    from licframe import images
+    from licframe.codec import load
+    from licframe.evaluation import metrics
+
+    source = image or sample_photograph()
+    picture = images.read_picture(source)
+    codec = load(checked)
+    encoded = codec.encode(picture, target)
+    output.mkdir(parents=True, exist_ok=True)
+    file = output / f"{source.stem}.lic"
+    images.write_atomically(file, encoded.data)
+
+    data = file.read_bytes()
+    decoded = codec.decode(data)
+    decoded.picture.save(output / f"{source.stem}.decoded.png")
+    comparison = side_by_side(picture.pixels, decoded.picture.pixels)
+    images.Picture(comparison).save(output / f"{source.stem}.comparison.png")
+
+    png = io.BytesIO()
+    picture.to_pil().save(png, "png", optimize=True)
+    width, height = picture.size
+    similarity = metrics.ms_ssim(picture.pixels, decoded.picture.pixels)
+    result: dict[str, Any] = {
+        "profile": codec.profile.name,
+        "image": str(source),
+        "width": width,
+        "height": height,
+        "quality": encoded.quality,
+        "bytes": len(data),
+        "bpp": 8 * len(data) / (width * height),
+        "psnr_db": metrics.psnr(picture.pixels, decoded.picture.pixels),
+        "ms_ssim": similarity,
+        "encode_seconds": sum(encoded.seconds.values()),
+        "decode_seconds": sum(decoded.seconds.values()),
+        "png_bytes": len(png.getvalue()),
+        "smaller_than_png": len(png.getvalue()) / len(data),
+        "encode_stages": encoded.seconds,
+        "decode_stages": decoded.seconds,
+        "output": str(output),
+    }
+    if as_json:
+        print_json(result)
+        return
+    shown = "-" if similarity is None else f"{similarity:.4f} ({metrics.decibel(similarity):.2f} dB)"
+    rows = [
+        ["image", f"{source.name}, {width}x{height}"],
+        ["file", f"{len(data)} bytes, {result['bpp']:.3f} bits per pixel, quality {encoded.quality}"],
+        ["smaller than PNG", f"{result['smaller_than_png']:.1f} times ({result['png_bytes']} bytes)"],
+        ["PSNR", f"{result['psnr_db']:.2f} dB"],
+        ["MS-SSIM", shown],
+        ["encode", _stages(encoded.seconds)],
+        ["decode", _stages(decoded.seconds)],
+    ]
+    note = f"wrote {source.stem}.lic, .decoded.png and .comparison.png into {output}"
+    print_table(f"licframe {codec.profile.name}", ["", "measured"], rows, note)
+
+
+def sample_photograph() -> Path:
+    """Return a photograph that an installed dependency ships (matplotlib's sample data)."""
+    from licframe.errors import ImageError
+
+    spec = importlib.util.find_spec("matplotlib")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "mpl-data" / "sample_data" / "grace_hopper.jpg"
+        if path.is_file():
+            return path
+    raise ImageError("the sample photograph of matplotlib is not installed; name a picture")
+
+
+def side_by_side(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return original, reconstruction and amplified error, ``(H, 3 * W + gaps, 3)``."""
+    import numpy as np
+
+    error = (decoded.astype(np.int16) - original) * _AMPLIFICATION + 128
+    panels = [original, decoded, error.clip(0, 255).astype(np.uint8)]
+    panels = [np.repeat(p[..., None], 3, 2) if p.ndim == 2 else p for p in panels]
+    gap = np.full((original.shape[0], 8, 3), 255, np.uint8)
+    return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], 1)
+
+
+def _stages(seconds: dict[str, float]) -> str:
+    parts = ", ".join(f"{k} {v:.2f}" for k, v in seconds.items() if v >= 0.005)
+    return f"{sum(seconds.values()):.2f} s ({parts})"

@@ -1,0 +1,154 @@
+"""``licframe train``: make weights for a profile."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from licframe.cli.options import Overrides
+
+_CHECK_STEPS = 20
+
+
+def train(
+    profile: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped profile.")],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", envvar="LICFRAME_TRAINING_DATA", help="Folders, tar shards or pictures."),
+    ],
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Run folder; runs/PROFILE if left out.")
+    ] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="Length of the leg.")] = 60.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's checkpoint.")] = False,
+    start: Annotated[
+        Path | None, typer.Option("--start", help="Begin from a weights file instead of the linear codec.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Do 20 steps and predict the leg.")] = False,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patches a step.")] = None,
+    rate: Annotated[float | None, typer.Option("--rate", help="Factor of all learning rates.")] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="32-true, or bf16-mixed where the hardware has it.")
+    ] = "32-true",
+    accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu or cuda.")] = "auto",
+    limit: Annotated[int | None, typer.Option("--limit", help="Read at most so many pictures.")] = None,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    overrides: Overrides = None,
+) -> None:
+    """Train the weights of a profile for some minutes; resume as often as you like.
+
+    The run folder gets a checkpoint every few minutes, a log, the resolved profile, and at the end
+    weights.safetensors, made from the averaged weights.
+    """
+    from licframe.errors import LicframeError
+    from licframe.profile import load_profile
+
+    checked = load_profile(profile, overrides or ())
+    try:
+        from lightning.fabric import Fabric
+    except ImportError as error:
+        raise LicframeError('training needs more packages: pip install "licframe[train]"') from error
+
+    from licframe import weights
+    from licframe.codec import build
+    from licframe.evaluation.complexity import complexity
+    from licframe.training.data import Photographs
+    from licframe.training.loop import Leg, Trainer
+
+    folder = folder or Path("runs") / checked.name
+    defaults = checked.training
+    leg = Leg(
+        minutes=minutes,
+        steps=_CHECK_STEPS if check else None,
+        batch=batch or defaults.batch,
+        patch=defaults.patch,
+        beta=defaults.beta,
+        rate=rate or defaults.rate,
+        seed=seed,
+        log_every=_CHECK_STEPS if check else 50,
+    )
+    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+    photographs = Photographs(data, limit, fabric.device)
+    typer.echo(f"{len(photographs.images)} photographs, {photographs.megapixels:.0f} megapixels, {fabric.device}")
+    codec = build(checked)
+    trainer = Trainer(codec, photographs, leg, folder / "check" if check else folder, fabric)
+    if resume:
+        trainer.resume()
+    elif start is not None:
+        weights.load(start, codec, checked.structure())
+    else:
+        trainer.initialise()
+    (trainer.folder / "profile.toml").write_text(checked.to_toml())
+    (trainer.folder / "environment.json").write_text(json.dumps(_environment(data, leg), indent=2))
+    with _progress() as show:
+        figures = trainer.run(show)
+    if check:
+        per_leg = figures["patches_per_s"] * 60 * minutes
+        typer.echo(
+            f"{figures['patches_per_s']:.1f} patches/s of {leg.patch}x{leg.patch}, {100 * figures['waiting']:.1f} % "
+            f"of the time waiting for data; {minutes:g} minutes would see {per_leg:.0f} patches"
+        )
+        return
+    codec = codec.cpu()
+    record = {
+        "patches": trainer.patches,
+        "patch": leg.patch,
+        "minutes": round(trainer.minutes, 1),
+        "device": str(fabric.device),
+        **complexity(codec),
+    }
+    path = folder / "weights.safetensors"
+    fingerprint = codec.save(path, record)
+    codec.freeze()
+    typer.echo(f"{path}: weights {fingerprint[:12]} after {trainer.patches} patches; use them with")
+    typer.echo(f"  licframe run {profile} --set weights.file={path}")
+
+
+def _environment(data: list[Path], leg: Any) -> dict[str, Any]:
+    import attrs
+    import torch
+
+    git = subprocess.run(  # noqa: S603
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
+    )
+    return {
+        "leg": attrs.asdict(leg),
+        "data": [str(path) for path in data],
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "git": git.stdout.strip() or None,
+    }
+
+
+class _progress:  # noqa: N801 - used like a function
+    """A progress bar on a terminal, a line per log entry elsewhere."""
+
+    def __enter__(self) -> Any:
+        if not sys.stdout.isatty():
+            return lambda figures: typer.echo(_line(figures))
+        from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(*Progress.get_default_columns()[:3], TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+        self._bar.start()
+        task = self._bar.add_task("training", total=1.0, text="")
+        return lambda figures: self._bar.update(task, completed=figures["elapsed"], text=_line(figures))
+
+    def __exit__(self, *_: object) -> None:
+        if sys.stdout.isatty():
+            self._bar.stop()
+
+
+def _line(figures: dict[str, Any]) -> str:
+    psnr = " ".join("-" if p is None else f"{p:.1f}" for p in figures["psnr_by_quality"])
+    return (
+        f"step {figures['step']} loss {figures['loss']:.4f} bpp {figures['bpp']:.3f} PSNR {psnr} dB "
+        f"{figures['patches_per_s']:.1f} patches/s"
+    )

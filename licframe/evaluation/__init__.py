@@ -1,0 +1,1 @@
+"""Measuring codecs: metrics that papers report, baselines, BD-rate."""

@@ -1,0 +1,39 @@
+"""What a codec costs: parameters, multiply-accumulates, serial passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from licframe.codec import Codec
+
+_WIDTH, _HEIGHT = 768, 512
+
+
+def complexity(codec: Codec) -> dict[str, Any]:
+    """Return parameters, kMAC per pixel of encoder and decoder, and serial passes at 768x512.
+
+    MACs are counted by torch on the float form; the integer form does the same products. The check
+    that an encoder makes of its own file is not counted.
+    """
+    image = torch.rand(1, 3, _HEIGHT, _WIDTH)
+    quality = torch.full((1,), 50.0)
+
+    def count(work: Any) -> float:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            work()
+        return counter.get_total_flops() / 2 / (_WIDTH * _HEIGHT) / 1000
+
+    with torch.no_grad():
+        latent = codec.transform.analysis(image)
+    analysis = count(lambda: codec.transform.analysis(image))
+    synthesis = count(lambda: codec.transform.synthesis(latent))
+    context = count(lambda: codec.estimate(image, quality)) - analysis - synthesis
+    return {
+        "parameters": sum(p.numel() for p in codec.parameters()),
+        "kmac_encode": round(analysis + context, 1),
+        "kmac_decode": round(synthesis + context, 1),
+        "serial_passes": codec.scheduler.serial_passes(*latent.shape[-2:]),
+    }

@@ -1,0 +1,1 @@
+"""Tools that check a codec from outside: exactness across settings."""

@@ -1,0 +1,127 @@
+"""Does a file decode the same in every setting?
+
+Images are encoded in each setting, in a process of its own, and every file is decoded in each
+setting. A pair fails where the decoder's symbols differ from the encoder's, or where its pixels
+differ from those of the first setting by more than one level, or by one level in more than one of
+5000 samples.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+_MAX_SHARE = 1 / 5000
+
+
+@attrs.frozen
+class Setting:
+    """Environment variables of a process, and how it uses torch."""
+
+    environment: Mapping[str, str] = attrs.field(factory=dict)
+    threads: int = 1
+    onednn: bool = True
+    channels_last: bool = False
+    batch: int = 1
+
+
+SETTINGS: Mapping[str, Setting] = MappingProxyType(
+    {
+        "one-thread": Setting(),
+        "two-threads": Setting(threads=2),
+        "onednn-off": Setting(onednn=False),
+        "onednn-sse41": Setting({"ONEDNN_MAX_CPU_ISA": "SSE41"}, threads=2),
+        "onednn-avx2": Setting({"ONEDNN_MAX_CPU_ISA": "AVX2"}),
+        "aten-default": Setting({"ATEN_CPU_CAPABILITY": "default"}, threads=2),
+        "aten-avx2": Setting({"ATEN_CPU_CAPABILITY": "avx2"}),
+        "mkl-compatible": Setting({"MKL_CBWR": "COMPATIBLE"}, threads=2),
+        "mkl-sse2": Setting({"MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "MKL_DEBUG_CPU_TYPE": "1"}),
+        "channels-last": Setting(channels_last=True, threads=2),
+        "batch-of-three": Setting(batch=3, threads=2),
+        "everything-off": Setting(
+            {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
+            onednn=False,
+        ),
+    }
+)
+SMALL = ("one-thread", "two-threads", "everything-off")
+
+
+@attrs.frozen
+class Report:
+    """How many pairs were tried, which failed and why, and the largest share of differing samples."""
+
+    pairs: int
+    failures: Sequence[str]
+    largest_share: float
+
+
+def sample_images(count: int, side: int, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """Return synthetic pictures with edges, gradients and texture, sides around ``side``."""
+    rng = np.random.default_rng(seed)
+    images = []
+    for _ in range(count):
+        h, w = (int(x) for x in rng.integers(side * 3 // 4, side * 5 // 4, 2))
+        y, x = np.mgrid[:h, :w]
+        image = np.stack([x * rng.uniform(-1, 1) + y * rng.uniform(-1, 1) for _ in range(3)], -1) + 128
+        for _ in range(12):
+            cy, cx, r = rng.uniform(0, h), rng.uniform(0, w), rng.uniform(4, side / 3)
+            image[(y - cy) ** 2 + (x - cx) ** 2 < r * r] = rng.uniform(0, 255, 3)
+        image += rng.normal(0, rng.uniform(0, 25), image.shape)
+        images.append(image.clip(0, 255).astype(np.uint8))
+    return images
+
+
+def matrix(
+    profile: str,
+    images: Sequence[NDArray[np.uint8]],
+    settings: Mapping[str, Setting],
+    folder: Path,
+    qualities: Sequence[int] = (20, 80),
+) -> Report:
+    """Encode every image in every setting, decode every file in every setting, and compare."""
+    np.savez(folder / "images.npz", **{f"{k:03}": image for k, image in enumerate(images)})
+    for name, setting in settings.items():
+        _worker("encode", profile, name, setting, folder, qualities)
+    failures: list[str] = []
+    pairs, largest = 0, 0.0
+    reference: dict[str, NDArray[np.uint8]] = {}
+    for name, setting in settings.items():
+        _worker("decode", profile, name, setting, folder, qualities)
+        said = json.loads((folder / f"decoded-{name}.json").read_text())
+        with np.load(folder / f"decoded-{name}.npz") as pixels:
+            for file, outcome in said.items():
+                pairs += 1
+                if outcome != "equal":
+                    failures.append(f"{file} in {name}: {outcome}")
+                    continue
+                decoded = pixels[file]
+                difference = np.abs(decoded.astype(np.int16) - reference.setdefault(file, decoded))
+                share = float((difference > 0).mean())
+                largest = max(largest, share)
+                if difference.max() > 1 or share >= _MAX_SHARE:
+                    failures.append(
+                        f"{file} in {name}: pixels differ by up to {difference.max()} in {share:.2%} of samples"
+                    )
+    return Report(pairs, failures, largest)
+
+
+def _worker(
+    action: str, profile: str, name: str, setting: Setting, folder: Path, qualities: Sequence[int]
+) -> None:
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "licframe.testing.exactness_worker", action, profile, name, str(folder),
+         json.dumps(attrs.asdict(setting)), json.dumps(list(qualities))],
+        env={**os.environ, **setting.environment}, capture_output=True, text=True, check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{action} in setting {name} failed:\n{done.stderr[-2000:]}")

@@ -1,0 +1,84 @@
+"""One process of the exactness matrix: encodes all images, or decodes all files, in one setting."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from licframe.codec import Codec, load
+from licframe.errors import LicframeError
+from licframe.images import from_array
+from licframe.rate import Target
+
+
+class _Batched(nn.Module):
+    """Run a transform on a batch of copies and keep the first."""
+
+    def __init__(self, inner: Any, batch: int, channels_last: bool) -> None:
+        super().__init__()
+        self.inner, self.batch = inner, batch
+        self.format = torch.channels_last if channels_last else torch.contiguous_format
+        self.stride, self.latent_channels = inner.stride, inner.latent_channels
+
+    def _many(self, x: Tensor) -> Tensor:
+        return x.repeat(self.batch, 1, 1, 1).contiguous(memory_format=self.format)
+
+    def analysis(self, image: Tensor) -> Tensor:
+        return self.inner.analysis(self._many(image))[:1]
+
+    def synthesis(self, latent: Tensor) -> Tensor:
+        return self.inner.synthesis(self._many(latent))[:1]
+
+
+def _latent_digest(codec: Codec, record: list[str]) -> None:
+    """Record a digest of every latent that the codec codes or decodes."""
+    plain_decode = codec._decode_latent  # noqa: SLF001
+
+    def decode(*args: Any) -> Tensor:
+        y = plain_decode(*args)
+        record.append(hashlib.sha256(y.numpy().tobytes()).hexdigest())
+        return y
+
+    codec._decode_latent = decode  # type: ignore[method-assign]  # noqa: SLF001
+
+
+def _main(action: str, profile: str, name: str, folder: Path, setting: dict[str, Any], qualities: list[int]) -> None:
+    torch.set_num_threads(setting["threads"])
+    torch.backends.mkldnn.enabled = setting["onednn"]
+    codec = load(profile)
+    if setting["channels_last"]:
+        codec.transform.to(memory_format=torch.channels_last)
+    codec.transform = _Batched(codec.transform, setting["batch"], setting["channels_last"])  # type: ignore[assignment]
+    digests: list[str] = []
+    _latent_digest(codec, digests)
+    if action == "encode":
+        with np.load(folder / "images.npz") as images:
+            for key in images:
+                for quality in qualities:
+                    data = codec.encode(from_array(images[key]), Target(quality=quality)).data
+                    path = folder / f"{key}-{quality}-{name}.lic"
+                    path.write_bytes(data)
+                    # The encoder has decoded its own file, and compared it with what it encoded.
+                    path.with_suffix(".latent").write_text(digests[-1])
+        return
+    said, pixels = {}, {}
+    for path in sorted(folder.glob("*.lic")):
+        try:
+            pixels[path.stem] = codec.decode(path.read_bytes()).picture.pixels
+            same = digests[-1] == path.with_suffix(".latent").read_text()
+            said[path.stem] = "equal" if same else "other symbols"
+        except LicframeError as error:
+            said[path.stem] = str(error)
+    (folder / f"decoded-{name}.json").write_text(json.dumps(said))
+    np.savez(folder / f"decoded-{name}.npz", **pixels)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:4], Path(sys.argv[4]), json.loads(sys.argv[5]), json.loads(sys.argv[6]))
