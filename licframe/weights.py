@@ -63,6 +63,7 @@ def save(path: Path, module: nn.Module, structure: Mapping[str, Any], training: 
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, {"licframe": json.dumps(record)})
+    partial.chmod(0o644)  # safetensors leaves files that only their owner can read
     partial.replace(path)
     return fingerprint
 

@@ -234,7 +234,7 @@ class MultiScaleProgressive(ContextScheduler):
 
     def _slot(self, known: Known, level: int, slot: _Slot, channels: slice) -> Tensor:
         """Return a copy of the known samples of one slot, which later steps do not change."""
-        return _slot(known["y"][:, channels, :: 2**level, :: 2**level], slot).clone()
+        return _slot(known["y"][:, channels, :: 2**level, :: 2**level].clone(), slot)
 
     def _neighbours(self, step: Step, target: _Slot, known: Known) -> Tensor:
         """Return the blended average of the nearest known samples, as a centre."""

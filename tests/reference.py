@@ -1,0 +1,85 @@
+"""A second implementation of the decoding side, in plain numpy and Python integers.
+
+Nothing here uses constriction or torch's arithmetic, so that agreement means something.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+MASK = 2**64 - 1
+
+
+class RangeDecoder:
+    """64-bit range decoder over 32-bit words with 24-bit probabilities."""
+
+    def __init__(self, data: bytes) -> None:
+        self.words = [int(w) for w in np.frombuffer(data, "<u4")]
+        self.position = 0
+        self.lower, self.range = 0, MASK
+        self.point = self._next() << 32 | self._next()
+
+    def _next(self) -> int:
+        self.position += 1
+        return self.words[self.position - 1] if self.position <= len(self.words) else 0
+
+    def decode(self, left: list[int]) -> int:
+        """Decode one symbol; ``left`` holds cumulative probabilities, from 0 to 2^24."""
+        scale = self.range >> 24
+        quantile = ((self.point - self.lower) & MASK) // scale
+        assert quantile < 2**24
+        symbol = int(np.searchsorted(left, quantile, side="right")) - 1
+        self.lower = (self.lower + scale * left[symbol]) & MASK
+        self.range = scale * (left[symbol + 1] - left[symbol])
+        if self.range < 2**32:
+            self.lower = self.lower << 32 & MASK
+            self.range = self.range << 32 & MASK
+            self.point = (self.point << 32 & MASK) | self._next()
+        return symbol
+
+
+def cumulative(counts: np.ndarray) -> list[int]:
+    """The 24-bit cumulative probabilities of a table of counts: every symbol gets at least one."""
+    scale = (2**24 - len(counts)) / float(sum(int(c) for c in counts))
+    out, total = [], 0
+    for symbol, count in enumerate(counts):
+        out.append(int(total * scale) + symbol)
+        total += int(count)
+    return [*out, 2**24]
+
+
+def uniform(size: int) -> list[int]:
+    return [k * (2**24 // size) for k in range(size)] + [2**24]
+
+
+def decode_step(decoder: RangeDecoder, halves: np.ndarray, counts: list, index: np.ndarray) -> np.ndarray:
+    """Decode one step's residuals: by table, raster order within, escapes after their group."""
+    residual = np.zeros(index.size, np.int64)
+    flat = index.ravel()
+    for table in sorted(set(flat[flat >= 0].tolist())):
+        positions = np.flatnonzero(flat == table)
+        half = int(halves[table])
+        left = cumulative(counts[table])
+        values = [decoder.decode(left) - half for _ in positions]
+        for position, value in zip(positions, values, strict=True):
+            if value > half:
+                negative = decoder.decode(uniform(2))
+                length = decoder.decode(uniform(32)) + 1
+                beyond = 2 ** (length - 1) + (decoder.decode(uniform(2 ** (length - 1))) if length > 1 else 0)
+                value = -(half + beyond) if negative else half + beyond
+            residual[position] = value
+    return residual.reshape(index.shape)
+
+
+def exact_conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Integer convolution ``(C, h, w)`` by loops over taps, floor of a division by 2^14."""
+    out_channels, _, k, _ = weight.shape
+    _, h, w = x.shape
+    pad = k // 2
+    padded = np.zeros((x.shape[0], h + 2 * pad, w + 2 * pad), np.int64)
+    padded[:, pad : pad + h, pad : pad + w] = x
+    total = np.repeat(np.repeat(bias.astype(np.int64)[:, None, None], h, 1), w, 2)
+    for a in range(k):
+        for b in range(k):
+            total += np.einsum("oc,chw->ohw", weight[:, :, a, b], padded[:, a : a + h, b : b + w])
+    return total >> 14

@@ -1,0 +1,220 @@
+"""The codec: any size round-trips, files decode alone, targets hold, damage is named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import licframe
+from licframe import container
+from licframe.cli.run import sample_photograph
+from licframe.codec import Clock, Codec, LatentProblem, load
+from licframe.errors import CorruptStreamError, LicframeError, WeightsMismatchError
+from licframe.evaluation.metrics import psnr
+from licframe.images import Picture, read_picture
+from licframe.rate import Target
+from tests.conftest import noise_picture
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 130), st.integers(1, 130), st.booleans(), st.integers(0, 100))
+def test_any_size_round_trips(codec: Codec, width: int, height: int, grey: bool, quality: int) -> None:
+    picture = noise_picture(width, height, grey=grey)
+    encoded = codec.encode(picture, Target(quality=quality))
+    decoded = codec.decode(encoded.data).picture
+
+    assert decoded.pixels.shape == picture.pixels.shape
+    assert decoded.mode == picture.mode
+    assert psnr(decoded.pixels, picture.pixels) > 15
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (701, 1), (333, 517), (16, 16), (17, 15)])
+def test_odd_sizes_round_trip(codec: Codec, size: tuple[int, int]) -> None:
+    picture = noise_picture(*size)
+    decoded = codec.decode(codec.encode(picture, Target(quality=60)).data).picture
+
+    assert decoded.size == size
+    assert psnr(decoded.pixels, picture.pixels) > 18
+
+
+def test_quality_buys_fidelity_for_bytes(codec: Codec, picture: Picture) -> None:
+    files = [codec.encode(picture, Target(quality=q)).data for q in (0, 50, 100)]
+    values = [psnr(codec.decode(f).picture.pixels, picture.pixels) for f in files]
+
+    assert len(files[0]) < len(files[1]) < len(files[2])
+    assert values[0] < values[1] < values[2]
+
+
+def test_file_holds_its_information_and_little_more(codec: Codec) -> None:
+    for quality in (0, 30, 100):
+        encoded = codec.encode(noise_picture(500, 400), Target(quality=quality))
+
+        assert len(encoded.data) <= encoded.information / 8 * 1.003 + 64
+
+
+def test_freezing_costs_next_to_nothing(codec: Codec) -> None:
+    """On pictures like those of training; elsewhere the tables' escape code is even cheaper."""
+    image = Codec._to_tensor(read_picture(sample_photograph()))[:, :, :320, :320]
+    with torch.no_grad():
+        latent = codec.transform.analysis(image)
+        for quality in (20, 50, 80):
+            frozen = codec._encode_latent(latent, quality, Clock()).information
+            y = latent * codec.gain_table[quality][:, None, None]
+
+            assert frozen <= _bits_of_rounded(codec, y, quality) * 1.005
+
+
+def _bits_of_rounded(codec: Codec, y: torch.Tensor, quality: int) -> float:
+    """Information of the rounded residuals under the float model, without noise."""
+    from licframe.interfaces import Known
+
+    gain = codec.gain_table[quality][None]
+    known = Known(codec.units.float_form(gain, torch.full((1,), float(quality))), y=torch.zeros_like(y))
+    total = 0.0
+
+    def fix(step, model, parameters):
+        nonlocal total
+        centre = model.centre(parameters)
+        residual = (y[step.index] - centre).round()
+        total += float(model.bits(residual, parameters).sum())
+        return centre + residual
+
+    codec._walk(known, fix)
+    return total
+
+
+def test_targets_hold_on_the_real_file(codec: Codec, picture: Picture) -> None:
+    width, height = picture.size
+    data = codec.compress(picture, bpp=0.8)
+    assert 8 * len(data) / (width * height) <= 0.8
+    assert len(codec.compress(picture, size=900)) <= 900
+    wanted = psnr(np.asarray(codec.decompress(codec.compress(picture, quality=40))), picture.pixels)
+    decoded = np.asarray(codec.decompress(codec.compress(picture, psnr=wanted)))
+    assert psnr(decoded, picture.pixels) >= wanted
+
+
+def test_library_takes_paths_images_and_arrays(codec: Codec, picture: Picture, tmp_path: Path) -> None:
+    picture.save(tmp_path / "a.png")
+    files = [
+        codec.compress(x, quality=40)
+        for x in (picture, picture.pixels, picture.to_pil(), tmp_path / "a.png", str(tmp_path / "a.png"))
+    ]
+
+    assert len(set(files)) == 1
+    assert licframe.decompress(files[0]).size == picture.size
+
+
+def test_metadata_survives(codec: Codec, picture: Picture) -> None:
+    with_metadata = Picture(picture.pixels, {"icc": b"i" * 100, "exif": b"e", "xmp": b"x"})
+
+    assert codec.decode(codec.encode(with_metadata).data).picture.metadata == with_metadata.metadata
+
+
+def test_every_flipped_bit_is_detected(codec: Codec) -> None:
+    data = codec.encode(noise_picture(40, 40), Target(quality=30)).data
+    for bit in range(len(data) * 8):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(LicframeError):
+            codec.decode(bytes(damaged))
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**9), st.integers(1, 4))
+def test_damage_behind_a_valid_checksum_is_detected(codec: Codec, seed: int, changes: int) -> None:
+    """A payload that lies: checksums are right, bytes are not."""
+    file = container.read(codec.encode(noise_picture(48, 40), Target(quality=60)).data)
+    rng = np.random.default_rng(seed)
+    ((payload, digest),) = file.payloads
+    forged = bytearray(payload)
+    for position in rng.integers(0, len(forged), changes):
+        forged[position] ^= int(rng.integers(1, 256))
+    data = container.write(container.File(file.header, ((bytes(forged), digest),)))
+
+    with pytest.raises(CorruptStreamError):
+        codec.decode(data)
+
+
+def test_a_lying_size_is_detected(codec: Codec) -> None:
+    import attrs
+
+    file = container.read(codec.encode(noise_picture(48, 40), Target(quality=60)).data)
+    for width, height in ((480, 40), (16, 16), (5000, 4000)):
+        header = attrs.evolve(file.header, width=width, height=height)
+        with pytest.raises(CorruptStreamError):
+            codec.decode(container.write(container.File(header, file.payloads)))
+
+
+def test_weights_of_another_file_are_refused(codec: Codec, picture: Picture) -> None:
+    import attrs
+
+    file = container.read(codec.encode(picture).data)
+    header = attrs.evolve(file.header, fingerprint=b"\0" * 6)
+    data = container.write(container.File(header, file.payloads))
+
+    with pytest.raises(WeightsMismatchError, match="balanced|tiny"):
+        codec.decode(data)
+    with pytest.raises(WeightsMismatchError, match="not installed"):
+        licframe.decompress(data)
+
+
+def test_estimate_is_differentiable_everywhere(untrained: Codec) -> None:
+    image = torch.rand(2, 3, 64, 80)
+    out = untrained.estimate(image, torch.tensor([10.0, 90.0]))
+    (out.bits.sum() + out.image.square().sum()).backward()
+    missing = [n for n, p in untrained.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+
+    assert out.image.shape == image.shape
+    # three levels at most in a 4x5 latent: the third level's own rows get no gradient, all else does
+    assert not missing
+    assert untrained.gains.log2_gain.grad.abs().sum() > 0
+
+
+def test_refiner_gets_a_true_cost(codec: Codec, picture: Picture) -> None:
+    image = Codec._to_tensor(picture)
+    with torch.no_grad():
+        latent = codec.transform.analysis(image)
+    problem = LatentProblem(codec, image, latent, 50)
+    start = latent.clone().requires_grad_()
+    problem.objective(start).backward()
+
+    assert start.grad.abs().sum() > 0
+    assert problem.true_cost(latent) == pytest.approx(problem.objective(latent).item(), rel=0.1)
+    assert problem.true_cost(latent) < problem.true_cost(latent * 0)
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.lic")), ids=lambda p: p.stem)
+def test_golden_files_decode_for_ever(path: Path) -> None:
+    """Files of format 1 keep decoding to the same symbols, and to pixels within one level."""
+    expected = json.loads(path.with_suffix(".json").read_text())
+    data = path.read_bytes()
+    codec = licframe.codec.load_for(container.read_header(data))
+    decoded = codec.decode(data).picture
+
+    assert [f"{digest:08x}" for _, digest in container.read(data).payloads] == expected["symbol_digests"]
+    stored = read_picture(path.with_suffix(".png"))
+    assert decoded.mode == stored.mode
+    assert np.abs(decoded.pixels.astype(int) - stored.pixels).max() <= 1
+
+
+def test_there_are_golden_files() -> None:
+    assert len(list(GOLDEN.glob("*.lic"))) >= 3
+
+
+def test_profile_without_weights_says_how_to_make_them(tmp_path: Path) -> None:
+    profile = tmp_path / "mine.toml"
+    profile.write_text('extends = "tiny"\n[weights]\nfile = ""\n')
+    with pytest.raises(WeightsMismatchError, match="licframe train"):
+        load(profile)
+    with pytest.raises(WeightsMismatchError, match="transform.channels"):
+        load("tiny", ["transform.channels=40"])
+    with pytest.raises(WeightsMismatchError, match="No such file"):
+        load("tiny", ["weights.file=nothing.safetensors"])

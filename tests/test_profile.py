@@ -1,0 +1,132 @@
+"""Profiles: what is written is what is built; mistakes are named with file, table and key."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from licframe.errors import LicframeError, ProfileError, UnknownPluginError
+from licframe.profile import load_profile, shipped_profiles
+
+MINIMAL = """
+[transform]
+plugin = "residual"
+[context_scheduler]
+plugin = "msp"
+[entropy_model]
+plugin = "gaussian"
+[refiner]
+plugin = "none"
+"""
+
+
+def write(folder: Path, text: str, name: str = "mine.toml") -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+@pytest.mark.parametrize("name", sorted(shipped_profiles()))
+def test_shipped_profiles_resolve_to_themselves(name: str, tmp_path: Path) -> None:
+    profile = load_profile(name)
+    again = load_profile(write(tmp_path, profile.to_toml()))
+
+    assert again.structure() == profile.structure()
+    assert again.weights_path == profile.weights_path
+    assert profile.summary
+
+
+def test_shipped_profiles_are_the_promised_ones() -> None:
+    assert {"tiny", "balanced", "max_quality"} <= set(shipped_profiles())
+
+
+def test_extends_keeps_what_is_not_changed(tmp_path: Path) -> None:
+    write(tmp_path, MINIMAL + "[training]\nbatch = 3\n", "base.toml")
+    profile = load_profile(write(tmp_path, 'extends = "base"\n[transform]\nchannels = 64\n'))
+
+    assert profile.transform.options.channels == 64
+    assert profile.transform.options.merged == 192
+    assert profile.training.batch == 3
+
+
+def test_extends_in_a_circle_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, 'extends = "mine"\n', "base.toml")
+
+    with pytest.raises(ProfileError, match="circle"):
+        load_profile(write(tmp_path, 'extends = "base"\n'))
+
+
+def test_weights_are_found_beside_the_profile_that_names_them(tmp_path: Path) -> None:
+    folder = tmp_path / "deeper"
+    folder.mkdir()
+    write(tmp_path, MINIMAL + '[weights]\nfile = "w.safetensors"\n', "base.toml")
+
+    profile = load_profile(write(folder, 'extends = "../base.toml"\n'))
+
+    assert profile.weights_path == tmp_path.resolve() / "w.safetensors"
+
+
+def test_overrides_come_last() -> None:
+    profile = load_profile("tiny", ["transform.channels=32", "transform.widths=[1, 2, 3]", "refiner.plugin=none"])
+
+    assert profile.transform.options.channels == 32
+    assert profile.transform.options.widths == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[transform", "not valid TOML"),
+        ("[transforms]", 'did you mean "transform"'),
+        ("", r"\[transform\] is missing"),
+        (MINIMAL.replace('"msp"', '"mspp"'), 'did you mean "msp"'),
+        (MINIMAL.replace('"msp"', '"msp"\nphase = 2'), 'did you mean "phases"'),
+        (MINIMAL.replace('"msp"', '"msp"\nphases = 4'), "phases"),
+        (MINIMAL.replace('"msp"', '"msp"\nphases = 2.5'), "expected int"),
+        (MINIMAL.replace('"msp"', '"msp"\nphases = true'), "expected int"),
+        (MINIMAL.replace('"msp"', '"msp"\nphases = "2"'), "expected int"),
+        (MINIMAL.replace('plugin = "msp"', "plugin = 3"), "expected plugin"),
+        (MINIMAL + "[weights]\nfiles = 1\n", 'did you mean "file"'),
+        (MINIMAL + "[training]\nbatch = 0\n", "batch"),
+        (MINIMAL + "[training]\npatch = 100\n", "multiple of 16"),
+        ("extends = 3\n" + MINIMAL, "extends"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
+    path = write(tmp_path, text)
+
+    with pytest.raises(ProfileError, match=said) as caught:
+        load_profile(path)
+    assert path in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["transform", "transform.channels", "nothing.x=1", "=", "transform.=3"])
+def test_malformed_override_is_refused(override: str) -> None:
+    with pytest.raises(ProfileError, match="--set"):
+        load_profile("tiny", [override])
+
+
+def test_unknown_profile_lists_the_known_ones() -> None:
+    with pytest.raises(ProfileError, match='did you mean "balanced"'):
+        load_profile("balancd")
+
+
+def test_unknown_part_says_which_plugins_failed() -> None:
+    with pytest.raises(UnknownPluginError, match="failed to load: none"):
+        load_profile("tiny", ["entropy_model.plugin=nothing"])
+
+
+def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    from licframe.codec import build
+
+    twice = '[[entropy_model]]\nplugin = "gaussian"\n' * 2
+    text = MINIMAL.replace('[entropy_model]\nplugin = "gaussian"\n', twice)
+
+    with pytest.raises(LicframeError, match="entropy model"):
+        build(load_profile(write(tmp_path, text)))
+
+
+def test_to_toml_is_valid_toml() -> None:
+    assert tomllib.loads(load_profile("balanced").to_toml())["transform"]["plugin"] == "residual"

@@ -1,0 +1,71 @@
+"""Gains and the search for a quality."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from licframe.errors import LimitError
+from licframe.rate import Gains, Target, lambda_of, search
+
+
+def test_lambda_runs_from_0_0018_to_0_18() -> None:
+    lam = lambda_of(torch.tensor([0.0, 50.0, 100.0]))
+
+    assert torch.allclose(lam, torch.tensor([0.0018, 0.018, 0.18]))
+
+
+def test_gains_are_geometric_between_knots() -> None:
+    gains = Gains(3)
+    torch.nn.init.normal_(gains.log2_gain)
+    knot = 100 / 7
+    a, middle, b = gains(torch.tensor([knot, 1.5 * knot, 2 * knot]))[0]
+
+    assert torch.allclose(a.log2(), gains.log2_gain[1], atol=1e-4)
+    assert torch.allclose(middle, (a * b).sqrt(), rtol=1e-4)
+
+
+def test_gain_times_inverse_is_one_at_the_start() -> None:
+    gain, inverse = Gains(2)(torch.tensor([0.0, 37.0, 100.0]))
+
+    assert torch.allclose(gain * inverse, torch.ones(3, 2))
+
+
+@given(st.integers(1, 10**6))
+def test_size_search_finds_the_best_that_fits(limit: int) -> None:
+    def attempt(quality: int):
+        return 1000 + quality**2 * 50, lambda: 0.0
+
+    if limit < 1000:
+        with pytest.raises(LimitError, match="at quality 0"):
+            search(Target(size=limit), 50, 100, attempt)
+        return
+    quality = search(Target(size=limit), 50, 100, attempt)
+
+    assert attempt(quality)[0] <= limit
+    assert quality == 100 or attempt(quality + 1)[0] > limit
+
+
+@given(st.floats(20.1, 60))
+def test_psnr_search_finds_the_least_that_suffices(psnr: float) -> None:
+    def attempt(quality: int):
+        return 0, lambda: 20 + quality * 0.3
+
+    if psnr > 50:
+        with pytest.raises(LimitError, match="quality 100"):
+            search(Target(psnr=psnr), 50, 100, attempt)
+        return
+    quality = search(Target(psnr=psnr), 50, 100, attempt)
+
+    assert attempt(quality)[1]() >= psnr
+    assert quality == 0 or attempt(quality - 1)[1]() < psnr
+
+
+@pytest.mark.parametrize(
+    "asked", [{"quality": 101}, {"quality": -1}, {"bpp": 0.0}, {"size": -3}, {"psnr": 30.0, "bpp": 1.0}]
+)
+def test_impossible_targets_are_refused(asked: dict) -> None:
+    with pytest.raises(LimitError):
+        Target(**asked)

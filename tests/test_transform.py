@@ -1,0 +1,83 @@
+"""The residual transform starts as the optimal linear codec."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from licframe.profile import load_profile
+from licframe.registry import load_class
+from licframe.testing.exactness import sample_images
+from licframe_residual.components import principal_components
+
+
+def make(**options: int):
+    choice = load_profile("tiny", [f"transform.{k}={v}" for k, v in options.items()]).transform
+    return load_class(choice.part)(choice.options)
+
+
+@pytest.fixture(scope="module")
+def images() -> torch.Tensor:
+    pictures = [torch.from_numpy(x[:64, :64]).permute(2, 0, 1) / 255 for x in sample_images(6, 96)]
+    return torch.stack(pictures).float()
+
+
+def test_components_are_orthonormal_and_sorted(images: torch.Tensor) -> None:
+    basis, variance = principal_components(images, 4)
+
+    assert torch.allclose(basis @ basis.T, torch.eye(48, dtype=torch.float64), atol=1e-9)
+    assert (variance.diff() <= 1e-12).all()
+
+
+def test_untrained_transform_is_the_projection_on_principal_components(images: torch.Tensor) -> None:
+    model = make(channels=40, merged=192)
+    model.initialise(images)
+    basis, variance = principal_components(images, 16)
+    blocks = F.pixel_unshuffle(images - 0.5, 16)
+    expected = torch.einsum("kp,nphw->nkhw", basis[:40].float(), blocks)
+    with torch.no_grad():
+        latent = model.analysis(images)
+        decoded = model.synthesis(latent)
+
+    assert torch.allclose(latent, expected, atol=1e-4)
+    assert torch.allclose(model.channel_std(), variance[:40].sqrt().float().clamp_min(1e-3))
+    lost = (images - decoded).square().mean() * 768
+    assert float(lost) == pytest.approx(float(variance[40:].sum()), rel=0.05)
+
+
+def test_all_components_reconstruct_perfectly(images: torch.Tensor) -> None:
+    model = make(channels=768, merged=192)
+    model.initialise(images)
+    with torch.no_grad():
+        assert torch.allclose(model.synthesis(model.analysis(images)), images, atol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 16), (33, 50)])
+def test_any_size_is_padded_inside(height: int, width: int) -> None:
+    model = make()
+    with torch.no_grad():
+        latent = model.analysis(torch.rand(2, 3, height, width))
+        image = model.synthesis(latent)
+
+    assert latent.shape == (2, 48, -(-height // 16), -(-width // 16))
+    assert image.shape == (2, 3, latent.shape[2] * 16, latent.shape[3] * 16)
+
+
+def test_gradients_reach_every_weight() -> None:
+    model = make(synthesis=[1, 1, 1], analysis=[1, 1, 1])
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    model.synthesis(model.analysis(torch.rand(1, 3, 32, 32))).square().sum().backward()
+
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_features_end_in_the_image() -> None:
+    model = make()
+    latent = torch.rand(1, 48, 2, 2)
+    with torch.no_grad():
+        features = model.features(latent)
+
+        assert torch.equal(features["image"], model.synthesis(latent))
+    assert set(features) == {"1/8", "1/4", "image"}
