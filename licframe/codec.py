@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import numpy as np
@@ -154,7 +154,7 @@ class Codec(nn.Module):
         """The one loop that trains, encodes and decodes; ``fix`` gives a step's latent values."""
         for step in self.scheduler.plan(*known["y"].shape[-2:]):
             parameters = self.scheduler.predict(step, known)
-            model = self.entropy_models[step.pass_index]
+            model = cast("EntropyModel", self.entropy_models[step.pass_index])
             known.place(step, fix(step, model, parameters))
 
     # -- freezing -----------------------------------------------------------------------------
@@ -231,7 +231,7 @@ class Codec(nn.Module):
         quality = search(target, DEFAULT_QUALITY, width * height, attempt)
         coded = tried.get(quality) or self._encode_latent(latent, quality, clock)
         with clock("refinement"):
-            coded = self._refine(image, latent, coded, picture)
+            coded = self._refine(image, latent, coded)
         data = self._file(picture, coded)
         with clock("check"):
             decoded = self._decode_latent(coded.payload, coded.digest, quality, coded.y.shape[-2:], Clock())
@@ -303,8 +303,12 @@ class Codec(nn.Module):
 
     @staticmethod
     def _code(
-        coder: SymbolCoder, model: EntropyModel, parameters: Tensor, centre: Tensor,
-        symbols: Tensor | None, clock: Clock,
+        coder: SymbolCoder,
+        model: EntropyModel,
+        parameters: Tensor,
+        centre: Tensor,
+        symbols: Tensor | None,
+        clock: Clock,
     ) -> Tensor:
         with clock("coding", inside="context"):
             residual = model.code(coder, parameters, symbols)
@@ -318,7 +322,7 @@ class Codec(nn.Module):
         pixels = image.mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
         return np.ascontiguousarray(pixels.numpy() if mode == "RGB" else pixels[..., 0].numpy())
 
-    def _refine(self, image: Tensor, latent: Tensor, coded: _Coded, picture: Picture) -> _Coded:
+    def _refine(self, image: Tensor, latent: Tensor, coded: _Coded) -> _Coded:
         """Let the refiner search for a cheaper latent of this image."""
         problem = LatentProblem(self, image, latent, coded.quality)
         refined = self.refiner.refine(problem)
@@ -335,8 +339,13 @@ class Codec(nn.Module):
     def _file(self, picture: Picture, coded: _Coded) -> bytes:
         width, height = picture.size
         header = container.Header(
-            width=width, height=height, mode=picture.mode, quality=coded.quality,
-            profile=self.profile.name, parts=self.profile.parts, fingerprint=self.fingerprint,
+            width=width,
+            height=height,
+            mode=picture.mode,
+            quality=coded.quality,
+            profile=self.profile.name,
+            parts=self.profile.parts,
+            fingerprint=self.fingerprint,
         )
         return container.write(container.File(header, ((coded.payload, coded.digest),), picture.metadata))
 

@@ -63,7 +63,9 @@ class Picture:
         buffer = io.BytesIO()
         kind = Image.registered_extensions().get(path.suffix.lower())
         if kind not in Image.SAVE:
-            raise ImageError(f"cannot write {path}: unknown suffix {path.suffix!r}; use .png, .ppm or .tiff")
+            raise ImageError(
+                f"cannot write {path}: unknown suffix {path.suffix!r}; use .png, .ppm or .tiff"
+            )
         try:
             image.save(buffer, kind, **keep)
         except (OSError, ValueError) as error:
@@ -102,8 +104,9 @@ def read_picture(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> Picture:
 
 def from_pil(image: Image.Image, where: str = "the image") -> Picture:
     """Turn a Pillow image into a picture."""
-    if getattr(image, "n_frames", 1) > 1:
-        raise ImageError(f"{where} is animated ({image.n_frames} frames); save the frame you want as PNG")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise ImageError(f"{where} is animated ({frames} frames); save the frame you want as PNG")
     if image.mode not in ("RGB", "L") or "transparency" in image.info:
         raise ImageError(
             f"{where} has mode {image.mode}{' with transparency' * ('transparency' in image.info)}; 8-bit RGB "
@@ -150,13 +153,14 @@ def read_file(path: Path) -> bytes:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all, making its folder where needed.
 
     Raises:
-        ImageError: the folder is missing or not writable.
+        ImageError: the folder is not writable.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             partial.write_bytes(data)
             partial.replace(path)

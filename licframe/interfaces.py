@@ -53,6 +53,7 @@ __all__ = [
     "Step",
     "SymbolCoder",
     "Transform",
+    "trained_as",
 ]
 
 
@@ -138,7 +139,7 @@ class Transform(nn.Module, ABC):
         """Return named intermediate features of the synthesis, as distillation targets."""
         return {}
 
-    def initialise(self, images: Tensor) -> None:  # noqa: B027 - optional
+    def initialise(self, images: Tensor) -> None:
         """Prepare untrained weights from training patches ``(N, 3, H, W)`` in [0, 1]."""
 
     def channel_std(self) -> Tensor | None:
@@ -222,7 +223,7 @@ class ContextScheduler(nn.Module, ABC):
         """Return how many dependent network evaluations a latent of that size takes."""
         return len(self.plan(h, w))
 
-    def initialise(self, latents: Tensor, std: Tensor) -> None:  # noqa: B027 - optional
+    def initialise(self, latents: Tensor, std: Tensor) -> None:
         """Prepare untrained weights from latents ``(N, C, h, w)`` in coefficient units."""
 
 
@@ -248,6 +249,28 @@ class Refiner(ABC):
     @abstractmethod
     def refine(self, problem: Problem) -> Tensor:
         """Return a latent ``(1, C, h, w)`` in quantisation steps, never worse than ``problem.start``."""
+
+
+PARAMETER_KINDS = ("matrix", "linear", "output", "bias", "scale")
+"""How a parameter is trained: each kind has its own learning rate.
+
+"matrix": hidden convolutions, by Muon. By AdamW: "linear", what starts near its optimum and should
+move slowly; "output", last layers; "bias"; "scale", gains and other parameters in log units.
+"""
+
+
+def trained_as(kind: str, parameter: nn.Parameter) -> nn.Parameter:
+    """Mark a parameter with one of PARAMETER_KINDS and return it."""
+    if kind not in PARAMETER_KINDS:
+        raise ValueError(f"{kind} is no kind of parameter; use one of {', '.join(PARAMETER_KINDS)}")
+    parameter.licframe_kind = kind  # type: ignore[attr-defined]
+    return parameter
+
+
+def parameter_kind(parameter: Tensor) -> str:
+    """Return the kind a parameter was marked with; else "matrix" for convolutions, or "bias"."""
+    default = "matrix" if parameter.dim() == 4 else "bias"
+    return str(getattr(parameter, "licframe_kind", default))
 
 
 def centre_to_float(values: Tensor) -> Tensor:

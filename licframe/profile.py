@@ -198,8 +198,11 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     below = _read(below_path, (*seen, path))
     for key, value in tables.items():
         old = below.get(key)
-        keeps = isinstance(value, dict) and isinstance(old, dict)
-        if keeps and value.get("plugin", old.get("plugin")) == old.get("plugin"):
+        if (
+            isinstance(value, dict)
+            and isinstance(old, dict)
+            and value.get("plugin", old.get("plugin")) == old.get("plugin")
+        ):
             below[key] = {**old, **value}
         else:  # another plugin has other options
             below[key] = value
@@ -211,7 +214,7 @@ def _override(tables: dict[str, Any], text: str) -> None:
     table, dot, option = key.strip().partition(".")
     if not (equals and dot and option and table in _TOP):
         raise ProfileError(
-            f'--set {text}: expected table.key=value with a table of {", ".join(_TABLES)}, weights, '
+            f"--set {text}: expected table.key=value with a table of {', '.join(_TABLES)}, weights, "
             "training; for example --set refiner.plugin=none"
         )
     try:
@@ -306,7 +309,9 @@ def _say(error: BaseException, _: type | None) -> str:
 
 
 def _plain(record: Any) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in attrs.asdict(record, recurse=False).items()}
+    return {
+        k: list(v) if isinstance(v, tuple) else v for k, v in attrs.asdict(record, recurse=False).items()
+    }
 
 
 def _toml(value: Any) -> str:

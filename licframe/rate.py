@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from licframe.errors import LimitError
+from licframe.interfaces import trained_as
 
 KNOTS = 8
 LAMBDA_MIN, LAMBDA_RATIO = 0.0018, 100.0
@@ -33,19 +34,19 @@ class Gains(nn.Module):
         super().__init__()
         knots = torch.linspace(0.0, 100.0, KNOTS, dtype=torch.float64)
         start = (_LINEAR_GAIN * lambda_of(knots).sqrt()).log2().float()[:, None]
-        self.log2_gain = nn.Parameter(start.repeat(1, channels))
-        self.log2_inverse = nn.Parameter(-start.repeat(1, channels))
-        self.log2_gain.kind = self.log2_inverse.kind = "scale"
+        self.log2_gain = trained_as("scale", nn.Parameter(start.repeat(1, channels)))
+        self.log2_inverse = trained_as("scale", nn.Parameter(-start.repeat(1, channels)))
 
     def forward(self, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Return gains and inverse gains ``(N, C)`` for qualities ``(N,)`` in 0..100."""
         position = quality * ((KNOTS - 1) / 100.0)
         below = position.floor().clamp(0, KNOTS - 2).long()
         share = (position - below)[:, None]
-        both = []
-        for table in (self.log2_gain, self.log2_inverse):
-            both.append(torch.exp2(table[below] * (1 - share) + table[below + 1] * share))
-        return both[0], both[1]
+
+        def at(table: Tensor) -> Tensor:
+            return torch.exp2(table[below] * (1 - share) + table[below + 1] * share)
+
+        return at(self.log2_gain), at(self.log2_inverse)
 
 
 @attrs.frozen
@@ -97,7 +98,9 @@ def search(
     assert target.psnr is not None
     best = attempt(100)[1]()
     if best < target.psnr:
-        raise LimitError(f"quality 100 gives {best:.2f} dB, below the target of {target.psnr} dB; ask for less")
+        raise LimitError(
+            f"quality 100 gives {best:.2f} dB, below the target of {target.psnr} dB; ask for less"
+        )
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if attempt(middle)[1]() >= target.psnr else (middle + 1, high)

@@ -57,9 +57,7 @@ def save(path: Path, module: nn.Module, structure: Mapping[str, Any], training: 
 
     tensors = {name: _stored(value) for name, value in module.state_dict().items()}
     fingerprint = _fingerprint(tensors, structure)
-    record = {
-        "format": _FORMAT, "fingerprint": fingerprint, "structure": structure, "training": training
-    }
+    record = {"format": _FORMAT, "fingerprint": fingerprint, "structure": structure, "training": training}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, {"licframe": json.dumps(record)})
@@ -124,9 +122,10 @@ def _fingerprint(tensors: Mapping[str, Tensor], structure: Mapping[str, Any]) ->
 
 def _difference(have: Mapping[str, Any], want: Mapping[str, Any]) -> str:
     """Return the first differences between two structures, readable."""
-    found = []
-    for old, new in zip(have["parts"], want["parts"], strict=False):
-        for key in old.keys() | new.keys():
-            if old.get(key) != new.get(key):
-                found.append(f"{new['kind']}.{key} is {new.get(key)} in the profile, {old.get(key)} in the weights")
+    found = [
+        f"{new['kind']}.{key} is {new.get(key)} in the profile, {old.get(key)} in the weights"
+        for old, new in zip(have["parts"], want["parts"], strict=False)
+        for key in old.keys() | new.keys()
+        if old.get(key) != new.get(key)
+    ]
     return "; ".join(sorted(found)[:3]) or "another number of parts"

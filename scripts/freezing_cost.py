@@ -51,7 +51,9 @@ def main() -> None:
                 latent = codec.transform.analysis(codec._to_tensor(read_picture(path)))  # noqa: SLF001
                 frozen += codec._encode_latent(latent, quality, Clock()).information  # noqa: SLF001
             floating += float_bits(codec, latent, quality)
-        print(f"quality {quality:3}: float {floating:.0f} bits, frozen {frozen:.0f}, cost {frozen / floating - 1:+.3%}")
+        print(
+            f"quality {quality:3}: float {floating:.0f} bits, frozen {frozen:.0f}, cost {frozen / floating - 1:+.3%}"
+        )
 
 
 if __name__ == "__main__":

@@ -47,13 +47,19 @@ def mean_curve(rows: list[dict]) -> list[dict]:
 
 def bd_rate(anchor: list[dict], test: list[dict]) -> dict:
     """Return the BD-rate in percent over the common PSNR interval, and the interval."""
+
     def xy(curve: list[dict]) -> tuple[list[float], list[float]]:
         points = sorted((p["psnr"], p["bpp"]) for p in curve)
         return [b for _, b in points], [p for p, _ in points]
 
     (ra, pa), (rt, pt) = xy(anchor), xy(test)
-    value = bjontegaard.bd_rate(ra, pa, rt, pt, method="pchip", require_matching_points=False, min_overlap=0)
-    return {"bd_rate": round(value, 2), "psnr": [round(max(pa[0], pt[0]), 2), round(min(pa[-1], pt[-1]), 2)]}
+    value = bjontegaard.bd_rate(
+        ra, pa, rt, pt, method="pchip", require_matching_points=False, min_overlap=0
+    )
+    return {
+        "bd_rate": round(value, 2),
+        "psnr": [round(max(pa[0], pt[0]), 2), round(min(pa[-1], pt[-1]), 2)],
+    }
 
 
 def main() -> None:
@@ -74,19 +80,30 @@ def main() -> None:
             encoded = codec.encode(picture, Target(quality=quality))
             begin = time.perf_counter()
             decoded = codec.decode(encoded.data).picture.pixels
-            rows[args.profile].append({
-                "image": path.name, "quality": quality, "bpp": 8 * len(encoded.data) / area,
-                "information_bpp": encoded.information / area, "psnr": metrics.psnr(pixels, decoded),
-                "ms_ssim": metrics.ms_ssim(pixels, decoded),
-                "encode_seconds": sum(encoded.seconds.values()), "decode_seconds": time.perf_counter() - begin,
-            })
+            rows[args.profile].append(
+                {
+                    "image": path.name,
+                    "quality": quality,
+                    "bpp": 8 * len(encoded.data) / area,
+                    "information_bpp": encoded.information / area,
+                    "psnr": metrics.psnr(pixels, decoded),
+                    "ms_ssim": metrics.ms_ssim(pixels, decoded),
+                    "encode_seconds": sum(encoded.seconds.values()),
+                    "decode_seconds": time.perf_counter() - begin,
+                }
+            )
         for kind, qualities in PILLOW.items():
             for quality in qualities:
                 size, decoded = pillow_point(pixels, kind, quality)
-                rows[kind].append({
-                    "image": path.name, "quality": quality, "bpp": 8 * size / area,
-                    "psnr": metrics.psnr(pixels, decoded), "ms_ssim": metrics.ms_ssim(pixels, decoded),
-                })
+                rows[kind].append(
+                    {
+                        "image": path.name,
+                        "quality": quality,
+                        "bpp": 8 * size / area,
+                        "psnr": metrics.psnr(pixels, decoded),
+                        "ms_ssim": metrics.ms_ssim(pixels, decoded),
+                    }
+                )
         print(path.name, flush=True)
     curves = {name: mean_curve(points) for name, points in rows.items()}
     anchors = {kind: curves[kind] for kind in PILLOW}
@@ -101,8 +118,14 @@ def main() -> None:
     print(json.dumps(bd, indent=1))
     if args.output:
         result = {
-            "profile": args.profile, "weights": codec.fingerprint.hex(), "images": len(rows["JPEG"]) // len(PILLOW["JPEG"]),
-            "torch": torch.__version__, "threads": torch.get_num_threads(), "bd_rate": bd, "curves": curves, "points": rows,
+            "profile": args.profile,
+            "weights": codec.fingerprint.hex(),
+            "images": len(rows["JPEG"]) // len(PILLOW["JPEG"]),
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "bd_rate": bd,
+            "curves": curves,
+            "points": rows,
         }
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps(result, indent=1) + "\n")

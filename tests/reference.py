@@ -61,11 +61,14 @@ def decode_step(decoder: RangeDecoder, halves: np.ndarray, counts: list, index: 
         half = int(halves[table])
         left = cumulative(counts[table])
         values = [decoder.decode(left) - half for _ in positions]
-        for position, value in zip(positions, values, strict=True):
-            if value > half:
+        for position, shown in zip(positions, values, strict=True):
+            value = shown
+            if shown > half:
                 negative = decoder.decode(uniform(2))
                 length = decoder.decode(uniform(32)) + 1
-                beyond = 2 ** (length - 1) + (decoder.decode(uniform(2 ** (length - 1))) if length > 1 else 0)
+                beyond = 2 ** (length - 1) + (
+                    decoder.decode(uniform(2 ** (length - 1))) if length > 1 else 0
+                )
                 value = -(half + beyond) if negative else half + beyond
             residual[position] = value
     return residual.reshape(index.shape)
@@ -73,7 +76,7 @@ def decode_step(decoder: RangeDecoder, halves: np.ndarray, counts: list, index: 
 
 def exact_conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Integer convolution ``(C, h, w)`` by loops over taps, floor of a division by 2^14."""
-    out_channels, _, k, _ = weight.shape
+    k = weight.shape[-1]
     _, h, w = x.shape
     pad = k // 2
     padded = np.zeros((x.shape[0], h + 2 * pad, w + 2 * pad), np.int64)

@@ -160,7 +160,7 @@ def test_weights_of_another_file_are_refused(codec: Codec, picture: Picture) -> 
     header = attrs.evolve(file.header, fingerprint=b"\0" * 6)
     data = container.write(container.File(header, file.payloads))
 
-    with pytest.raises(WeightsMismatchError, match="balanced|tiny"):
+    with pytest.raises(WeightsMismatchError, match=r"balanced|tiny"):
         codec.decode(data)
     with pytest.raises(WeightsMismatchError, match="not installed"):
         licframe.decompress(data)
@@ -170,7 +170,9 @@ def test_estimate_is_differentiable_everywhere(untrained: Codec) -> None:
     image = torch.rand(2, 3, 64, 80)
     out = untrained.estimate(image, torch.tensor([10.0, 90.0]))
     (out.bits.sum() + out.image.square().sum()).backward()
-    missing = [n for n, p in untrained.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
+    missing = [
+        n for n, p in untrained.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()
+    ]
 
     assert out.image.shape == image.shape
     # three levels at most in a 4x5 latent: the third level's own rows get no gradient, all else does
@@ -214,7 +216,7 @@ def test_profile_without_weights_says_how_to_make_them(tmp_path: Path) -> None:
     profile.write_text('extends = "tiny"\n[weights]\nfile = ""\n')
     with pytest.raises(WeightsMismatchError, match="licframe train"):
         load(profile)
-    with pytest.raises(WeightsMismatchError, match="transform.channels"):
+    with pytest.raises(WeightsMismatchError, match=r"transform\.channels"):
         load("tiny", ["transform.channels=40"])
     with pytest.raises(WeightsMismatchError, match="No such file"):
         load("tiny", ["weights.file=nothing.safetensors"])

@@ -152,7 +152,9 @@ def test_rate_estimate_matches_tables() -> None:
         for residual in (0, 1, 2):
             if residual > model.bank.halves[table]:
                 continue
-            bits = model.bits(torch.full((1, 1), float(residual)), torch.stack([log2_scale * 0, log2_scale], 1))
+            bits = model.bits(
+                torch.full((1, 1), float(residual)), torch.stack([log2_scale * 0, log2_scale], 1)
+            )
             exact = model.bank.information(table)[residual + model.bank.halves[table]]
             if exact < 12:
                 assert float(bits) == pytest.approx(exact, abs=0.02)

@@ -19,12 +19,16 @@ names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20
 @given(
     st.builds(
         Header,
-        width=st.integers(1, 16000), height=st.integers(1, 16000), mode=st.sampled_from(container.MODES),
-        quality=st.integers(0, 100), profile=names,
+        width=st.integers(1, 16000),
+        height=st.integers(1, 16000),
+        mode=st.sampled_from(container.MODES),
+        quality=st.integers(0, 100),
+        profile=names,
         parts=st.lists(names.map(lambda n: f"{n} 1"), min_size=3, max_size=5).map(tuple),
         fingerprint=st.binary(min_size=6, max_size=6),
     ),
-    st.binary(max_size=300), st.integers(0, 2**32 - 1),
+    st.binary(max_size=300),
+    st.integers(0, 2**32 - 1),
     st.dictionaries(st.sampled_from(["icc", "exif", "xmp"]), st.binary(max_size=300)),
 )
 def test_round_trip(header: Header, payload: bytes, digest: int, metadata: dict[str, bytes]) -> None:
@@ -81,7 +85,9 @@ def test_foreign_input_is_named(data: bytes, said: str) -> None:
 
 
 def test_huge_image_is_refused_before_anything_is_allocated() -> None:
-    data = container.write(File(Header(2**20, 2**20, "RGB", 50, "p", ("a 1", "b 1", "c 1"), b"abcdef"), ((b"", 0),)))
+    data = container.write(
+        File(Header(2**20, 2**20, "RGB", 50, "p", ("a 1", "b 1", "c 1"), b"abcdef"), ((b"", 0),))
+    )
 
     with pytest.raises(LimitError, match="--max-pixels"):
         container.read(data)

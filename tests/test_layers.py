@@ -29,10 +29,16 @@ def integers(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 @given(
-    st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]), st.integers(1, 6), st.integers(1, 6),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.sampled_from([1, 3]),
+    st.integers(1, 6),
+    st.integers(1, 6),
     st.integers(0, 99),
 )
-def test_frozen_layer_equals_int64_numpy(cin: int, cout: int, kernel: int, h: int, w: int, seed: int) -> None:
+def test_frozen_layer_equals_int64_numpy(
+    cin: int, cout: int, kernel: int, h: int, w: int, seed: int
+) -> None:
     layer = frozen(cin, cout, kernel, rows=2, seed=seed)
     x = integers(1, cin, h, w, seed=seed)
     weight = layer.weight_int.numpy().astype(np.int64).reshape(cout, cin, kernel, kernel)
@@ -83,4 +89,8 @@ def test_relu_clamps_in_both_forms() -> None:
     act = ExactReLU()
 
     assert act(torch.tensor([-1.0, 3.0, 1e9])).tolist() == [0.0, 3.0, 256.0]
-    assert act(torch.tensor([-1.0, 3.0, 1e9], dtype=torch.float64)).tolist() == [0.0, 3.0, 256.0 * 2**FRACTION]
+    assert act(torch.tensor([-1.0, 3.0, 1e9], dtype=torch.float64)).tolist() == [
+        0.0,
+        3.0,
+        256.0 * 2**FRACTION,
+    ]

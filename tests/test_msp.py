@@ -65,7 +65,10 @@ def test_prediction_sees_only_earlier_steps(untrained: Codec, phases: int) -> No
         for k in range(number + 1):
             assert torch.equal(before[k], after[k])
         if number + 1 < len(steps):
-            assert any(not torch.equal(a, b) for a, b in zip(before[number + 1 :], after[number + 1 :], strict=True))
+            assert any(
+                not torch.equal(a, b)
+                for a, b in zip(before[number + 1 :], after[number + 1 :], strict=True)
+            )
 
 
 @settings(max_examples=15)
@@ -78,7 +81,11 @@ def test_exact_form_is_integer_and_follows_the_float_form(h: int, w: int, qualit
     codec = _loaded["tiny"]
     torch.manual_seed(h * 100 + w)
     gain = codec.gain_table[quality][None]
-    y = (torch.randn(1, 48, h, w) * codec.units.std[:, None, None] * gain[..., None, None] * 64).round().double()
+    y = (
+        (torch.randn(1, 48, h, w) * codec.units.std[:, None, None] * gain[..., None, None] * 64)
+        .round()
+        .double()
+    )
     exact = Known(codec.units.exact_form(quality), y=torch.zeros_like(y))
     floating = Known(
         codec.units.float_form(gain, torch.full((1,), float(quality))), y=torch.zeros(1, 48, h, w)

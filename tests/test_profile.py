@@ -68,7 +68,9 @@ def test_weights_are_found_beside_the_profile_that_names_them(tmp_path: Path) ->
 
 
 def test_overrides_come_last() -> None:
-    profile = load_profile("tiny", ["transform.channels=32", "transform.widths=[1, 2, 3]", "refiner.plugin=none"])
+    profile = load_profile(
+        "tiny", ["transform.channels=32", "transform.widths=[1, 2, 3]", "refiner.plugin=none"]
+    )
 
     assert profile.transform.options.channels == 32
     assert profile.transform.options.widths == (1, 2, 3)
@@ -102,7 +104,9 @@ def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("override", ["transform", "transform.channels", "nothing.x=1", "=", "transform.=3"])
+@pytest.mark.parametrize(
+    "override", ["transform", "transform.channels", "nothing.x=1", "=", "transform.=3"]
+)
 def test_malformed_override_is_refused(override: str) -> None:
     with pytest.raises(ProfileError, match="--set"):
         load_profile("tiny", [override])

@@ -24,7 +24,8 @@ from licframe.container import MAX_PIXELS
 def compress(
     images: Annotated[list[Path], typer.Argument(help="Pictures: 8-bit RGB or grey.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A .lic file, or a folder; beside the picture if left out.")
+        Path | None,
+        typer.Option("--output", "-o", help="A .lic file, or a folder; beside the picture if left out."),
     ] = None,
     profile: Annotated[str, typer.Option("--profile", "-p", help="Name or TOML file.")] = "balanced",
     quality: Quality = None,
@@ -55,7 +56,6 @@ def compress(
         picture = pictures.pop() if number == 0 else read_picture(source, max_pixels)
         encoded = codec.encode(picture, target)
         path = output_path(source, output, ".lic", several)
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, encoded.data)
         width, height = picture.size
         record = {
@@ -79,10 +79,12 @@ def compress(
 def decompress(
     files: Annotated[list[Path], typer.Argument(help=".lic files.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A picture, or a folder; beside the file if left out.")
+        Path | None,
+        typer.Option("--output", "-o", help="A picture, or a folder; beside the file if left out."),
     ] = None,
     profile: Annotated[
-        str | None, typer.Option("--profile", "-p", help="Profile that has the weights, if not a shipped one.")
+        str | None,
+        typer.Option("--profile", "-p", help="Profile that has the weights, if not a shipped one."),
     ] = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     as_json: Json = False,
@@ -107,7 +109,6 @@ def decompress(
         except LicframeError as error:
             raise located(error, str(source)) from error
         path = output_path(source, output, ".png", several)
-        path.parent.mkdir(parents=True, exist_ok=True)
         decoded.picture.save(path)
         seconds = sum(decoded.seconds.values())
         records.append({"file": str(source), "image": str(path), "seconds": seconds})

@@ -21,25 +21,26 @@ def doctor(as_json: Json = False) -> None:
     from licframe.testing import exactness
     from licframe.weights import read_metadata
 
-    checks: list[tuple[str, bool, str]] = [("python", True, f"{platform.python_version()}, {platform.machine()}")]
-    for name in ("torch", "numpy", "constriction", "pillow", "safetensors"):
-        checks.append((name, True, version(name)))
+    packages = ("torch", "numpy", "constriction", "pillow", "safetensors")
+    checks = [("python", True, f"{platform.python_version()}, {platform.machine()}")]
+    checks += [(name, True, version(name)) for name in packages]
     failures = registry().failures
     checks.append(
         ("plugins", not failures, "; ".join(f"{f.plugin}: {f.error}" for f in failures) or "all load")
     )
-    usable = []
+    usable: dict[str, str] = {}
     for name in shipped_profiles():
         try:
-            profile = load_profile(name)
-            path = profile.weights_path
-            said = "names no weights" if path is None else f"weights {read_metadata(path)['fingerprint'][:12]}"
-            if path is not None:
-                usable.append(name)
-            checks.append((f"profile {name}", path is not None, said))
+            path = load_profile(name).weights_path
+            if path is None:
+                checks.append((f"profile {name}", False, "names no weights"))
+                continue
+            fingerprint = read_metadata(path)["fingerprint"]
+            usable.setdefault(fingerprint, name)
+            checks.append((f"profile {name}", True, f"weights {fingerprint[:12]}"))
         except LicframeError as error:
             checks.append((f"profile {name}", False, str(error)))
-    for name in usable:
+    for name in usable.values():
         with tempfile.TemporaryDirectory() as folder:
             settings = {k: exactness.SETTINGS[k] for k in exactness.SMALL}
             report = exactness.matrix(name, exactness.sample_images(2, 96), settings, Path(folder))
@@ -47,7 +48,9 @@ def doctor(as_json: Json = False) -> None:
         checks.append((f"exactness {name}", not report.failures, "; ".join([said, *report.failures[:2]])))
     healthy = all(good for _, good, _ in checks)
     if as_json:
-        print_json({"healthy": healthy, "checks": [{"name": n, "good": g, "detail": d} for n, g, d in checks]})
+        print_json(
+            {"healthy": healthy, "checks": [{"name": n, "good": g, "detail": d} for n, g, d in checks]}
+        )
     else:
         rows = [[name, "ok" if good else "FAILED", said] for name, good, said in checks]
         print_table("doctor", ["check", "", "found"], rows)

@@ -10,9 +10,7 @@ import typer
 from licframe.cli.options import Json, print_json, print_table
 
 
-def info(
-    files: Annotated[list[Path], typer.Argument(help=".lic files.")], as_json: Json = False
-) -> None:
+def info(files: Annotated[list[Path], typer.Argument(help=".lic files.")], as_json: Json = False) -> None:
     """Show size, quality, parts and checksums of .lic files, without decoding them."""
     from licframe import container
     from licframe.errors import CorruptStreamError, LicframeError, located

@@ -48,8 +48,11 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], note: str
 
 
 def output_path(source: Path, output: Path | None, suffix: str, several: bool) -> Path:
-    """Return where a result goes: ``output``, a file in the folder ``output``, or beside the source."""
+    """Return where a result goes: beside the source, in a folder, or the file ``output``.
+
+    A path without a suffix is a folder.
+    """
     name = source.with_suffix(suffix).name
     if output is None:
         return source.with_name(name)
-    return output / name if several or output.is_dir() else output
+    return output / name if several or output.is_dir() or not output.suffix else output

@@ -29,5 +29,7 @@ def plugins(as_json: Json = False) -> None:
         print_json({"parts": parts, "failures": failures})
         return
     rows = [[str(p[k]) for k in ("name", "kind", "version", "distribution", "summary")] for p in parts]
-    note = "\n".join(f"failed to load: {f['plugin']} of {f['distribution']}: {f['error']}" for f in failures)
+    note = "\n".join(
+        f"failed to load: {f['plugin']} of {f['distribution']}: {f['error']}" for f in failures
+    )
     print_table("parts", ["name", "kind", "version", "from", "what"], rows, note)

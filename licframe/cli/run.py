@@ -20,7 +20,9 @@ _AMPLIFICATION = 8
 
 def run(
     profile: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped profile.")],
-    image: Annotated[Path | None, typer.Argument(help="A picture; a sample photograph if left out.")] = None,
+    image: Annotated[
+        Path | None, typer.Argument(help="A picture; a sample photograph if left out.")
+    ] = None,
     quality: Quality = None,
     bpp: Bpp = None,
     size: Size = None,
@@ -50,7 +52,6 @@ def run(
     picture = images.read_picture(source)
     codec = load(checked)
     encoded = codec.encode(picture, target)
-    output.mkdir(parents=True, exist_ok=True)
     file = output / f"{source.stem}.lic"
     images.write_atomically(file, encoded.data)
 

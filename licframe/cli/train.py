@@ -26,7 +26,9 @@ def train(
         Path | None, typer.Option("--folder", help="Run folder; runs/PROFILE if left out.")
     ] = None,
     minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="Length of the leg.")] = 60.0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's checkpoint.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run folder's checkpoint.")
+    ] = False,
     start: Annotated[
         Path | None, typer.Option("--start", help="Begin from a weights file instead of the linear codec.")
     ] = None,
@@ -75,7 +77,9 @@ def train(
     )
     fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
     photographs = Photographs(data, limit, fabric.device)
-    typer.echo(f"{len(photographs.images)} photographs, {photographs.megapixels:.0f} megapixels, {fabric.device}")
+    typer.echo(
+        f"{len(photographs.images)} photographs, {photographs.megapixels:.0f} megapixels, {fabric.device}"
+    )
     codec = build(checked)
     trainer = Trainer(codec, photographs, leg, folder / "check" if check else folder, fabric)
     if resume:
@@ -114,9 +118,12 @@ def _environment(data: list[Path], leg: Any) -> dict[str, Any]:
     import attrs
     import torch
 
-    git = subprocess.run(  # noqa: S603
+    git = subprocess.run(
         ["git", "describe", "--always", "--dirty"],  # noqa: S607
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
     )
     return {
         "leg": attrs.asdict(leg),
@@ -136,7 +143,9 @@ class _progress:  # noqa: N801 - used like a function
             return lambda figures: typer.echo(_line(figures))
         from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
-        self._bar = Progress(*Progress.get_default_columns()[:3], TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+        self._bar = Progress(
+            *Progress.get_default_columns()[:3], TimeRemainingColumn(), TextColumn("{task.fields[text]}")
+        )
         self._bar.start()
         task = self._bar.add_task("training", total=1.0, text="")
         return lambda figures: self._bar.update(task, completed=figures["elapsed"], text=_line(figures))

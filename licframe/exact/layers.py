@@ -56,10 +56,8 @@ class ExactConv(nn.Module):
         if x.dtype != torch.float64:
             return F.conv2d(x, self.weight, self.bias[row], padding=self.kernel // 2)
         n, _, h, w = x.shape
-        if self.kernel == 1:
-            columns = x.flatten(2)
-        else:
-            columns = F.unfold(x, self.kernel, padding=self.kernel // 2)
+        k = self.kernel
+        columns = x.flatten(2) if k == 1 else F.unfold(x, k, padding=k // 2)
         total = torch.matmul(self.weight_int, columns)
         total += self.bias_int[row].unsqueeze(1)
         return total.div_(2.0**WEIGHT_SHIFT).floor_().reshape(n, -1, h, w)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 import numpy as np
@@ -89,7 +90,8 @@ def matrix(
     qualities: Sequence[int] = (20, 80),
 ) -> Report:
     """Encode every image in every setting, decode every file in every setting, and compare."""
-    np.savez(folder / "images.npz", **{f"{k:03}": image for k, image in enumerate(images)})
+    arrays: dict[str, Any] = {f"{k:03}": image for k, image in enumerate(images)}
+    np.savez(folder / "images.npz", **arrays)
     for name, setting in settings.items():
         _worker("encode", profile, name, setting, folder, qualities)
     failures: list[str] = []
@@ -119,9 +121,21 @@ def _worker(
     action: str, profile: str, name: str, setting: Setting, folder: Path, qualities: Sequence[int]
 ) -> None:
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "licframe.testing.exactness_worker", action, profile, name, str(folder),
-         json.dumps(attrs.asdict(setting)), json.dumps(list(qualities))],
-        env={**os.environ, **setting.environment}, capture_output=True, text=True, check=False,
+        [
+            sys.executable,
+            "-m",
+            "licframe.testing.exactness_worker",
+            action,
+            profile,
+            name,
+            str(folder),
+            json.dumps(attrs.asdict(setting)),
+            json.dumps(list(qualities)),
+        ],
+        env={**os.environ, **setting.environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"{action} in setting {name} failed:\n{done.stderr[-2000:]}")

@@ -46,15 +46,17 @@ def _latent_digest(codec: Codec, record: list[str]) -> None:
         record.append(hashlib.sha256(y.numpy().tobytes()).hexdigest())
         return y
 
-    codec._decode_latent = decode  # type: ignore[method-assign]  # noqa: SLF001
+    codec._decode_latent = decode  # type: ignore[assignment, method-assign]  # noqa: SLF001
 
 
-def _main(action: str, profile: str, name: str, folder: Path, setting: dict[str, Any], qualities: list[int]) -> None:
+def _main(
+    action: str, profile: str, name: str, folder: Path, setting: dict[str, Any], qualities: list[int]
+) -> None:
     torch.set_num_threads(setting["threads"])
     torch.backends.mkldnn.enabled = setting["onednn"]
     codec = load(profile)
     if setting["channels_last"]:
-        codec.transform.to(memory_format=torch.channels_last)
+        codec.transform.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     codec.transform = _Batched(codec.transform, setting["batch"], setting["channels_last"])  # type: ignore[assignment]
     digests: list[str] = []
     _latent_digest(codec, digests)
@@ -68,7 +70,8 @@ def _main(action: str, profile: str, name: str, folder: Path, setting: dict[str,
                     # The encoder has decoded its own file, and compared it with what it encoded.
                     path.with_suffix(".latent").write_text(digests[-1])
         return
-    said, pixels = {}, {}
+    said: dict[str, str] = {}
+    pixels: dict[str, Any] = {}
     for path in sorted(folder.glob("*.lic")):
         try:
             pixels[path.stem] = codec.decode(path.read_bytes()).picture.pixels
@@ -81,4 +84,11 @@ def _main(action: str, profile: str, name: str, folder: Path, setting: dict[str,
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:4], Path(sys.argv[4]), json.loads(sys.argv[5]), json.loads(sys.argv[6]))
+    _main(
+        sys.argv[1],
+        sys.argv[2],
+        sys.argv[3],
+        Path(sys.argv[4]),
+        json.loads(sys.argv[5]),
+        json.loads(sys.argv[6]),
+    )

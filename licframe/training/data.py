@@ -86,9 +86,7 @@ class Photographs:
             left = rng.randint(0, image.shape[2] - side)
             patch = image[:, top : top + side, left : left + side].float() / 255
             if side != size:
-                patch = F.interpolate(
-                    patch[None], (size, size), mode="bilinear", antialias=side > size
-                )[0]
+                patch = F.interpolate(patch[None], (size, size), mode="bilinear", antialias=side > size)[0]
             if rng.random() < 0.5:
                 patch = patch.flip(2)
             if rng.random() < 0.5:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from licframe.codec import Codec
 from licframe.errors import LicframeError
+from licframe.interfaces import parameter_kind
 from licframe.rate import lambda_of
 from licframe.training.data import Photographs
 from licframe.training.muon import Muon
@@ -97,11 +98,6 @@ class Average:
     def load(self, state: dict[str, Tensor]) -> None:
         for name, value in zip(self.names, self.values, strict=True):
             value.copy_(state[name])
-
-
-def parameter_kind(parameter: Tensor) -> str:
-    """Return the kind a part gave its parameter, else "matrix" for convolutions, "bias" else."""
-    return getattr(parameter, "kind", "matrix" if parameter.dim() == 4 else "bias")
 
 
 def optimisers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
@@ -191,7 +187,9 @@ class Trainer:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             self.codec.load_state_dict(state["model"])
         except FileNotFoundError as error:
-            raise LicframeError(f"nothing to resume: there is no {self.checkpoint}; leave out --resume") from error
+            raise LicframeError(
+                f"nothing to resume: there is no {self.checkpoint}; leave out --resume"
+            ) from error
         except (RuntimeError, pickle.UnpicklingError, KeyError) as error:
             raise LicframeError(
                 f"cannot resume from {self.checkpoint}: it is damaged or of another profile ({error}); use "
@@ -211,7 +209,7 @@ class Trainer:
         leg, device = self.leg, self.fabric.device
         model = self.fabric.setup_module(Objective(self.codec, leg.beta))
         plain = optimisers(self.codec, leg.rate)
-        opts = [self.fabric.setup_optimizers(o) for o in plain]
+        opts: list[Any] = [self.fabric.setup_optimizers(o) for o in plain]
         average = Average(self.codec)
         if self._restored:
             for opt, saved in zip(plain, self._restored["optimisers"], strict=True):
@@ -220,6 +218,8 @@ class Trainer:
         # Muon's update does not depend on the gradient's length; the others are clipped.
         clipped = [p for o in plain if not isinstance(o, Muon) for g in o.param_groups for p in g["params"]]
         tally, figures = Tally(device), {}
+        # Restored moments need no long warm-up.
+        warmup = max(1, leg.warmup // 4) if self._restored else leg.warmup
         failures = step = 0
         waited = 0.0
         begin = saved_at = time.monotonic()
@@ -229,7 +229,7 @@ class Trainer:
             elapsed = (now - begin) / (60 * leg.minutes) if leg.steps is None else step / leg.steps
             if elapsed >= 1:
                 break
-            factor = schedule(step, elapsed, leg.warmup) * 0.5**failures
+            factor = schedule(step, elapsed, warmup) * 0.5**failures
             for group in (g for o in plain for g in o.param_groups):
                 group["lr"] = group["full_lr"] * factor
             image = self.data.patches(leg.batch, leg.patch, self.rng).to(device)

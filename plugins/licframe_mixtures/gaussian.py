@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -19,6 +20,26 @@ LOG2_SCALE_MIN = math.log2(0.11)
 STEPS_PER_OCTAVE = 8
 SCALES = 97
 _FLOOR = 1e-9
+
+
+class _LowerBound(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bound: float) -> Tensor:
+        ctx.save_for_backward(x < bound)
+        return x.clamp_min(bound)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (below,) = ctx.saved_tensors
+        return torch.where(below & (grad > 0), 0.0, grad), None
+
+
+def lower_bound(x: Tensor, bound: float) -> Tensor:
+    """Return max(x, bound), with a gradient below the bound where it raises x.
+
+    A plain clamp would never let an element escape the smallest scale, whatever it costs.
+    """
+    return cast("Tensor", _LowerBound.apply(x, bound))
 
 
 def log2_probability(residual: Tensor, scale: Tensor) -> Tensor:
@@ -48,7 +69,7 @@ class Gaussian(EntropyModel):
 
     def bits(self, residual: Tensor, parameters: Tensor) -> Tensor:
         top = LOG2_SCALE_MIN + (SCALES - 1) / STEPS_PER_OCTAVE
-        scale = torch.exp2(parameters[:, 1].clamp(LOG2_SCALE_MIN, top))
+        scale = torch.exp2(lower_bound(parameters[:, 1], LOG2_SCALE_MIN).clamp_max(top))
         return -log2_probability(residual, scale)
 
     def exact_centre(self, parameters: Tensor) -> Tensor:

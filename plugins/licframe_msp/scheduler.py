@@ -20,6 +20,7 @@ The number of steps does not depend on the image: O(1) serial passes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,7 @@ from torch.nn import functional as F
 
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
 from licframe.exact.units import CONTEXT_LIMIT, Condition
-from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step
+from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step, trained_as
 
 from .plugin import Options
 
@@ -93,7 +94,7 @@ class _Head(nn.Module):
         self.first = ExactConv(inputs, width, 1, rows=levels)
         self.last = ExactConv(width, outputs, 1, rows=levels)
         nn.init.zeros_(self.last.weight)
-        self.last.weight.kind = "output"
+        trained_as("output", self.last.weight)
         self.act = ExactReLU()
 
     def forward(self, x: Tensor, level: int) -> Tensor:
@@ -117,15 +118,13 @@ class MultiScaleProgressive(ContextScheduler):
         self.options = options
         self.kinds = entropy.kinds
         edges = [0, *options.groups, latent_channels]
-        self.groups = [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+        self.groups = [slice(a, b) for a, b in pairwise(edges)]
         self.phases = _PHASES[options.phases]
         levels, c, p = options.levels, latent_channels, len(self.kinds)
         # Own parameters of each channel: of the base level, and what a prediction is added to.
-        self.base = nn.Parameter(torch.zeros(p, c))
-        self.own = nn.Parameter(torch.zeros(levels, len(self.phases), p, c))
-        self.blend = nn.Parameter(torch.zeros(levels, len(self.phases), c))
-        for learned in (self.base, self.own, self.blend):
-            learned.kind = "scale"
+        self.base = trained_as("scale", nn.Parameter(torch.zeros(p, c)))
+        self.own = trained_as("scale", nn.Parameter(torch.zeros(levels, len(self.phases), p, c)))
+        self.blend = trained_as("scale", nn.Parameter(torch.zeros(levels, len(self.phases), c)))
         self.trunks = nn.ModuleList()
         self.heads = nn.ModuleList()
         for phase, targets in enumerate(self.phases):
@@ -215,9 +214,7 @@ class MultiScaleProgressive(ContextScheduler):
         """Return learned constants; in the exact form as integers."""
         return (values.double() * 2.0**FRACTION).round() if condition.exact else values
 
-    def _units(
-        self, raw: Tensor, near: Tensor | None, condition: Condition, channels: slice
-    ) -> Tensor:
+    def _units(self, raw: Tensor, near: Tensor | None, condition: Condition, channels: slice) -> Tensor:
         """Turn network outputs ``(N, P, c, rows, columns)`` into entropy-model parameters."""
         out = []
         for p, kind in enumerate(self.kinds):

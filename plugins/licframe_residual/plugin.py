@@ -7,9 +7,7 @@ from attrs.validators import and_, deep_iterable, ge, instance_of, le, max_len, 
 
 import licframe
 
-_three = and_(
-    min_len(3), max_len(3), deep_iterable(member_validator=and_(instance_of(int), ge(0)))
-)
+_three = and_(min_len(3), max_len(3), deep_iterable(member_validator=and_(instance_of(int), ge(0))))
 
 
 @attrs.frozen

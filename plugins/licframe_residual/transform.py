@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from licframe.interfaces import Transform
+from licframe.interfaces import Transform, trained_as
 
 from .components import principal_components
 from .plugin import Options
@@ -73,7 +73,7 @@ class ResidualTransform(Transform):
                 for a, b in ((48, 48), (192, options.merged), (4 * options.merged, options.channels))
             )
             for merge in linear:
-                merge.weight.kind = "linear"
+                trained_as("linear", merge.weight)
             blocks = nn.ModuleList(
                 _Block(c, w, d) for c, w, d in zip(channels, options.widths, depths, strict=True)
             )
@@ -91,10 +91,7 @@ class ResidualTransform(Transform):
         return x
 
     def synthesis(self, latent: Tensor) -> Tensor:
-        x = latent
-        for name, x in self._synthesis_stages(latent):
-            pass
-        return x
+        return self._synthesis_stages(latent)[-1][1]
 
     def features(self, latent: Tensor) -> dict[str, Tensor]:
         return dict(self._synthesis_stages(latent))
@@ -102,8 +99,11 @@ class ResidualTransform(Transform):
     def _synthesis_stages(self, x: Tensor) -> list[tuple[str, Tensor]]:
         stages = []
         for name, shuffle, linear, block in zip(
-            ("1/8", "1/4", "image"), (2, 2, 4),
-            reversed(self.synthesis_linear), reversed(self.synthesis_blocks), strict=True,
+            ("1/8", "1/4", "image"),
+            (2, 2, 4),
+            reversed(self.synthesis_linear),
+            reversed(self.synthesis_blocks),
+            strict=True,
         ):
             # The synthesis merges hold analysis-shaped matrices and are applied transposed.
             weight = linear.weight.transpose(0, 1)

@@ -1,0 +1,245 @@
+"""The command line, in processes of its own: what a user types, sees and gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from licframe.evaluation.metrics import psnr
+from licframe.images import Picture, read_picture
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def licframe(*args: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "licframe", *map(str, args)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **env},
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, picture: Picture) -> Path:
+    """A folder with a picture and its .lic file."""
+    path = tmp_path_factory.mktemp("cli")
+    picture.save(path / "a.png")
+    done = licframe("compress", "a.png", "-p", "tiny", "-q", "70", cwd=path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_decompress_in_a_fresh_process(folder: Path, picture: Picture) -> None:
+    done = licframe("decompress", "a.lic", "-o", "b.png", cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    assert psnr(read_picture(folder / "b.png").pixels, picture.pixels) > 15
+
+
+def test_several_pictures_into_a_folder(folder: Path) -> None:
+    shutil.copy(folder / "a.png", folder / "c.png")
+    done = licframe("compress", "a.png", "c.png", "-p", "tiny", "-o", "many", "--json", cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    records = json.loads(done.stdout)
+    assert [Path(r["file"]).name for r in records] == ["a.lic", "c.lic"]
+    assert all((folder / r["file"]).stat().st_size == r["bytes"] for r in records)
+
+
+def test_run_measures_a_sample_photograph(tmp_path: Path) -> None:
+    done = licframe("run", "tiny", "-q", "30", "--json", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["bytes"] == (tmp_path / "licframe-out" / "grace_hopper.lic").stat().st_size
+    assert result["bpp"] == pytest.approx(8 * result["bytes"] / (512 * 600))
+    decoded = read_picture(tmp_path / "licframe-out" / "grace_hopper.decoded.png").pixels
+    original = read_picture(Path(result["image"])).pixels
+    assert psnr(decoded, original) == pytest.approx(result["psnr_db"])
+    side = read_picture(tmp_path / "licframe-out" / "grace_hopper.comparison.png")
+    assert side.size == (3 * 512 + 16, 600)
+
+
+def test_run_takes_a_profile_file_and_overrides(folder: Path) -> None:
+    (folder / "mine.toml").write_text('extends = "tiny"\nsummary = "mine"\n')
+    done = licframe("run", "mine.toml", "a.png", "--set", "refiner.plugin=none", "--bpp", "0.9", cwd=folder)
+
+    assert done.returncode == 0, done.stderr
+    assert "licframe mine" in done.stdout
+    assert "bits per pixel" in done.stdout
+
+
+def test_info_needs_no_torch(folder: Path) -> None:
+    done = licframe("info", "a.lic", "--json", cwd=folder)
+    (record,) = json.loads(done.stdout)
+
+    assert record["profile"] == "tiny"
+    assert record["parts"] == ["residual 1", "msp 1", "gaussian 1"]
+    assert record["bytes"] == (folder / "a.lic").stat().st_size
+    assert "quality" in licframe("info", "a.lic", cwd=folder).stdout
+
+
+@pytest.mark.parametrize("args", [["--help"], ["plugins"], ["info", "a.lic"], ["profiles"], ["--version"]])
+def test_light_commands_do_not_import_torch(folder: Path, args: list[str]) -> None:
+    code = (
+        "import sys, licframe.cli; sys.argv = ['licframe', *sys.argv[1:]]\n"
+        "try: licframe.cli.main()\n"
+        "except SystemExit as e: assert not e.code\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_plugins_lists_parts_and_failures(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "lic_broken.py").write_text("import nothing_here")
+    info = tmp_path / "lic_broken-0.1.dist-info"
+    info.mkdir()
+    (info / "entry_points.txt").write_text("[licframe]\nlic_broken = lic_broken\n")
+    done = licframe("plugins", cwd=folder, PYTHONPATH=str(tmp_path))
+
+    assert done.returncode == 0
+    assert "msp" in done.stdout
+    assert "failed to load: lic_broken" in done.stdout
+    parts = json.loads(licframe("plugins", "--json", cwd=folder).stdout)["parts"]
+    assert {p["kind"] for p in parts} == {"transform", "context_scheduler", "entropy_model", "refiner"}
+
+
+def test_profiles_prints_the_resolved_form(folder: Path) -> None:
+    done = licframe("profiles", "max_quality", "--set", "training.batch=3", cwd=folder)
+
+    assert 'plugin = "residual"' in done.stdout
+    assert "batch = 3" in done.stdout
+    listed = {r["name"]: r for r in json.loads(licframe("profiles", "--json", cwd=folder).stdout)}
+    assert listed["balanced"]["weights"] != "missing"
+    assert listed["balanced"]["serial_passes"] == 25
+
+
+BAD = {
+    "empty.lic": (b"", "empty"),
+    "renamed.lic": (b"\x89PNG\r\n\x1a\n" + bytes(64), "not a .lic file"),
+    "text.lic": (b"dear diary", "not a .lic file"),
+    "cut.lic": ((GOLDEN / "rgb-q50.lic").read_bytes()[:-7], "damaged"),
+    "flipped.lic": (
+        (GOLDEN / "rgb-q50.lic").read_bytes()[:300] + b"!" + (GOLDEN / "rgb-q50.lic").read_bytes()[301:],
+        "damaged",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize("command", ["decompress", "info"])
+def test_bad_files_give_one_line_and_leave_nothing(tmp_path: Path, name: str, command: str) -> None:
+    data, said = BAD[name]
+    (tmp_path / name).write_bytes(data)
+    done = licframe(command, name, cwd=tmp_path)
+
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert name in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["compress", "none.png"], 8, "no file none.png"),
+        (["compress", "text.png"], 8, "not a picture"),
+        (["compress", "zero.png"], 8, "not a picture"),
+        (["compress", "alpha.png"], 8, "RGBA"),
+        (["compress", "grey.png", "-q", "101"], 7, "quality is 101"),
+        (["compress", "grey.png", "-q", "10", "--bpp", "1"], 7, "one of quality"),
+        (["compress", "grey.png", "-p", "tiny", "--size", "3"], 7, "at quality 0"),
+        (["compress", "grey.png", "-p", "none"], 3, "no profile"),
+        (["compress", "grey.png", "--set", "transform.plugin=residuall"], 3, 'did you mean "residual"'),
+        (["compress", "grey.png", "--set", "weights.file=none.safetensors"], 5, "cannot read weights"),
+        (["compress", "grey.png", "-p", "tiny", "--max-pixels", "3"], 7, "--max-pixels"),
+        (["compress", "grey.png", "-p", "tiny", "-o", "grey.png/x.lic"], 8, "cannot"),
+        (["decompress", "none.lic"], 8, "cannot read none.lic"),
+        (["run", "profiles/none.toml"], 3, "no profile"),
+        (["train", "tiny", "--data", "nothing"], 8, "no training data"),
+    ],
+)
+def test_mistakes_give_one_line(tmp_path: Path, args: list[str], code: int, said: str) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "zero.png").write_bytes(b"")
+    Image.new("RGBA", (8, 8)).save(tmp_path / "alpha.png")
+    Image.new("L", (8, 8)).save(tmp_path / "grey.png")
+    before = sorted(tmp_path.iterdir())
+    done = licframe(*args, cwd=tmp_path)
+
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_missing_weights_are_named(folder: Path, tmp_path: Path) -> None:
+    from licframe import container
+
+    file = container.read((folder / "a.lic").read_bytes())
+    import attrs
+
+    header = attrs.evolve(file.header, fingerprint=b"nobody", profile="theirs")
+    (tmp_path / "a.lic").write_bytes(container.write(container.File(header, file.payloads)))
+    done = licframe("decompress", "a.lic", cwd=tmp_path)
+
+    assert done.returncode == 5
+    assert 'profile "theirs"' in done.stderr
+    assert "--profile" in done.stderr
+
+
+def test_train_check_and_leg(tmp_path: Path) -> None:
+    """A leg of a few seconds writes weights that code."""
+    data = tmp_path / "data"
+    data.mkdir()
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        base = np.asarray(
+            Image.fromarray(rng.integers(0, 256, (24, 24, 3)).astype(np.uint8)).resize((192, 192))
+        )
+        Image.fromarray(base).save(data / f"{k}.png")
+    done = licframe("train", "tiny", "--data", data, "--check", "--batch", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "patches/s" in done.stdout
+
+    done = licframe("train", "tiny", "--data", data, "--minutes", "0.05", "--batch", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "tiny"
+    assert {"checkpoint.pt", "weights.safetensors", "profile.toml", "environment.json"} <= {
+        p.name for p in run.iterdir()
+    }
+    done = licframe(
+        "run", "tiny", data / "0.png", "--set", f"weights.file={run}/weights.safetensors", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    again = licframe(
+        "train", "tiny", "--data", data, "--minutes", "0.02", "--batch", "2", "--resume", cwd=tmp_path
+    )
+    assert again.returncode == 0, again.stderr
+
+
+def test_doctor_is_happy(tmp_path: Path) -> None:
+    done = licframe("doctor", "--json", cwd=tmp_path)
+    report = json.loads(done.stdout)
+
+    assert done.returncode == 0, report
+    assert report["healthy"]
+    assert any(check["name"] == "exactness tiny" for check in report["checks"])

@@ -1,0 +1,32 @@
+"""Files decode the same in every setting of threads, instruction sets and libraries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from licframe.testing import exactness
+
+
+def test_every_pair_of_settings_agrees(tmp_path: Path) -> None:
+    report = exactness.matrix("tiny", exactness.sample_images(2, 150), exactness.SETTINGS, tmp_path)
+
+    assert report.pairs == 2 * 2 * len(exactness.SETTINGS) ** 2
+    assert not report.failures
+
+
+def test_a_difference_would_be_seen(tmp_path: Path) -> None:
+    """The matrix can fail: a file that was not encoded by this codec is reported."""
+    settings = {"one-thread": exactness.SETTINGS["one-thread"]}
+    exactness.matrix("tiny", exactness.sample_images(1, 64), settings, tmp_path, qualities=[50])
+    (file,) = tmp_path.glob("*.lic")
+    file.with_suffix(".latent").write_text("another digest")
+    exactness._worker("decode", "tiny", "one-thread", settings["one-thread"], tmp_path, [50])
+
+    assert "other symbols" in (tmp_path / "decoded-one-thread.json").read_text()
+
+
+@pytest.mark.parametrize("name", exactness.SMALL)
+def test_small_settings_exist(name: str) -> None:
+    assert name in exactness.SETTINGS

@@ -1,0 +1,28 @@
+"""Metrics of 8-bit pictures."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from licframe.evaluation.metrics import decibel, ms_ssim, psnr
+
+
+def test_psnr_of_one_level_everywhere() -> None:
+    a = np.full((8, 8, 3), 100, np.uint8)
+
+    assert psnr(a, a + 1) == pytest.approx(20 * math.log10(255))
+    assert psnr(a, a) == math.inf
+
+
+def test_ms_ssim_falls_with_noise_and_needs_room() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 200, (176, 176, 3)).astype(np.uint8)
+    noisy = [(a + rng.integers(0, n, a.shape)).astype(np.uint8) for n in (10, 50)]
+
+    assert ms_ssim(a, a) == pytest.approx(1.0)
+    assert 1 > ms_ssim(a, noisy[0]) > ms_ssim(a, noisy[1]) > 0
+    assert ms_ssim(a[:160], a[:160]) is None
+    assert decibel(0.99) == pytest.approx(20.0)

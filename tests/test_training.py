@@ -1,0 +1,150 @@
+"""The trainer: it learns, it resumes, it is repeatable, it does not swallow NaN."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning.fabric import Fabric
+from PIL import Image
+
+from licframe.codec import build
+from licframe.errors import ImageError, LicframeError
+from licframe.profile import load_profile
+from licframe.testing.exactness import sample_images
+from licframe.training.data import Photographs
+from licframe.training.loop import Leg, Tally, Trainer, schedule
+from licframe.training.muon import Muon, orthogonalise
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Photographs:
+    folder = tmp_path_factory.mktemp("photographs")
+    for k, pixels in enumerate(sample_images(4, 220, seed=5)):
+        Image.fromarray(pixels).save(folder / f"{k}.png")
+    return Photographs([folder])
+
+
+def trainer(photographs: Photographs, folder: Path, steps: int, **options: object) -> Trainer:
+    leg = Leg(minutes=1, steps=steps, batch=2, patch=64, log_every=5, warmup=5, **options)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    return Trainer(build(load_profile("tiny")), photographs, leg, folder, fabric)
+
+
+def test_patches_have_their_size_and_range(photographs: Photographs) -> None:
+    patches = photographs.patches(5, 96, random.Random(0))
+
+    assert patches.shape == (5, 3, 96, 96)
+    assert 0 <= patches.min() < patches.max() <= 1.0001
+
+
+def test_a_patch_larger_than_a_photograph_is_scaled(photographs: Photographs) -> None:
+    assert photographs.patches(1, 512, random.Random(0)).shape == (1, 3, 512, 512)
+
+
+def test_training_lowers_the_loss_and_logs_it(photographs: Photographs, tmp_path: Path) -> None:
+    made = trainer(photographs, tmp_path, 60)
+    made.initialise()
+    made.run()
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+
+    assert [entry["step"] for entry in log] == list(range(5, 61, 5))
+    first, last = (np.mean([e["loss"] for e in log[part]]) for part in (slice(0, 3), slice(-3, None)))
+    assert last < first
+    assert len(log[0]["psnr_by_quality"]) == 4
+
+
+def test_same_seed_same_weights(photographs: Photographs, tmp_path: Path) -> None:
+    states = []
+    for name in ("a", "b"):
+        torch.manual_seed(0)
+        made = trainer(photographs, tmp_path / name, 4)
+        made.initialise()
+        made.run()
+        states.append(made.codec.state_dict())
+
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+
+
+def test_resume_goes_on(photographs: Photographs, tmp_path: Path) -> None:
+    first = trainer(photographs, tmp_path, 6)
+    first.initialise()
+    first.run()
+    second = trainer(photographs, tmp_path, 6)
+    second.resume()
+    assert second.patches == 12
+    second.run()
+
+    assert second.patches == 24
+    assert second.minutes > first.minutes
+
+
+def test_resume_from_nothing_or_damage_is_named(photographs: Photographs, tmp_path: Path) -> None:
+    made = trainer(photographs, tmp_path, 1)
+    with pytest.raises(LicframeError, match="nothing to resume"):
+        made.resume()
+    made.checkpoint.write_bytes(b"damage")
+    with pytest.raises(LicframeError, match="cannot resume"):
+        made.resume()
+
+
+def test_nan_stops_the_leg_with_the_batch_saved(photographs: Photographs, tmp_path: Path) -> None:
+    made = trainer(photographs, tmp_path, 10)
+    made.initialise()
+    torch.nn.init.constant_(made.codec.gains.log2_gain, float("nan"))
+
+    with pytest.raises(LicframeError, match="diverged"):
+        made.run()
+    assert (tmp_path / "bad_batch.pt").exists()
+
+
+def test_schedule_warms_up_holds_and_decays() -> None:
+    assert schedule(0, 0.0, 100) == pytest.approx(0.01)
+    assert schedule(500, 0.5, 100) == 1.0
+    assert schedule(500, 0.85, 100) == pytest.approx(0.505)
+    assert schedule(500, 1.0, 100) == pytest.approx(0.01)
+
+
+def test_muon_update_is_nearly_orthogonal() -> None:
+    torch.manual_seed(0)
+    for shape in ((16, 144), (144, 16), (32, 32)):
+        values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+        assert values.max() < 1.3
+        assert values.median() > 0.6
+
+
+def test_muon_descends() -> None:
+    weight = torch.nn.Parameter(torch.full((4, 4, 3, 3), 1.0))
+    optimiser = Muon([weight], lr=0.02)
+    losses = []
+    for _ in range(50):
+        loss = weight.square().sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+
+    assert losses[-1] < losses[0]
+
+
+def test_tally_groups_by_quality() -> None:
+    tally = Tally(torch.device("cpu"))
+    tally.add(torch.tensor([10.0, 90.0]), torch.tensor([[1.0, 3.0], [0.5, 1.5], [0.01, 0.0001]]))
+    figures = tally.figures()
+
+    assert figures["loss"] == 2.0
+    assert figures["bpp"] == 1.0
+    assert figures["psnr_by_quality"] == [pytest.approx(20.0), None, None, pytest.approx(40.0, abs=1e-3)]
+
+
+def test_bad_training_data_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"a\.png"):
+        Photographs([tmp_path])
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ImageError, match="no pictures"):
+        Photographs([tmp_path])
