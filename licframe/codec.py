@@ -129,24 +129,26 @@ class Codec(nn.Module):
         """
         latent = self.transform.analysis(image)
         gain, inverse = self.gains(quality)
-        bits, y = self._estimate_latent(latent * gain[:, :, None, None], gain, quality)
+        bits, y = self._estimate_latent(latent, gain, quality)
         h, w = image.shape[-2:]
         decoded = self.transform.synthesis(y * inverse[:, :, None, None])
         return Estimate(decoded[..., :h, :w], bits, latent)
 
-    def _estimate_latent(self, y: Tensor, gain: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the bits ``(N,)`` of a latent in quantisation steps, and the rounded latent."""
+    def _estimate_latent(self, latent: Tensor, gain: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the bits ``(N,)`` of a latent in coefficient units, and it rounded, in steps."""
         bits = torch.zeros_like(quality)
+        condition = self.units.float_form(gain, quality)
+        tensors = {"y": latent * gain[:, :, None, None], **self.scheduler.side(latent, condition)}
 
         def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
             nonlocal bits
             centre = model.centre(parameters)
-            residual = y[step.index] - centre
+            residual = tensors[step.tensor][step.index] - centre
             noise = torch.rand_like(residual) - 0.5
             bits = bits + model.bits(residual + noise, parameters).sum((1, 2, 3))
             return centre + straight_through_round(residual)
 
-        known = Known(self.units.float_form(gain, quality), y=torch.zeros_like(y))
+        known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
         self._walk(known, fix)
         return bits, known["y"]
 
@@ -266,16 +268,19 @@ class Codec(nn.Module):
 
     def _encode_latent(self, latent: Tensor, quality: int, clock: Clock) -> _Coded:
         """Code a latent ``(1, C, h, w)`` given in coefficient units."""
+        condition = self.units.exact_form(quality)
         y = latent.double() * self.gain_table[quality].double()[:, None, None]
+        side = self.scheduler.side(latent, condition)
+        tensors = {"y": y, **{name: value.double() for name, value in side.items()}}
         encoder = Encoder()
 
         def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
             centre = model.exact_centre(parameters)
-            symbols = (y[step.index] - centre * 2.0**-CENTRE_FRACTION).round_()
+            symbols = (tensors[step.tensor][step.index] - centre * 2.0**-CENTRE_FRACTION).round_()
             return self._code(encoder, model, parameters, centre, symbols, clock)
 
         with clock("context"):
-            known = Known(self.units.exact_form(quality), y=torch.zeros_like(y))
+            known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
             self._walk(known, fix)
         return _Coded(quality, known["y"], encoder.finish(), encoder.digest, encoder.bits)
 
@@ -290,8 +295,9 @@ class Codec(nn.Module):
             return self._code(decoder, model, parameters, centre, None, clock)
 
         with clock("context"):
-            y = torch.zeros(1, self.transform.latent_channels, *shape, dtype=torch.float64)
-            known = Known(self.units.exact_form(quality), y=y)
+            shapes = {"y": (self.transform.latent_channels, *shape), **self.scheduler.side_shapes(*shape)}
+            zeros = {name: torch.zeros(1, *size, dtype=torch.float64) for name, size in shapes.items()}
+            known = Known(self.units.exact_form(quality), **zeros)
             self._walk(known, fix)
         decoder.finish()
         if decoder.digest != digest:
@@ -324,9 +330,11 @@ class Codec(nn.Module):
 
     def _refine(self, image: Tensor, latent: Tensor, coded: _Coded) -> _Coded:
         """Let the refiner search for a cheaper latent of this image."""
-        problem = LatentProblem(self, image, latent, coded.quality)
-        refined = self.refiner.refine(problem)
-        if refined is problem.start:
+        # A refiner may take gradients, which tensors of inference mode do not have.
+        with torch.inference_mode(False), torch.enable_grad():
+            problem = LatentProblem(self, image.clone(), latent.clone(), coded.quality)
+            refined = self.refiner.refine(problem).detach()
+        if torch.equal(refined, problem.start):
             return coded
         return self._encode_latent(refined, coded.quality, Clock())
 
@@ -387,7 +395,7 @@ class LatentProblem:
         codec, q = self._codec, self.quality
         gain, inverse = codec.gain_table[q][None], codec.inverse_table[q][:, None, None]
         quality = torch.full((1,), float(q))
-        bits, y = codec._estimate_latent(latent * gain[..., None, None], gain, quality)  # noqa: SLF001
+        bits, y = codec._estimate_latent(latent, gain, quality)  # noqa: SLF001
         return bits.sum() + self._distortion(y * inverse)
 
     @torch.no_grad()

@@ -215,6 +215,22 @@ class ContextScheduler(nn.Module, ABC):
     def predict(self, step: Step, known: Known) -> Tensor:
         """Return parameters ``(N, P, c, rows, columns)`` of exactly that step's elements."""
 
+    def side(self, latent: Tensor, condition: Condition) -> dict[str, Tensor]:
+        """Return side information such as a hyper-latent, by tensor name, encoder side only.
+
+        Args:
+            latent: ``(N, C, h, w)`` in coefficient units, float.
+
+        Returns:
+            ``{"z": (N, c, h', w')}`` in quantisation steps, not rounded; steps of the plan name the
+            tensor. Empty where a scheduler needs none.
+        """
+        return {}
+
+    def side_shapes(self, h: int, w: int) -> dict[str, tuple[int, int, int]]:
+        """Return channels, rows and columns of each side tensor, for a latent of h by w."""
+        return {}
+
     @abstractmethod
     def freeze(self) -> None:
         """Switch to integer arithmetic; prove each layer's bound or raise NotExactError."""

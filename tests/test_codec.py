@@ -18,6 +18,7 @@ from licframe.codec import Clock, Codec, LatentProblem, load
 from licframe.errors import CorruptStreamError, LicframeError, WeightsMismatchError
 from licframe.evaluation.metrics import psnr
 from licframe.images import Picture, read_picture
+from licframe.interfaces import Refiner
 from licframe.rate import Target
 from tests.conftest import noise_picture
 
@@ -191,6 +192,28 @@ def test_refiner_gets_a_true_cost(codec: Codec, picture: Picture) -> None:
     assert start.grad.abs().sum() > 0
     assert problem.true_cost(latent) == pytest.approx(problem.objective(latent).item(), rel=0.1)
     assert problem.true_cost(latent) < problem.true_cost(latent * 0)
+
+
+class _Descent(Refiner):
+    """One gradient step, kept if the true cost falls."""
+
+    def refine(self, problem):
+        latent = problem.start.clone().requires_grad_()
+        problem.objective(latent).backward()
+        for size in (1e-4, 1e-5, 1e-6):
+            moved = (latent - size * latent.grad).detach()
+            if problem.true_cost(moved) < problem.true_cost(problem.start):
+                return moved
+        return problem.start
+
+
+def test_a_refiner_may_take_gradients(codec: Codec, picture: Picture, monkeypatch) -> None:
+    plain = codec.encode(picture, Target(quality=50)).data
+    monkeypatch.setattr(codec, "refiner", _Descent())
+    refined = codec.encode(picture, Target(quality=50)).data
+
+    assert refined != plain
+    assert codec.decode(refined).picture.size == picture.size
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.lic")), ids=lambda p: p.stem)

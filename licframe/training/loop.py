@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import pickle
@@ -165,6 +166,7 @@ class Trainer:
         self.minutes = 0.0
         self.rng = random.Random(leg.seed + fabric.global_rank)
         self._restored: dict[str, Any] | None = None
+        self._board: Any = None
         torch.manual_seed(leg.seed + fabric.global_rank)
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -220,6 +222,10 @@ class Trainer:
         tally, figures = Tally(device), {}
         # Restored moments need no long warm-up.
         warmup = max(1, leg.warmup // 4) if self._restored else leg.warmup
+        if importlib.util.find_spec("tensorboard") and self.fabric.is_global_zero:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"))
         failures = step = 0
         waited = 0.0
         begin = saved_at = time.monotonic()
@@ -275,15 +281,22 @@ class Trainer:
                 saved_at = time.monotonic()
         self.minutes += (time.monotonic() - begin) / 60
         self._save(plain, average, 0.0)
+        if self._board is not None:
+            self._board.close()
         with torch.no_grad():
             for p, value in zip(average.live, average.values, strict=True):
                 p.copy_(value)
         return figures
 
     def _log(self, figures: dict[str, Any]) -> None:
-        if self.fabric.is_global_zero:
-            with (self.folder / "log.jsonl").open("a") as log:
-                log.write(json.dumps(figures) + "\n")
+        """Append to the log, and to TensorBoard's where it is installed."""
+        if not self.fabric.is_global_zero:
+            return
+        with (self.folder / "log.jsonl").open("a") as log:
+            log.write(json.dumps(figures) + "\n")
+        if self._board is not None:
+            for name in ("loss", "bpp", "patches_per_s"):
+                self._board.add_scalar(name, figures[name], self.patches)
 
     def _save(self, plain: Sequence[torch.optim.Optimizer], average: Average, seconds: float) -> None:
         """Write the checkpoint whole or not at all."""
