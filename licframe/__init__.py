@@ -14,7 +14,8 @@ from licframe.errors import LicframeError
 from licframe.hooks import Part, hookimpl
 
 if TYPE_CHECKING:
-    from licframe.codec import Codec, decompress, load
+    from licframe.codec import Codec
+    from licframe.loading import decompress, load
 
 __all__ = ["Codec", "LicframeError", "Part", "decompress", "hookimpl", "load"]
 __version__ = "0.1.0"
@@ -23,7 +24,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # torch takes seconds to import; whoever only registers a plugin does not wait for it
     if name in ("Codec", "decompress", "load"):
-        from licframe import codec
+        from licframe import codec, loading
 
-        return getattr(codec, name)
+        return getattr(codec if name == "Codec" else loading, name)
     raise AttributeError(f"module 'licframe' has no attribute {name!r}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import attrs
@@ -17,7 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from licframe import container, weights
-from licframe.errors import CorruptStreamError, ProfileError, WeightsMismatchError
+from licframe.clock import Clock
+from licframe.errors import CorruptStreamError, WeightsMismatchError
 from licframe.exact.coder import Decoder, Encoder
 from licframe.exact.rounding import straight_through_round
 from licframe.exact.units import CENTRE_FRACTION, QUALITIES, LatentUnits
@@ -32,9 +32,8 @@ from licframe.interfaces import (
     Transform,
     centre_to_float,
 )
-from licframe.profile import Profile, load_profile, shipped_profiles
+from licframe.profile import Profile
 from licframe.rate import Gains, Target, lambda_of, search
-from licframe.registry import load_class
 
 DEFAULT_QUALITY = 50
 
@@ -82,7 +81,7 @@ class Decoded:
 class Codec(nn.Module):
     """A transform, a context scheduler, its entropy models, and gains.
 
-    Made from a profile by :func:`load` (ready to code) or :func:`build` (untrained).
+    Made from a profile by ``licframe.load`` (ready to code) or ``loading.build`` (untrained).
     """
 
     gain_table: Tensor
@@ -178,7 +177,7 @@ class Codec(nn.Module):
         self.scheduler.freeze()
         return self.eval()
 
-    def save(self, path: Any, training: dict[str, Any]) -> str:
+    def save(self, path: Path, training: dict[str, Any]) -> str:
         """Write the weights; return their fingerprint."""
         self.tabulate()
         return weights.save(path, self, self.profile.structure(), training)
@@ -410,97 +409,3 @@ class LatentProblem:
         h, w = self.image.shape[-2:]
         decoded = self._codec.transform.synthesis(latent)[..., :h, :w]
         return self.lam * (255**2 / 3) * (decoded - self.image).square().sum()
-
-
-class Clock:
-    """Seconds spent in named stages."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, stage: str, inside: str | None = None) -> Iterator[None]:
-        """Time a stage; ``inside`` names the running stage that does not count it."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            took = time.perf_counter() - begin
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + took
-            if inside is not None:
-                self.seconds[inside] = self.seconds.get(inside, 0.0) - took
-
-
-def build(profile: Profile) -> Codec:
-    """Build an untrained codec.
-
-    Raises:
-        ProfileError: parts that do not fit together; PluginLoadError: a part cannot be imported.
-    """
-    transform = load_class(profile.transform.part)(profile.transform.options)
-    models = [load_class(c.part)(c.options) for c in profile.entropy_models]
-    scheduler_class = load_class(profile.context_scheduler.part)
-    if scheduler_class.passes != len(models):
-        raise ProfileError(
-            f"{profile.source}: context_scheduler {profile.context_scheduler.part.name} codes in "
-            f"{scheduler_class.passes} pass(es), each with its own entropy model; the profile names "
-            f"{len(models)}; write [[entropy_model]] once for each"
-        )
-    scheduler = scheduler_class(profile.context_scheduler.options, transform.latent_channels, models)
-    refiner = load_class(profile.refiner.part)(profile.refiner.options)
-    return Codec(profile, transform, scheduler, models, refiner)
-
-
-def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequence[str] = ()) -> Codec:
-    """Return a codec that is ready to code.
-
-    Args:
-        profile: name of a shipped profile, path of a TOML file, or a loaded profile.
-        overrides: ``table.key=value`` strings.
-
-    Raises:
-        ProfileError, PluginLoadError, WeightsMismatchError, NotExactError.
-    """
-    if not isinstance(profile, Profile):
-        profile = load_profile(os.fspath(profile), overrides)
-    path = profile.weights_path
-    if path is None:
-        raise WeightsMismatchError(
-            f"profile {profile.source} names no weights; train some with licframe train {profile.source}"
-        )
-    codec = build(profile)
-    codec.fingerprint = bytes.fromhex(weights.load(path, codec, profile.structure()))
-    return codec.freeze()
-
-
-def load_for(header: container.Header, profile: str | os.PathLike[str] | None = None) -> Codec:
-    """Return the codec that decodes a file: of ``profile``, else of a shipped profile that fits.
-
-    Raises:
-        WeightsMismatchError: no installed weights are those of the file.
-    """
-    if profile is not None:
-        return load(profile)
-    shipped = shipped_profiles()
-    names = sorted(shipped, key=lambda name: name != header.profile)
-    for name in names:
-        candidate = load_profile(name)
-        path = candidate.weights_path
-        if path is None or not path.is_file():
-            continue
-        fingerprint = bytes.fromhex(weights.read_metadata(path)["fingerprint"])
-        if fingerprint.startswith(header.fingerprint):
-            return load(candidate)
-    raise WeightsMismatchError(
-        f'the file was made with profile "{header.profile}" ({", ".join(header.parts)}) and weights '
-        f"{header.fingerprint.hex()}, which are not installed; name the profile that has them with --profile"
-    )
-
-
-def decompress(data: bytes, profile: str | os.PathLike[str] | None = None) -> Image.Image:
-    """Decompress a .lic file with the installed profile it was made with.
-
-    Raises:
-        CorruptStreamError: damaged; WeightsMismatchError: its weights are not installed.
-    """
-    return load_for(container.read_header(data), profile).decompress(data)

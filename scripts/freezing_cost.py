@@ -13,9 +13,11 @@ from pathlib import Path
 
 import torch
 
-from licframe.codec import Clock, Codec, load
+from licframe.clock import Clock
+from licframe.codec import Codec
 from licframe.images import read_picture
 from licframe.interfaces import EntropyModel, Known, Step
+from licframe.loading import load
 
 
 @torch.inference_mode()

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from licframe.codec import load
 from licframe.evaluation import metrics
 from licframe.images import read_picture
+from licframe.loading import load
 from licframe.rate import Target
 
 QUALITIES = (0, 14, 29, 43, 57, 71, 86, 100)

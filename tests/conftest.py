@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from licframe.codec import Codec, build, load
+from licframe.codec import Codec
 from licframe.images import Picture, from_array
+from licframe.loading import build, load
 from licframe.profile import load_profile
 from licframe.testing.exactness import sample_images
 

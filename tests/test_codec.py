@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 import licframe
 from licframe import container
 from licframe.cli.run import sample_photograph
-from licframe.codec import Clock, Codec, LatentProblem, load
+from licframe.clock import Clock
+from licframe.codec import Codec, LatentProblem
 from licframe.errors import CorruptStreamError, LicframeError, WeightsMismatchError
 from licframe.evaluation.metrics import psnr
 from licframe.images import Picture, read_picture
 from licframe.interfaces import Refiner
+from licframe.loading import load
 from licframe.rate import Target
 from tests.conftest import noise_picture
 
@@ -221,7 +223,7 @@ def test_golden_files_decode_for_ever(path: Path) -> None:
     """Files of format 1 keep decoding to the same symbols, and to pixels within one level."""
     expected = json.loads(path.with_suffix(".json").read_text())
     data = path.read_bytes()
-    codec = licframe.codec.load_for(container.read_header(data))
+    codec = licframe.loading.load_for(container.read_header(data))
     decoded = codec.decode(data).picture
 
     assert [f"{digest:08x}" for _, digest in container.read(data).payloads] == expected["symbol_digests"]

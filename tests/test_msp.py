@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from licframe.codec import Codec, build
+from licframe.codec import Codec
 from licframe.interfaces import Known
+from licframe.loading import build
 from licframe.profile import load_profile
 
 
@@ -74,7 +75,7 @@ def test_prediction_sees_only_earlier_steps(untrained: Codec, phases: int) -> No
 @settings(max_examples=15)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 100))
 def test_exact_form_is_integer_and_follows_the_float_form(h: int, w: int, quality: int) -> None:
-    from licframe.codec import load
+    from licframe.loading import load
 
     if not _loaded:
         _loaded["tiny"] = load("tiny")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from licframe.errors import LicframeError, ProfileError, UnknownPluginError
+from licframe.loading import build
 from licframe.profile import load_profile, shipped_profiles
 
 MINIMAL = """
@@ -123,13 +124,17 @@ def test_unknown_part_says_which_plugins_failed() -> None:
 
 
 def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    from licframe.codec import build
-
     twice = '[[entropy_model]]\nplugin = "gaussian"\n' * 2
     text = MINIMAL.replace('[entropy_model]\nplugin = "gaussian"\n', twice)
 
     with pytest.raises(LicframeError, match="entropy model"):
         build(load_profile(write(tmp_path, text)))
+
+
+def test_channel_groups_must_ascend_below_the_channels() -> None:
+    for groups in ([64], [0], [12, 8]):
+        with pytest.raises(ProfileError, match="groups"):
+            build(load_profile("tiny", [f"context_scheduler.groups={groups}"]))
 
 
 def test_to_toml_is_valid_toml() -> None:

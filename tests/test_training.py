@@ -12,8 +12,8 @@ import torch
 from lightning.fabric import Fabric
 from PIL import Image
 
-from licframe.codec import build
 from licframe.errors import ImageError, LicframeError
+from licframe.loading import build
 from licframe.profile import load_profile
 from licframe.testing.exactness import sample_images
 from licframe.training.data import Photographs

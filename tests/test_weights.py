@@ -9,8 +9,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from licframe.codec import Codec, build, load
+from licframe.codec import Codec
 from licframe.errors import WeightsMismatchError
+from licframe.loading import build, load
 from licframe.profile import load_profile
 from licframe.weights import read_metadata
 

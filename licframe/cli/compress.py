@@ -48,7 +48,7 @@ def compress(
     several = len(images) > 1
     pictures = [read_picture(source, max_pixels) for source in images[:1]]
 
-    from licframe.codec import load
+    from licframe.loading import load
 
     codec = load(checked)
     records = []
@@ -102,7 +102,7 @@ def decompress(
         try:
             header = container.read(data, max_pixels).header
             if header.fingerprint not in codecs:
-                from licframe.codec import load_for
+                from licframe.loading import load_for
 
                 codecs[header.fingerprint] = load_for(header, profile)
             decoded = codecs[header.fingerprint].decode(data, max_pixels)

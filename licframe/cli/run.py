@@ -45,8 +45,8 @@ def run(
     checked = load_profile(profile, overrides or ())
 
     from licframe import images
-    from licframe.codec import load
     from licframe.evaluation import metrics
+    from licframe.loading import load
 
     source = image or sample_photograph()
     picture = images.read_picture(source)

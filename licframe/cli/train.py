@@ -58,8 +58,8 @@ def train(
         raise LicframeError('training needs more packages: pip install "licframe[train]"') from error
 
     from licframe import weights
-    from licframe.codec import build
     from licframe.evaluation.complexity import complexity
+    from licframe.loading import build
     from licframe.training.data import Photographs
     from licframe.training.loop import Leg, Trainer
 

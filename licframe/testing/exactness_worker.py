@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from licframe.codec import Codec, load
+from licframe.codec import Codec
 from licframe.errors import LicframeError
 from licframe.images import from_array
+from licframe.loading import load
 from licframe.rate import Target
 
 

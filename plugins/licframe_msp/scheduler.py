@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from licframe.errors import ProfileError
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
 from licframe.exact.units import CONTEXT_LIMIT, Condition
 from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step, trained_as
@@ -118,6 +119,11 @@ class MultiScaleProgressive(ContextScheduler):
         self.options = options
         self.kinds = entropy.kinds
         edges = [0, *options.groups, latent_channels]
+        if edges != sorted(set(edges)):
+            raise ProfileError(
+                f"[context_scheduler].groups is {list(options.groups)}; use ascending channel numbers above 0 and "
+                f"below the transform's {latent_channels}"
+            )
         self.groups = [slice(a, b) for a, b in pairwise(edges)]
         self.phases = _PHASES[options.phases]
         levels, c, p = options.levels, latent_channels, len(self.kinds)

@@ -1,0 +1,89 @@
+"""From a profile, or from the header of a file, to a codec that is ready to code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from PIL import Image
+
+from licframe import container, weights
+from licframe.codec import Codec
+from licframe.errors import ProfileError, WeightsMismatchError
+from licframe.profile import Profile, load_profile, shipped_profiles
+from licframe.registry import load_class
+
+
+def build(profile: Profile) -> Codec:
+    """Build an untrained codec.
+
+    Raises:
+        ProfileError: parts that do not fit together; PluginLoadError: a part cannot be imported.
+    """
+    transform = load_class(profile.transform.part)(profile.transform.options)
+    models = [load_class(c.part)(c.options) for c in profile.entropy_models]
+    scheduler_class = load_class(profile.context_scheduler.part)
+    if scheduler_class.passes != len(models):
+        raise ProfileError(
+            f"{profile.source}: context_scheduler {profile.context_scheduler.part.name} codes in "
+            f"{scheduler_class.passes} pass(es), each with its own entropy model; the profile names "
+            f"{len(models)}; write [[entropy_model]] once for each"
+        )
+    scheduler = scheduler_class(profile.context_scheduler.options, transform.latent_channels, models)
+    refiner = load_class(profile.refiner.part)(profile.refiner.options)
+    return Codec(profile, transform, scheduler, models, refiner)
+
+
+def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequence[str] = ()) -> Codec:
+    """Return a codec that is ready to code.
+
+    Args:
+        profile: name of a shipped profile, path of a TOML file, or a loaded profile.
+        overrides: ``table.key=value`` strings.
+
+    Raises:
+        ProfileError, PluginLoadError, WeightsMismatchError, NotExactError.
+    """
+    if not isinstance(profile, Profile):
+        profile = load_profile(os.fspath(profile), overrides)
+    path = profile.weights_path
+    if path is None:
+        raise WeightsMismatchError(
+            f"profile {profile.source} names no weights; train some with licframe train {profile.source}"
+        )
+    codec = build(profile)
+    codec.fingerprint = bytes.fromhex(weights.load(path, codec, profile.structure()))
+    return codec.freeze()
+
+
+def load_for(header: container.Header, profile: str | os.PathLike[str] | None = None) -> Codec:
+    """Return the codec that decodes a file: of ``profile``, else of a shipped profile that fits.
+
+    Raises:
+        WeightsMismatchError: no installed weights are those of the file.
+    """
+    if profile is not None:
+        return load(profile)
+    shipped = shipped_profiles()
+    names = sorted(shipped, key=lambda name: name != header.profile)
+    for name in names:
+        candidate = load_profile(name)
+        path = candidate.weights_path
+        if path is None or not path.is_file():
+            continue
+        fingerprint = bytes.fromhex(weights.read_metadata(path)["fingerprint"])
+        if fingerprint.startswith(header.fingerprint):
+            return load(candidate)
+    raise WeightsMismatchError(
+        f'the file was made with profile "{header.profile}" ({", ".join(header.parts)}) and weights '
+        f"{header.fingerprint.hex()}, which are not installed; name the profile that has them with --profile"
+    )
+
+
+def decompress(data: bytes, profile: str | os.PathLike[str] | None = None) -> Image.Image:
+    """Decompress a .lic file with the installed profile it was made with.
+
+    Raises:
+        CorruptStreamError: damaged; WeightsMismatchError: its weights are not installed.
+    """
+    return load_for(container.read_header(data), profile).decompress(data)
