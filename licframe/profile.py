@@ -27,6 +27,7 @@ Everything is checked when the profile is loaded; torch is not imported.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -233,6 +234,11 @@ def _override(tables: dict[str, Any], text: str) -> None:
 
 
 def _check(tables: Mapping[str, Any], path: Path) -> Profile:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", path.stem):
+        raise ProfileError(
+            f'{path}: files carry the profile\'s name "{path.stem}"; rename it to lower case letters, digits, '
+            "dots, hyphens and underscores, at most 64"
+        )
     for table in _TABLES:
         if table not in tables:
             raise ProfileError(f"{path}: [{table}] is missing; name a plugin there")

@@ -58,6 +58,22 @@ def test_several_pictures_into_a_folder(folder: Path) -> None:
     assert all((folder / r["file"]).stat().st_size == r["bytes"] for r in records)
 
 
+def test_nothing_is_overwritten_unasked(folder: Path, tmp_path: Path) -> None:
+    for name in ("a.lic", "a.png"):
+        shutil.copy(folder / name, tmp_path / name)
+    shutil.copy(folder / "a.png", tmp_path / "a.tiff")
+    original = (tmp_path / "a.png").read_bytes()
+    done = licframe("decompress", "a.lic", cwd=tmp_path)
+
+    assert done.returncode == 8
+    assert "a.png exists" in done.stderr
+    assert (tmp_path / "a.png").read_bytes() == original
+    assert "would become" in licframe("compress", "a.png", "a.tiff", cwd=tmp_path).stderr
+    assert "give a folder" in licframe("compress", "a.png", "a.tiff", "-o", "b.lic", cwd=tmp_path).stderr
+    assert licframe("decompress", "a.lic", "--overwrite", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.png").read_bytes() != original
+
+
 def test_run_measures_a_sample_photograph(tmp_path: Path) -> None:
     done = licframe("run", "tiny", "-q", "30", "--json", cwd=tmp_path)
 

@@ -113,6 +113,12 @@ def test_malformed_override_is_refused(override: str) -> None:
         load_profile("tiny", [override])
 
 
+@pytest.mark.parametrize("name", ["My Profile.toml", "é.toml", "a" * 65 + ".toml"])
+def test_names_that_a_file_cannot_carry_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ProfileError, match="rename"):
+        load_profile(write(tmp_path, MINIMAL, name))
+
+
 def test_unknown_profile_lists_the_known_ones() -> None:
     with pytest.raises(ProfileError, match='did you mean "balanced"'):
         load_profile("balancd")

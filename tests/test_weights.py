@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from licframe.codec import Codec
-from licframe.errors import WeightsMismatchError
+from licframe.errors import NotExactError, WeightsMismatchError
 from licframe.loading import build, load
 from licframe.profile import load_profile
 from licframe.weights import read_metadata
@@ -63,12 +63,14 @@ def test_changed_weights_are_refused(saved: Path, edit) -> None:
 
 
 def test_nan_is_refused(untrained: Codec, tmp_path: Path) -> None:
-    torch.nn.init.constant_(untrained.gains.log2_gain, float("nan"))
     path = tmp_path / "w.safetensors"
+    torch.nn.init.constant_(untrained.scheduler.base, float("nan"))
     untrained.save(path, {})
-
     with pytest.raises(WeightsMismatchError, match="not finite"):
         load("tiny", [f"weights.file={path}"])
+    torch.nn.init.constant_(untrained.gains.log2_gain, float("nan"))
+    with pytest.raises(NotExactError, match="diverged"):
+        untrained.save(path, {})
 
 
 @pytest.mark.parametrize("data", [b"", b"text that is no weights", b"\xff" * 100, b"\x80\x04pickle"])

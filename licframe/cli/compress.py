@@ -12,10 +12,11 @@ from licframe.cli.options import (
     Json,
     MaxPixels,
     Overrides,
+    Overwrite,
     Psnr,
     Quality,
     Size,
-    output_path,
+    output_paths,
     print_json,
 )
 from licframe.container import MAX_PIXELS
@@ -33,6 +34,7 @@ def compress(
     size: Size = None,
     psnr: Psnr = None,
     overrides: Overrides = None,
+    overwrite: Overwrite = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     as_json: Json = False,
 ) -> None:
@@ -45,17 +47,17 @@ def compress(
 
     from licframe.images import read_picture, write_atomically
 
-    several = len(images) > 1
+    paths = output_paths(images, output, ".lic", overwrite)
     pictures = [read_picture(source, max_pixels) for source in images[:1]]
 
     from licframe.loading import load
 
     codec = load(checked)
     records = []
-    for number, source in enumerate(images):
-        picture = pictures.pop() if number == 0 else read_picture(source, max_pixels)
+    for source, path in zip(images, paths, strict=True):
+        # The first was read before the codec was loaded: most mistakes then show at once.
+        picture = pictures.pop() if pictures else read_picture(source, max_pixels)
         encoded = codec.encode(picture, target)
-        path = output_path(source, output, ".lic", several)
         write_atomically(path, encoded.data)
         width, height = picture.size
         record = {
@@ -86,6 +88,7 @@ def decompress(
         str | None,
         typer.Option("--profile", "-p", help="Profile that has the weights, if not a shipped one."),
     ] = None,
+    overwrite: Overwrite = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     as_json: Json = False,
 ) -> None:
@@ -94,10 +97,10 @@ def decompress(
     from licframe.errors import LicframeError, located
     from licframe.images import read_file
 
-    several = len(files) > 1
+    paths = output_paths(files, output, ".png", overwrite)
     codecs = {}
     records = []
-    for source in files:
+    for source, path in zip(files, paths, strict=True):
         data = read_file(source)
         try:
             header = container.read(data, max_pixels).header
@@ -108,7 +111,6 @@ def decompress(
             decoded = codecs[header.fingerprint].decode(data, max_pixels)
         except LicframeError as error:
             raise located(error, str(source)) from error
-        path = output_path(source, output, ".png", several)
         decoded.picture.save(path)
         seconds = sum(decoded.seconds.values())
         records.append({"file": str(source), "image": str(path), "seconds": seconds})

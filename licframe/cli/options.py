@@ -20,6 +20,7 @@ Bpp = Annotated[float | None, typer.Option("--bpp", help="Largest rate, in bits 
 Size = Annotated[int | None, typer.Option("--size", help="Largest file, in bytes.")]
 Psnr = Annotated[float | None, typer.Option("--psnr", help="Least PSNR, in dB.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Refuse larger images.")]
 
 
@@ -47,12 +48,28 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], note: str
         console.print(note, markup=False, highlight=False)
 
 
-def output_path(source: Path, output: Path | None, suffix: str, several: bool) -> Path:
-    """Return where a result goes: beside the source, in a folder, or the file ``output``.
+def output_paths(sources: list[Path], output: Path | None, suffix: str, overwrite: bool) -> list[Path]:
+    """Return where each result goes: beside its source, in a folder, or the file ``output``.
 
     A path without a suffix is a folder.
+
+    Raises:
+        ImageError: two results would have one name, or a file is there already.
     """
-    name = source.with_suffix(suffix).name
+    from licframe.errors import ImageError
+
+    names = [source.with_suffix(suffix).name for source in sources]
     if output is None:
-        return source.with_name(name)
-    return output / name if several or output.is_dir() or not output.suffix else output
+        paths = [source.with_name(name) for source, name in zip(sources, names, strict=True)]
+    elif output.is_dir() or not output.suffix:
+        paths = [output / name for name in names]
+    elif len(sources) > 1:
+        raise ImageError(f"{len(sources)} inputs do not fit into one file {output}; give a folder to -o")
+    else:
+        paths = [output]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ImageError(f"several inputs would become {path}; treat them one by one, with -o")
+        if path.exists() and not overwrite:
+            raise ImageError(f"{path} exists; name another file with -o, or replace it with --overwrite")
+    return paths

@@ -17,6 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from licframe.errors import NotExactError
 from licframe.exact.layers import FRACTION
 
 CENTRE_FRACTION = 6
@@ -62,8 +63,17 @@ class LatentUnits(nn.Module):
         return self.std + _SPREAD_FLOOR
 
     def tabulate(self, gain: Tensor) -> None:
-        """Fill the integer tables from float gains ``(101, C)``."""
+        """Fill the integer tables from float gains ``(101, C)``.
+
+        Raises:
+            NotExactError: a gain is not finite, or too small or large for the tables.
+        """
         unit = gain.double() * self.spread.double()
+        if not (unit.min() > 2.0**-8 and unit.max() < 2.0**14):
+            raise NotExactError(
+                f"gains times spreads run from {float(unit.min()):.3g} to {float(unit.max()):.3g}; integer tables "
+                "need 1/256 to 16384; training diverged: resume from an earlier checkpoint"
+            )
         self.to_context.copy_((2.0 ** (_TABLE_SHIFT + FRACTION - CENTRE_FRACTION) / unit).round())
         self.from_context.copy_((2.0**_TABLE_SHIFT * unit).round())
         self.log2_gain.copy_((gain.double().log2() * 2.0**FRACTION).round())

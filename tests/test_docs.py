@@ -1,0 +1,90 @@
+"""The documents say what is there: commands, exit codes, modules, profile keys."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from licframe import errors, registry
+from licframe.cli.app import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_readme_shows_every_command() -> None:
+    for command in app.registered_commands:
+        name = command.callback.__name__
+        assert f"licframe {name}" in README + (ROOT / "CONTRIBUTING.md").read_text(), name
+
+
+def test_readme_lists_every_exit_code() -> None:
+    codes = {e.exit_code for e in vars(errors).values() if isinstance(e, type) and issubclass(e, Exception)}
+    listed = {int(code) for code in re.findall(r"(\d) [a-z]", README[README.index("exit codes:") :][:200])}
+
+    assert codes <= listed
+
+
+def test_readme_example_runs(tmp_path: Path, monkeypatch, picture) -> None:
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+    picture.save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    found: dict = {}
+    exec(code, found)
+
+    assert found["image"].size == picture.size
+
+
+def test_readme_profile_loads(tmp_path: Path) -> None:
+    from licframe.profile import load_profile
+
+    (tmp_path / "mine.toml").write_text(re.search(r"```toml\n(.*?)```", README, re.DOTALL).group(1))
+
+    assert load_profile(tmp_path / "mine.toml").entropy_models[0].part.name == "gaussian"
+
+
+def test_files_named_in_the_documents_exist() -> None:
+    for page in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/format.md",
+        "docs/training.md",
+        "profiles/weights/README.md",
+    ):
+        for path in re.findall(
+            r"`((?:licframe|docs|scripts|tests|profiles|plugins)/[\w/.-]+\.\w+)`", (ROOT / page).read_text()
+        ):
+            if "mine" not in path:
+                assert (ROOT / path).exists(), (page, path)
+
+
+@pytest.mark.parametrize("kind", sorted(registry.KINDS))
+def test_options_are_documented_where_they_are_declared(kind: str) -> None:
+    import attrs
+
+    for item in registry.registry().parts[kind].values():
+        for field in attrs.fields(item.part.options):
+            assert re.search(rf"\b{field.name}\b", item.part.options.__doc__), (item.part.name, field.name)
+
+
+def test_public_names_have_docstrings() -> None:
+    import importlib
+    import inspect
+
+    for module in (
+        "interfaces",
+        "codec",
+        "rate",
+        "container",
+        "images",
+        "profile",
+        "registry",
+        "weights",
+        "loading",
+    ):
+        loaded = importlib.import_module(f"licframe.{module}")
+        for name, value in vars(loaded).items():
+            if getattr(value, "__module__", None) == loaded.__name__ and not name.startswith("_"):
+                assert inspect.getdoc(value), (module, name)
