@@ -8,23 +8,31 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from licframe.errors import LicframeError
-from licframe.hooks import Part, hookimpl
 
 if TYPE_CHECKING:
     from licframe.codec import Codec
+    from licframe.hooks import Part, hookimpl
     from licframe.loading import decompress, load
 
 __all__ = ["Codec", "LicframeError", "Part", "decompress", "hookimpl", "load"]
 __version__ = "0.1.0"
 
 
+_HOMES = {
+    "Codec": "codec",
+    "Part": "hooks",
+    "decompress": "loading",
+    "hookimpl": "hooks",
+    "load": "loading",
+}
+
+
 def __getattr__(name: str) -> Any:
     # torch takes seconds to import; whoever only registers a plugin does not wait for it
-    if name in ("Codec", "decompress", "load"):
-        from licframe import codec, loading
-
-        return getattr(codec if name == "Codec" else loading, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"licframe.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'licframe' has no attribute {name!r}")

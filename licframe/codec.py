@@ -32,6 +32,7 @@ from licframe.interfaces import (
     Transform,
     centre_to_float,
 )
+from licframe.limits import MAX_PIXELS
 from licframe.profile import Profile
 from licframe.rate import Gains, Target, lambda_of, search
 
@@ -244,7 +245,7 @@ class Codec(nn.Module):
         return Encoded(data, quality, coded.information, clock.seconds)
 
     @torch.inference_mode()
-    def decode(self, data: bytes, max_pixels: int = container.MAX_PIXELS) -> Decoded:
+    def decode(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
         """Decompress a .lic file."""
         clock = Clock()
         with clock("file"):

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 import attrs
 
 from licframe.errors import CorruptStreamError, LimitError
+from licframe.limits import MAX_PIXELS
 
 MAGIC = b"\x89LIC\r\n\x1a"
 VERSION = 1
@@ -28,7 +29,6 @@ _NAME_LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789-._/"
 _FINGERPRINT_BYTES = 6
 _METADATA = {b"I": "icc", b"E": "exif", b"X": "xmp"}
 MAX_SIDE = 2**24
-MAX_PIXELS = 268_000_000
 
 
 @attrs.frozen

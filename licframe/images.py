@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from licframe.errors import ImageError, LimitError
-
-WARN_PIXELS = 89_000_000
-MAX_PIXELS = 268_000_000
+from licframe.limits import MAX_PIXELS, WARN_PIXELS
 
 
 @attrs.frozen(eq=False)

@@ -19,7 +19,7 @@ from licframe.cli.options import (
     output_paths,
     print_json,
 )
-from licframe.container import MAX_PIXELS
+from licframe.limits import MAX_PIXELS
 
 
 def compress(

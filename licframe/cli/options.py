@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +31,10 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], note: str = "") -> None:
-    """Print a rich table; plain where the output is no terminal."""
+    """Print a rich table; columns of plain text where the output is no terminal."""
+    if not sys.stdout.isatty():
+        _print_plain(columns, rows, note)
+        return
     from rich.console import Console
     from rich.table import Table
 
@@ -39,13 +43,19 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], note: str
         table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
         table.add_row(*row)
-    # A file or a pipe has no width: give long lines room.
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=140)
     console.print(table)
     if note:
         console.print(note, markup=False, highlight=False)
+
+
+def _print_plain(columns: list[str], rows: list[list[str]], note: str) -> None:
+    lines = [columns, *rows] if any(columns) else rows
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if note:
+        typer.echo(note)
 
 
 def output_paths(sources: list[Path], output: Path | None, suffix: str, overwrite: bool) -> list[Path]:
