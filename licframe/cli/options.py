@@ -33,7 +33,7 @@ def print_json(value: Any) -> None:
 def print_table(title: str, columns: list[str], rows: list[list[str]], note: str = "") -> None:
     """Print a rich table; columns of plain text where the output is no terminal."""
     if not sys.stdout.isatty():
-        _print_plain(columns, rows, note)
+        _print_plain(title, columns, rows, note)
         return
     from rich.console import Console
     from rich.table import Table
@@ -49,9 +49,10 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], note: str
         console.print(note, markup=False, highlight=False)
 
 
-def _print_plain(columns: list[str], rows: list[list[str]], note: str) -> None:
+def _print_plain(title: str, columns: list[str], rows: list[list[str]], note: str) -> None:
     lines = [columns, *rows] if any(columns) else rows
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    typer.echo(title)
     for line in lines:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     if note:
