@@ -57,6 +57,12 @@ class LimitError(LicframeError):
     exit_code = 7
 
 
+class ResultsError(LicframeError):
+    """Measured results are missing or malformed, or cannot be compared."""
+
+    exit_code = 9
+
+
 class ImageError(LicframeError):
     """A picture cannot be read or written."""
 

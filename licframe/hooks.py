@@ -57,3 +57,9 @@ def licframe_entropy_models() -> Sequence[Part]:
 def licframe_refiners() -> Sequence[Part]:
     """Return the refiners; built as ``Class(options)``."""
     return []
+
+
+@hookspec
+def licframe_baselines() -> Sequence[Part]:
+    """Return codecs to compare with (``licframe.evaluation.baseline``); built as ``Class(options())``."""
+    return []

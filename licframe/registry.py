@@ -28,9 +28,10 @@ KINDS = MappingProxyType(
         "context_scheduler": "licframe_context_schedulers",
         "entropy_model": "licframe_entropy_models",
         "refiner": "licframe_refiners",
+        "baseline": "licframe_baselines",
     }
 )
-"""Kinds of parts (the tables of a profile), and the hook that lists each."""
+"""Kinds of parts, and the hook that lists each. All but "baseline" are tables of a profile."""
 
 
 @attrs.frozen

@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 
 import licframe
+from licframe.cli.ablate import ablate
+from licframe.cli.bench import bench
 from licframe.cli.compress import compress, decompress
 from licframe.cli.doctor import doctor
 from licframe.cli.info import info
 from licframe.cli.plugins import plugins
 from licframe.cli.profiles import profiles
+from licframe.cli.report import report
 from licframe.cli.run import run
 from licframe.cli.train import train
 
@@ -39,5 +42,6 @@ def _options(
     pass
 
 
-for _command in (run, compress, decompress, info, profiles, plugins, doctor, train):
+for _command in (run, compress, decompress, info, profiles, plugins, doctor, train, ablate, report):
     app.command()(_command)
+app.add_typer(bench, name="bench")

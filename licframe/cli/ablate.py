@@ -1,0 +1,77 @@
+"""``licframe ablate``: swap parts and see what each is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from licframe.cli.bench import Data, numbers, progress_line
+from licframe.cli.options import Json, Overrides, print_json, print_table
+
+
+def ablate(
+    profile: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped profile.")],
+    swaps: Annotated[
+        list[str],
+        typer.Option(
+            "--swap", metavar="KIND=NAME", help="Swap a part, e.g. entropy_model=laplace; repeat."
+        ),
+    ],
+    images: Annotated[
+        str, typer.Option("--images", help="kodak, clic, tecnick, or a folder of pictures.")
+    ] = "kodak",
+    data: Data = Path("data"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of results.")] = Path("ablation"),
+    qualities: Annotated[str | None, typer.Option("--qualities", help="Comma-separated.")] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Measure every combination of swapped parts against the profile: BD-rate and seconds.
+
+    Writes results, and rate-distortion curves as curves.svg. Where weights are missing the table
+    says which command trains them.
+    """
+    from licframe.evaluation import ablation, datasets, plots
+    from licframe.images import write_atomically
+
+    dataset = datasets.find(images, data)
+    variants = ablation.measure(
+        profile,
+        swaps,
+        dataset,
+        output,
+        overrides=overrides or (),
+        qualities=numbers(qualities) if qualities else (),
+        started=progress_line,
+    )
+    measured = [v.results for v in variants if v.results is not None]
+    write_atomically(output / "curves.svg", plots.rate_distortion(measured).encode())
+    if as_json:
+        print_json(
+            [
+                {
+                    "swaps": list(v.swaps),
+                    "bd_rate": v.percent,
+                    "encode_ratio": v.encode_ratio,
+                    "decode_ratio": v.decode_ratio,
+                    "problem": v.problem or None,
+                }
+                for v in variants
+            ]
+        )
+        return
+    rows = [
+        [
+            v.label,
+            "-" if v.percent is None else f"{v.percent:+.2f} %",
+            "-" if v.encode_ratio is None else f"{v.encode_ratio:.2f}x",
+            "-" if v.decode_ratio is None else f"{v.decode_ratio:.2f}x",
+            v.problem,
+        ]
+        for v in variants
+    ]
+    columns = ["variant", "BD-rate", "encode speed", "decode speed", "problem"]
+    title = f"{Path(profile).stem} on {len(dataset.paths)} images of {dataset.name}"
+    print_table(title, columns, rows, f"against the base; results and curves.svg in {output}")

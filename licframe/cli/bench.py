@@ -1,0 +1,261 @@
+"""``licframe bench``: measure codecs against each other."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from licframe.cli.options import Json, Overrides, print_json, print_table
+
+bench = typer.Typer(help="Measure rate-distortion and speed.", no_args_is_help=True, rich_markup_mode=None)
+
+Codecs = Annotated[
+    list[str], typer.Argument(help="Profiles, baselines (see licframe plugins), or TOML files of either.")
+]
+Data = Annotated[
+    Path, typer.Option("--data", envvar="LICFRAME_DATA", help="Folder that holds kodak/, clic/, tecnick/.")
+]
+
+
+@bench.command()
+def rd(
+    codecs: Codecs,
+    images: Annotated[
+        str, typer.Option("--images", help="kodak, clic, tecnick, or a folder of pictures.")
+    ] = "kodak",
+    data: Data = Path("data"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of results; results/IMAGES if left out.")
+    ] = None,
+    qualities: Annotated[
+        str | None, typer.Option("--qualities", help="Comma-separated; each codec's own if left out.")
+    ] = None,
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option("--anchor", help="Codec or published curve for BD-rates; may be repeated."),
+    ] = None,
+    method: Annotated[str, typer.Option("--method", help="Interpolation: pchip or akima.")] = "pchip",
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes; seconds are only comparable with 1.")
+    ] = 1,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Measure rate and distortion of codecs on real files, decoded from the files.
+
+    Writes one JSON file for each codec and points.csv with all of them. An interrupted run goes on
+    where it stopped.
+    """
+    from licframe.evaluation import datasets, results
+    from licframe.evaluation import rd as measuring
+    from licframe.evaluation.contestants import check_names
+
+    check_names(codecs)
+    dataset = datasets.find(images, data)
+    folder = output or Path("results", dataset.name)
+    ladder = numbers(qualities) if qualities else ()
+    found = []
+    for name in codecs:
+        with _progress(Path(name).stem) as advance:
+            found.append(
+                measuring.measure(
+                    name,
+                    dataset,
+                    folder / f"{Path(name).stem}.json",
+                    overrides=tuple(overrides or ()),
+                    qualities=ladder,
+                    workers=workers,
+                    progress=advance,
+                )
+            )
+    from licframe.images import write_atomically
+
+    write_atomically(folder / "points.csv", results.to_csv(found).encode())
+    lines = _differences(found, anchor or [], dataset.name, folder, method)
+    if as_json:
+        print_json({"results": [str(folder / f"{r.codec}.json") for r in found], "bd_rate": lines})
+        return
+    for result in found:
+        rows = [
+            [
+                f"{m.quality:g}",
+                f"{m.bpp:.4f}",
+                f"{m.psnr:.2f}",
+                "-" if m.ms_ssim is None else f"{m.ms_ssim:.4f}",
+                f"{m.encode_seconds:.2f}",
+                f"{m.decode_seconds:.2f}",
+            ]
+            for m in result.curve
+        ]
+        columns = ["quality", "bpp", "PSNR dB", "MS-SSIM", "encode s", "decode s"]
+        title = f"{result.codec} ({result.version}), {len(result.images)} images of {result.dataset}"
+        print_table(title, columns, rows)
+    for line in lines:
+        typer.echo(f"{line['codec']}: {line['text']}")
+    typer.echo(f"wrote {folder}")
+
+
+@bench.command()
+def speed(
+    profiles: Annotated[list[str], typer.Argument(help="Profiles to time against each other.")],
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", help="Picture that is cropped and resampled; the sample if left out."),
+    ] = None,
+    sizes: Annotated[
+        str, typer.Option("--sizes", help="Comma-separated WIDTHxHEIGHT.")
+    ] = "768x512,1913x1361,3840x2160",
+    base: Annotated[
+        str | None, typer.Option("--base", help="Profile that ratios refer to; the first if left out.")
+    ] = None,
+    quality: Annotated[int, typer.Option("--quality", "-q", min=0, max=100)] = 50,
+    repeats: Annotated[int, typer.Option("--repeats", min=1, help="Counted rounds.")] = 5,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Time encoding and decoding by stage, with memory, MACs and ratios, in interleaved repeats."""
+    import json
+
+    import torch
+
+    from licframe.cli.run import sample_photograph
+    from licframe.evaluation import speed as timing
+    from licframe.evaluation.contestants import check_names
+    from licframe.images import read_picture, write_atomically
+
+    check_names(profiles)
+    if threads:
+        torch.set_num_threads(threads)
+    pixels = read_picture(image or sample_photograph()).pixels
+    with _progress("rounds") as advance:
+        timings = timing.measure(
+            profiles,
+            pixels,
+            _sizes(sizes),
+            base=base or profiles[0],
+            quality=quality,
+            repeats=repeats,
+            overrides=overrides or (),
+            progress=advance,
+        )
+    record = timing.to_record(timings, base or profiles[0], quality, repeats)
+    if output:
+        write_atomically(output, (json.dumps(record, indent=1) + "\n").encode())
+    if as_json:
+        print_json(record)
+        return
+    rows = [
+        [
+            t.profile,
+            f"{t.width}x{t.height}",
+            f"{t.encode:.3f} ({t.encode_ratio:.1f}x)",
+            f"{t.decode:.3f} ({t.decode_ratio:.1f}x)",
+            ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in t.decode_stages.items()),
+            f"{t.matrix_share:.0%}",
+            f"{t.complexity['kmac_encode']} / {t.complexity['kmac_decode']}",
+            "-" if t.peak_mib is None else f"{t.peak_mib:.0f}",
+        ]
+        for t in timings
+    ]
+    columns = [
+        "profile",
+        "size",
+        "encode s",
+        "decode s",
+        "decode stages",
+        "in products",
+        "kMAC/px enc / dec",
+        "MiB",
+    ]
+    note = f"medians of {repeats} rounds, {record['environment']['threads']} threads; ratios: {record['base']} over this"
+    print_table("speed", columns, rows, note)
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    from licframe.errors import LimitError
+
+    found = []
+    for word in text.split(","):
+        width, times, height = word.strip().partition("x")
+        if not (times and width.isdigit() and height.isdigit() and int(width) and int(height)):
+            raise LimitError(
+                f"--sizes {text}: expected WIDTHxHEIGHT separated by commas, for example 768x512"
+            )
+        found.append((int(width), int(height)))
+    return found
+
+
+def _differences(
+    found: list[Any], anchors: list[str], dataset: str, folder: Path, method: str
+) -> list[dict[str, Any]]:
+    """Return BD-rates of all codecs against each anchor; an impossible one says why."""
+    from licframe.errors import LicframeError
+    from licframe.evaluation import bd, published, results
+
+    measured = {result.codec: result for result in found}
+    lines = []
+    for name in anchors:
+        if name in measured:
+            anchor = measured[name]
+        elif (folder / f"{name}.json").is_file():
+            anchor = results.load(folder / f"{name}.json")
+        else:
+            anchor = published.curve(dataset, name)
+        for result in found:
+            if result.codec == anchor.codec:
+                continue
+            try:
+                difference = bd.bd_rate(anchor, result, method=method)
+                line = {"percent": difference.percent, "text": difference.describe()}
+            except LicframeError as error:
+                line = {"percent": None, "text": str(error)}
+            lines.append({"codec": result.codec, "anchor": name, **line})
+    return lines
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Return comma-separated numbers."""
+    from licframe.errors import LimitError
+
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError as error:
+        raise LimitError(f"--qualities {text}: expected numbers separated by commas") from error
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show images done and the time left: a bar on a terminal, lines elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True)) as bar:
+            task = bar.add_task(name, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    yield progress_line(name)
+
+
+def progress_line(name: str) -> Callable[[int, int], None]:
+    """Return a function that writes a line with the time left to standard error."""
+    begin = time.monotonic()
+    first: list[int] = []
+
+    def line(done: int, total: int) -> None:
+        first.append(done)
+        here = done - first[0] + 1
+        left = (time.monotonic() - begin) / here * (total - done)
+        typer.echo(f"{name}: {done} of {total}, {left:.0f} s left", err=True)
+
+    return line

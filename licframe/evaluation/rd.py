@@ -1,0 +1,134 @@
+"""Measure rate and distortion: every file is really written and decoded from its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+import attrs
+import numpy as np
+
+from licframe.errors import LicframeError
+from licframe.evaluation import metrics, results
+from licframe.evaluation.contestants import contestant, environment
+from licframe.evaluation.datasets import Dataset
+from licframe.evaluation.results import Point, Results
+from licframe.images import read_picture
+
+
+@attrs.frozen
+class Job:
+    """One image to be measured with one codec at some qualities."""
+
+    codec: str
+    overrides: tuple[str, ...]
+    path: Path
+    qualities: tuple[float, ...]
+
+
+def run_job(job: Job) -> list[Point]:
+    """Encode, decode and compare one image at each quality."""
+    codec = contestant(job.codec, job.overrides)
+    picture = read_picture(job.path)
+    if picture.mode != "RGB":
+        picture = attrs.evolve(picture, pixels=np.repeat(picture.pixels[..., None], 3, 2))
+    picture = attrs.evolve(picture, metadata={})  # rates are those of the pixels
+    width, height = picture.size
+    points = []
+    for quality in job.qualities:
+        data, encode_seconds = codec.encode(picture, quality)
+        pixels, decode_seconds = codec.decode(data)
+        points.append(
+            Point(
+                image=job.path.name,
+                width=width,
+                height=height,
+                quality=quality,
+                bytes=len(data),
+                bpp=8 * len(data) / (width * height),
+                psnr=metrics.psnr(picture.pixels, pixels),
+                ms_ssim=metrics.ms_ssim(picture.pixels, pixels),
+                encode_seconds=encode_seconds,
+                decode_seconds=decode_seconds,
+            )
+        )
+    return points
+
+
+def measure(
+    name: str,
+    dataset: Dataset,
+    path: Path,
+    *,
+    overrides: tuple[str, ...] = (),
+    qualities: Sequence[float] = (),
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Results:
+    """Measure a codec on a data set, keeping what ``path`` already holds.
+
+    Args:
+        name: see ``contestants.contestant``; overrides: for a profile.
+        path: results file, written after every image, so that an interrupted run goes on.
+        qualities: those to measure; the codec's own if empty.
+        workers: processes; seconds are only comparable with one.
+        progress: called with images done and images in all.
+
+    Raises:
+        LicframeError: the codec cannot be had; ResultsError: ``path`` holds something else.
+    """
+    codec = contestant(name, overrides)
+    # Results made with other weights or another version would be another codec's.
+    state = Results(
+        codec=path.stem,
+        kind=codec.kind,
+        version=codec.version,
+        dataset=dataset.name,
+        environment={**environment(), "workers": workers},
+        complexity=codec.complexity,
+    )
+    if path.exists():
+        old = results.load(path)
+        if (old.version, old.dataset, old.kind) == (state.version, state.dataset, state.kind):
+            state = attrs.evolve(state, points=old.points)
+    wanted = tuple(float(q) for q in qualities or codec.qualities)
+    names = {image.name for image in dataset.paths}
+    state = attrs.evolve(state, points=tuple(p for p in state.points if p.image in names))
+    have = {(p.image, p.quality) for p in state.points}
+    jobs = []
+    for image in dataset.paths:
+        missing = tuple(q for q in wanted if (image.name, q) not in have)
+        if missing:
+            jobs.append(Job(name, overrides, image, missing))
+    done = len(dataset.paths) - len(jobs)
+    if not jobs:
+        state = attrs.evolve(state, curve=results.mean_curve(state.points))
+        results.save(state, path)
+    for points in _run(jobs, workers):
+        done += 1
+        merged = sorted([*state.points, *points], key=lambda p: (p.image, p.quality))
+        state = attrs.evolve(state, points=tuple(merged), curve=results.mean_curve(merged))
+        results.save(state, path)
+        if progress:
+            progress(done, len(dataset.paths))
+    return state
+
+
+def _run(jobs: Sequence[Job], workers: int) -> Iterator[list[Point]]:
+    if workers < 1:
+        raise LicframeError(f"workers is {workers}; use 1 or more")
+    if workers == 1:
+        yield from map(run_job, jobs)
+        return
+    # A forked process would inherit torch's threads in an undefined state.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        for future in as_completed([pool.submit(run_job, job) for job in jobs]):
+            yield future.result()
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)

@@ -1,0 +1,170 @@
+"""One self-contained page of results: plots, tables, and pictures to compare by a slider."""
+
+from __future__ import annotations
+
+import html
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+
+from licframe.errors import LicframeError, ResultsError
+from licframe.evaluation import plots
+from licframe.evaluation.bd import METRICS, bd_rate
+from licframe.evaluation.metrics import decibel
+from licframe.evaluation.results import Results
+from licframe.evaluation.showcase import Showcase
+
+_TEMPLATE = Path(__file__).parent / "data" / "report.html"
+
+
+def render(
+    results: Sequence[Results],
+    anchors: Sequence[Results],
+    showcases: Sequence[Showcase] = (),
+    title: str = "",
+) -> str:
+    """Return the page as HTML; it needs no network.
+
+    Args:
+        results: codecs on one data set; anchors: what BD-rates refer to, the first in the trade-off plots.
+
+    Raises:
+        ResultsError: nothing to show, or several data sets.
+    """
+    names = {item.dataset for item in (*results, *anchors)}
+    if len(names) != 1:
+        raise ResultsError(f"a report shows one data set, not {len(names)} ({', '.join(sorted(names))})")
+    everything = {item.codec: item for item in (*results, *anchors)}
+    (dataset,) = names
+    title = title or f"licframe on {dataset}"
+    measured = [item for item in results if item.points]
+    return Template(_TEMPLATE.read_text("utf-8")).substitute(
+        title=html.escape(title),
+        summary=html.escape(_summary(dataset, measured)),
+        showcases="\n".join(map(_viewer, showcases)),
+        psnr=plots.rate_distortion(list(everything.values()), "psnr"),
+        ms_ssim=plots.rate_distortion(list(everything.values()), "ms_ssim"),
+        trade_offs=_trade_offs(measured, anchors[0]) if anchors else "",
+        bd=_bd_table(list(everything.values()), anchors),
+        images=_image_table(measured),
+        versions=_table(
+            ["codec", "kind", "version", "source"],
+            [[r.codec, r.kind, r.version, r.source or r.note] for r in everything.values()],
+        ),
+    )
+
+
+def _summary(dataset: str, measured: Sequence[Results]) -> str:
+    images = max((len(item.images) for item in measured), default=0)
+    machines = {
+        f"{e.get('cores')} cores, {e.get('threads')} threads, {e.get('gpu') or 'no GPU'}, torch {e.get('torch')}"
+        for e in (item.environment for item in measured)
+    }
+    return f"{images} images of {dataset}; bytes of real files, decoded from the files; {'; '.join(sorted(machines))}."
+
+
+def _seconds(item: Results) -> float:
+    return statistics.fmean(point.decode_seconds for point in item.points)
+
+
+def _trade_offs(measured: Sequence[Results], anchor: Results) -> str:
+    by_time, by_macs = [], []
+    for item in measured:
+        try:
+            percent = 0.0 if item.codec == anchor.codec else bd_rate(anchor, item).percent
+        except LicframeError:
+            continue
+        by_time.append((item.codec, max(_seconds(item), 1e-4), percent))
+        if item.complexity.get("kmac_decode"):
+            by_macs.append((item.codec, item.complexity["kmac_decode"], percent))
+    drawn = [
+        (by_time, "seconds to decode an image, log scale"),
+        (by_macs, "decoder kMAC per pixel, log scale"),
+    ]
+    figures = [
+        f"<figure>{plots.trade_off(points, label)}<figcaption>BD-rate against {html.escape(anchor.codec)}: the "
+        "trade-off that profiles exist for.</figcaption></figure>"
+        for points, label in drawn
+        if points
+    ]
+    return "\n".join(figures)
+
+
+def _bd_table(results: Sequence[Results], anchors: Sequence[Results]) -> str:
+    head = [
+        "codec",
+        *(f"{a.codec}, {'PSNR' if m == 'psnr' else 'MS-SSIM'}" for a in anchors for m in METRICS),
+    ]
+    rows = []
+    for item in results:
+        row = [item.codec]
+        for anchor in anchors:
+            for metric in METRICS:
+                try:
+                    difference = bd_rate(anchor, item, metric)
+                    row.append(
+                        f"{difference.percent:+.1f} % ({difference.low:.1f}-{difference.high:.1f} dB)"
+                    )
+                except LicframeError:
+                    row.append("-")
+        rows.append(["0" if cell.startswith("+0.0 %") else cell for cell in row])
+    return _table(head, rows)
+
+
+def _image_table(measured: Sequence[Results]) -> str:
+    rows = [
+        [
+            p.image,
+            item.codec,
+            f"{p.quality:g}",
+            str(p.bytes),
+            f"{p.bpp:.4f}",
+            f"{p.psnr:.2f}",
+            "-" if p.ms_ssim is None else f"{p.ms_ssim:.4f} ({decibel(p.ms_ssim):.2f} dB)",
+            f"{p.encode_seconds:.3f}",
+            f"{p.decode_seconds:.3f}",
+        ]
+        for item in measured
+        for p in item.points
+    ]
+    rows.sort(key=lambda row: (row[0], row[1]))
+    return _table(
+        ["image", "codec", "quality", "bytes", "bpp", "PSNR dB", "MS-SSIM", "encode s", "decode s"], rows
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f'<div class="wide" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+
+
+def _viewer(case: Showcase) -> str:
+    name = html.escape(case.name)
+    images = "\n".join(
+        f'<img src="{view.address}" alt="{name}: {html.escape(view.label)}" data-view="{number}">'
+        for number, view in enumerate(case.views)
+    )
+
+    def options(chosen: int) -> str:
+        return "".join(
+            f'<option value="{n}"{" selected" * (n == chosen)}>{html.escape(v.label)}</option>'
+            for n, v in enumerate(case.views)
+        )
+
+    return f"""<section class="viewer">
+<h3>{name}</h3>
+<div class="controls">
+<label>left <select data-side="left">{options(1)}</select></label>
+<label>right <select data-side="right">{options(2)}</select></label>
+<label>zoom <select data-zoom><option>1</option><option>2</option><option>4</option></select></label>
+</div>
+<div class="frame" tabindex="0"><div class="stage">
+{images}
+<div class="line"></div></div></div>
+<label class="slide">border <input type="range" min="0" max="100" value="50" step="0.5" aria-label="border between left and right"></label>
+<p class="caption">{html.escape(case.caption)}</p>
+</section>"""

@@ -1,0 +1,95 @@
+"""One image seen through two codecs at equal bytes, with error maps."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from licframe.evaluation import metrics
+from licframe.evaluation.contestants import Contestant, contestant
+from licframe.images import read_picture
+
+_AMPLIFICATION = 8
+_TRIES = 12
+
+
+@attrs.frozen(eq=False)
+class View:
+    """A picture in the report: its label and a data address that holds it."""
+
+    label: str
+    address: str
+
+
+@attrs.frozen(eq=False)
+class Showcase:
+    """Views of one image: original, codec, baseline, and the errors of both."""
+
+    name: str
+    caption: str
+    views: tuple[View, ...]
+
+
+def equal_bytes(codec: Contestant, picture: Any, size: int) -> bytes:
+    """Return the largest file of a codec that is not above ``size``, by bisection of its quality.
+
+    Where even the smallest is above, that one is returned.
+    """
+    ends = sorted(codec.qualities)
+    low, high = float(ends[0]), float(ends[-1])
+    files = {quality: codec.encode(picture, quality)[0] for quality in (low, high)}
+    if len(files[low]) > len(files[high]):
+        low, high = high, low  # a codec whose parameter means loss
+    if len(files[high]) <= size:
+        return files[high]
+    for _ in range(_TRIES):
+        middle = (low + high) / 2
+        data = files[middle] = codec.encode(picture, middle)[0]
+        low, high = (middle, high) if len(data) <= size else (low, middle)
+    fitting = [data for data in files.values() if len(data) <= size]
+    return max(fitting or [min(files.values(), key=len)], key=len)
+
+
+def showcase(
+    path: Path, profile: str, baseline: str, quality: int, overrides: tuple[str, ...] = ()
+) -> Showcase:
+    """Encode an image with a profile, and with a baseline at the same size."""
+    picture = attrs.evolve(read_picture(path), metadata={})
+    if picture.mode != "RGB":
+        picture = attrs.evolve(picture, pixels=np.repeat(picture.pixels[..., None], 3, 2))
+    codec, other = contestant(profile, overrides), contestant(baseline)
+    data, _ = codec.encode(picture, quality)
+    rival = equal_bytes(other, picture, len(data))
+    decoded = [codec.decode(data)[0], other.decode(rival)[0]]
+    width, height = picture.size
+    said = [
+        f"{name} {len(d)} bytes, {8 * len(d) / (width * height):.3f} bpp, {metrics.psnr(picture.pixels, p):.2f} dB"
+        for name, d, p in zip((codec.name, other.name), (data, rival), decoded, strict=True)
+    ]
+    views = [View("original", address(picture.pixels))]
+    views += [View(c.name, address(p)) for c, p in zip((codec, other), decoded, strict=True)]
+    views += [
+        View(f"error of {c.name}, x{_AMPLIFICATION}", address(error_map(picture.pixels, p), lossless=False))
+        for c, p in zip((codec, other), decoded, strict=True)
+    ]
+    return Showcase(path.stem, "; ".join(said), tuple(views))
+
+
+def error_map(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ``128 + 8 * (decoded - original)``, clipped, uint8."""
+    error = (decoded.astype(np.int16) - original) * _AMPLIFICATION + 128
+    return error.clip(0, 255).astype(np.uint8)
+
+
+def address(pixels: NDArray[np.uint8], lossless: bool = True) -> str:
+    """Return pixels as a data address of a WebP picture."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "WEBP", lossless=lossless, quality=80, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(out.getvalue()).decode()}"

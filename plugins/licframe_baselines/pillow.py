@@ -1,0 +1,101 @@
+"""Baselines that Pillow encodes and decodes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, features
+
+from licframe.errors import PluginLoadError
+from licframe.evaluation.baseline import Baseline
+
+from .plugin import Options
+
+
+class PillowBaseline(Baseline):
+    """One of Pillow's formats. Qualities reach from about 0.1 to 2 bpp on photographs."""
+
+    #: Pillow's name of the format, and of the library to ask for its version
+    format: ClassVar[str]
+    library: ClassVar[str]
+    #: what is given to ``save`` besides the quality
+    fixed: ClassVar[MappingProxyType[str, Any]] = MappingProxyType({})
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        if not features.check(self.library):
+            raise PluginLoadError(
+                f"this Pillow was built without {self.format}; install Pillow's own wheel"
+            )
+        self.version = f"Pillow {Image.__version__}, {self.library} {features.version(self.library)}"
+
+    def asked(self, quality: float) -> dict[str, Any]:
+        """Return the arguments of ``save`` for a quality."""
+        return {"quality": int(quality)}
+
+    def encode(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(out, self.format, **self.asked(quality), **self.fixed)
+        return out.getvalue()
+
+    def decode(self, data: bytes) -> NDArray[np.uint8]:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+
+
+class Jpeg(PillowBaseline):
+    """JPEG with optimised Huffman tables and the usual 4:2:0."""
+
+    format, library = "JPEG", "jpg"
+    qualities = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+    fixed = MappingProxyType({"optimize": True})
+
+
+class WebP(PillowBaseline):
+    """Lossy WebP, slowest method."""
+
+    format, library = "WEBP", "webp"
+    qualities = (1, 5, 10, 25, 40, 55, 70, 80, 90, 95)
+    fixed = MappingProxyType({"method": 6})
+
+
+class Avif(PillowBaseline):
+    """AVIF without colour subsampling."""
+
+    format, library = "AVIF", "avif"
+    qualities = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+    fixed = MappingProxyType({"subsampling": "4:4:4", "speed": 4})
+
+
+class Jpeg2000(PillowBaseline):
+    """JPEG 2000, steered by its compression ratio."""
+
+    format, library = "JPEG2000", "jpg_2000"
+    qualities = (240, 160, 96, 64, 48, 32, 24, 16, 12)
+    fixed = MappingProxyType({"irreversible": True, "mct": 1})
+
+    def asked(self, quality: float) -> dict[str, Any]:
+        return {"quality_mode": "rates", "quality_layers": [quality]}
+
+
+class JpegXl(PillowBaseline):
+    """JPEG XL through pillow-jxl-plugin."""
+
+    format, library = "JXL", "jxl"
+    qualities = (1, 15, 30, 45, 60, 70, 80, 90, 94)
+    fixed = MappingProxyType({"effort": 7})
+
+    def __init__(self, options: Options) -> None:
+        try:
+            import pillow_jxl  # noqa: F401 - registers the format
+        except ImportError as error:
+            raise PluginLoadError(
+                'baseline jxl needs another package: pip install "licframe[bench]"'
+            ) from error
+        Baseline.__init__(self, options)
+        self.version = f"pillow-jxl-plugin {importlib.metadata.version('pillow-jxl-plugin')}"
