@@ -26,3 +26,23 @@ def test_ms_ssim_falls_with_noise_and_needs_room() -> None:
     assert 1 > ms_ssim(a, noisy[0]) > ms_ssim(a, noisy[1]) > 0
     assert ms_ssim(a[:160], a[:160]) is None
     assert decibel(0.99) == pytest.approx(20.0)
+
+
+def test_metrics_are_those_of_torchmetrics() -> None:
+    import torch
+    from torchmetrics.functional.image import (
+        multiscale_structural_similarity_index_measure,
+        peak_signal_noise_ratio,
+    )
+
+    rng = np.random.default_rng(1)
+    a = np.cumsum(rng.integers(-3, 4, (192, 200, 3)), 1).clip(-100, 100).astype(np.int16) + 120
+    b = (a + rng.integers(-8, 9, a.shape)).clip(0, 255).astype(np.uint8)
+    a = a.clip(0, 255).astype(np.uint8)
+    batches = [torch.from_numpy(x.astype(np.float32)).permute(2, 0, 1)[None] for x in (b, a)]
+
+    assert psnr(a, b) == pytest.approx(float(peak_signal_noise_ratio(*batches, data_range=255)), abs=1e-4)
+    wanted = multiscale_structural_similarity_index_measure(
+        *batches, data_range=255.0, sigma=1.5, kernel_size=11, gaussian_kernel=True
+    )
+    assert ms_ssim(a, b) == pytest.approx(float(wanted), abs=1e-4)

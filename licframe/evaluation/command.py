@@ -23,18 +23,24 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import cattrs
 import numpy as np
-from attrs.validators import ge, min_len
+from attrs.validators import and_, deep_iterable, ge, instance_of, min_len
 from numpy.typing import NDArray
 from PIL import Image
 
-from licframe.errors import LicframeError, PluginLoadError, ProfileError
+from licframe.errors import LicframeError, PluginLoadError, ProfileError, suggestion
 from licframe.evaluation.baseline import Baseline
 
 
 def _lines(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    return tuple(map(float, value))
+
+
+_texts: Any = and_(min_len(1), deep_iterable(instance_of(str)))
 
 
 @attrs.frozen
@@ -47,9 +53,9 @@ class CommandOptions:
         suffix: of the coded file; version: what is shown; seconds: time limit of a command.
     """
 
-    encode: tuple[str, ...] = attrs.field(converter=_lines, validator=min_len(1))
-    decode: tuple[str, ...] = attrs.field(converter=_lines, validator=min_len(1))
-    qualities: tuple[float, ...] = attrs.field(converter=tuple, validator=min_len(1))
+    encode: tuple[str, ...] = attrs.field(converter=_lines, validator=_texts)
+    decode: tuple[str, ...] = attrs.field(converter=_lines, validator=_texts)
+    qualities: tuple[float, ...] = attrs.field(converter=_numbers, validator=min_len(1))
     suffix: str = ".bin"
     version: str = "unknown version"
     seconds: float = attrs.field(default=3600.0, validator=ge(0.0))
@@ -70,15 +76,15 @@ class Command(Baseline):
         Raises:
             ProfileError: a key is missing, unknown or of the wrong type.
         """
-        record = tomllib.loads(path.read_text("utf-8"))
-        converter = cattrs.Converter(forbid_extra_keys=True)
-        converter.register_structure_hook(tuple[str, ...], lambda value, _: _lines(value))
+        names = [field.name for field in attrs.fields(CommandOptions)]
         try:
-            return cls(converter.structure(record, CommandOptions))
-        except cattrs.BaseValidationError as error:
-            what = "; ".join(cattrs.transform_error(error, path=""))
-            names = ", ".join(field.name for field in attrs.fields(CommandOptions))
-            raise ProfileError(f"{path}: {what}; a command file has {names}") from error
+            record = tomllib.loads(path.read_text("utf-8"))
+            for key in record:
+                if key not in names:
+                    raise ProfileError(f'unknown key "{key}"; {suggestion(key, names)}')
+            return cls(CommandOptions(**record))
+        except (ProfileError, TypeError, ValueError) as error:
+            raise ProfileError(f"{path}: {error}; a command file has {', '.join(names)}") from error
 
     def encode(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
         self._size = pixels.shape[1], pixels.shape[0]

@@ -138,7 +138,7 @@ def load(path: Path) -> Results:
         results: Results = cattrs.Converter(forbid_extra_keys=True).structure(record, Results)
     except OSError as error:
         raise ResultsError(f"cannot read results {path}: {error.strerror}") from error
-    except (ValueError, AttributeError, cattrs.BaseValidationError) as error:
+    except (ValueError, TypeError, AttributeError, cattrs.BaseValidationError) as error:
         raise ResultsError(f"{path} holds no results: {error}; make them with licframe bench rd") from error
     return results
 
