@@ -26,6 +26,7 @@ from licframe.interfaces import (
     ContextScheduler,
     EntropyModel,
     Known,
+    Quantise,
     Refiner,
     Step,
     SymbolCoder,
@@ -134,8 +135,15 @@ class Codec(nn.Module):
         decoded = self.transform.synthesis(y * inverse[:, :, None, None])
         return Estimate(decoded[..., :h, :w], bits, latent)
 
-    def _estimate_latent(self, latent: Tensor, gain: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the bits ``(N,)`` of a latent in coefficient units, and it rounded, in steps."""
+    def _estimate_latent(
+        self, latent: Tensor, gain: Tensor, quality: Tensor, quantise: Quantise | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the bits ``(N,)`` of a latent in coefficient units, and it rounded, in steps.
+
+        Args:
+            quantise: maps residuals to what the decoder has, or to a relaxation of that, whose rate
+                is then counted. Left out: straight-through rounding, and the rate with uniform noise.
+        """
         bits = torch.zeros_like(quality)
         condition = self.units.float_form(gain, quality)
         tensors = {"y": latent * gain[:, :, None, None], **self.scheduler.side(latent, condition)}
@@ -144,9 +152,13 @@ class Codec(nn.Module):
             nonlocal bits
             centre = model.centre(parameters)
             residual = tensors[step.tensor][step.index] - centre
-            noise = torch.rand_like(residual) - 0.5
-            bits = bits + model.bits(residual + noise, parameters).sum((1, 2, 3))
-            return centre + straight_through_round(residual)
+            if quantise is None:
+                counted = residual + torch.rand_like(residual) - 0.5
+                fixed = straight_through_round(residual)
+            else:
+                counted = fixed = quantise(residual)
+            bits = bits + model.bits(counted, parameters).sum((1, 2, 3))
+            return centre + fixed
 
         known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
         self._walk(known, fix)
@@ -331,9 +343,16 @@ class Codec(nn.Module):
     def _refine(self, image: Tensor, latent: Tensor, coded: _Coded) -> _Coded:
         """Let the refiner search for a cheaper latent of this image."""
         # A refiner may take gradients, which tensors of inference mode do not have.
-        with torch.inference_mode(False), torch.enable_grad():
-            problem = LatentProblem(self, image.clone(), latent.clone(), coded.quality)
-            refined = self.refiner.refine(problem).detach()
+        learning = [p for p in self.parameters() if p.requires_grad]
+        for parameter in learning:  # gradients of the weights would be wasted
+            parameter.requires_grad_(False)
+        try:
+            with torch.inference_mode(False), torch.enable_grad():
+                problem = LatentProblem(self, image.clone(), latent.clone(), coded.quality)
+                refined = self.refiner.refine(problem).detach()
+        finally:
+            for parameter in learning:
+                parameter.requires_grad_(True)
         if torch.equal(refined, problem.start):
             return coded
         return self._encode_latent(refined, coded.quality, Clock())
@@ -382,21 +401,29 @@ class LatentProblem:
     Attributes:
         image: ``(1, 3, H, W)`` in [0, 1].
         start: the latent of the analysis, in coefficient units.
+        gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
         quality: 0..100; lambda: bits per unit of squared error (pixels in 0..255) per pixel.
     """
 
     def __init__(self, codec: Codec, image: Tensor, start: Tensor, quality: int) -> None:
         self.image, self.start, self.quality = image, start, quality
+        self.gain = codec.gain_table[quality][:, None, None].clone()
         self.lam = float(lambda_of(torch.tensor(float(quality))))
         self._codec = codec
 
-    def objective(self, latent: Tensor) -> Tensor:
-        """Return bits + lambda * squared error, differentiable; rounding is straight-through."""
+    def objective(self, latent: Tensor, quantise: Quantise | None = None) -> Tensor:
+        """Return bits + lambda * squared error, differentiable in the latent."""
         codec, q = self._codec, self.quality
-        gain, inverse = codec.gain_table[q][None], codec.inverse_table[q][:, None, None]
+        inverse = codec.inverse_table[q][:, None, None].clone()
         quality = torch.full((1,), float(q))
-        bits, y = codec._estimate_latent(latent, gain, quality)  # noqa: SLF001
+        bits, y = codec._estimate_latent(latent, self.gain[None, :, 0, 0], quality, quantise)  # noqa: SLF001
         return bits.sum() + self._distortion(y * inverse)
+
+    @torch.no_grad()
+    def rounded(self, latent: Tensor) -> Tensor:
+        """Return the latent that a decoder has, in the units of ``start``."""
+        coded = self._codec._encode_latent(latent, self.quality, Clock())  # noqa: SLF001
+        return centre_to_float(coded.y) / self.gain
 
     @torch.no_grad()
     def true_cost(self, latent: Tensor) -> float:

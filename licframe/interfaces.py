@@ -35,7 +35,7 @@ A new entropy model, for example, is one folder with one class and one entry poi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import attrs
@@ -49,6 +49,7 @@ __all__ = [
     "EntropyModel",
     "Known",
     "Problem",
+    "Quantise",
     "Refiner",
     "Step",
     "SymbolCoder",
@@ -243,17 +244,36 @@ class ContextScheduler(nn.Module, ABC):
         """Prepare untrained weights from latents ``(N, C, h, w)`` in coefficient units."""
 
 
+Quantise = Callable[[Tensor], Tensor]
+"""Maps residuals about their predicted centres, in quantisation steps, to what a decoder would have."""
+
+
 class Problem(Protocol):
-    """What a refiner may know: one image, its latent, and what it costs."""
+    """What a refiner may know: one image, its latent, and what it costs.
+
+    Latents are ``(1, C, h, w)`` in coefficient units, float32.
+
+    Attributes:
+        image: ``(1, 3, H, W)`` in [0, 1].
+        start: the latent of the analysis.
+        gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
+    """
 
     image: Tensor
     start: Tensor
+    gain: Tensor
 
-    def objective(self, latent: Tensor) -> Tensor:
-        """Return the differentiable cost (bits + lambda * squared error) of a latent."""
+    def objective(self, latent: Tensor, quantise: Quantise | None = None) -> Tensor:
+        """Return the cost, bits + lambda * squared error, differentiable in the latent.
+
+        ``quantise`` replaces rounding; left out, rounding is straight-through and the rate noisy.
+        """
 
     def true_cost(self, latent: Tensor) -> float:
-        """Return the cost with real coded bytes."""
+        """Return the cost with real coded bytes, of the latent rounded in coding order."""
+
+    def rounded(self, latent: Tensor) -> Tensor:
+        """Return the latent that a decoder has."""
 
 
 class Refiner(ABC):
@@ -264,7 +284,10 @@ class Refiner(ABC):
 
     @abstractmethod
     def refine(self, problem: Problem) -> Tensor:
-        """Return a latent ``(1, C, h, w)`` in quantisation steps, never worse than ``problem.start``."""
+        """Return a latent ``(1, C, h, w)`` in coefficient units, never worse than ``problem.start``.
+
+        The codec rounds it in coding order, as ``problem.true_cost`` does.
+        """
 
 
 PARAMETER_KINDS = ("matrix", "linear", "output", "bias", "scale")

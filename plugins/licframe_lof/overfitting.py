@@ -1,0 +1,181 @@
+"""Latent overfitting (LOF) with a greedy search, arXiv 2210.04112.
+
+The paper does not publish its search; this is ours. Gradients of the differentiable cost flow through
+the synthesis and through every step of the context scheduler, so that changing an element feels its
+effect on all later predictions. Runs of Adam differ in relaxation, learning rate and the latent they
+start from. After each run the latent is rounded and really coded, and kept only where the true cost
+``bits + lambda * squared error`` fell: a refined file is never worse.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from licframe.interfaces import Problem, Refiner
+
+from .plugin import OverfittingOptions
+from .relaxations import RELAXATIONS
+
+
+class LatentOverfitting(Refiner):
+    """Search a better latent by gradients, greedily over relaxations, rates and restarts."""
+
+    def __init__(self, options: OverfittingOptions) -> None:
+        self.options = options
+
+    def refine(self, problem: Problem) -> Tensor:
+        options = self.options
+        budget = _Budget(options.seconds, options.steps)
+        log = _Log(options.log, problem)
+        best, cost = problem.start, problem.true_cost(problem.start)
+        log.add(cost=cost, kept=True)
+        saved = log.latent()
+        if saved is not None:
+            again = problem.true_cost(saved)
+            if again < cost:
+                best, cost = saved, again
+        generator_state = torch.get_rng_state()  # the caller's random numbers are not ours to use
+        torch.manual_seed(options.seed)
+        try:
+            with _progress(options.progress) as show:
+                for relaxation, rate, restart in self._settings():
+                    if budget.spent():
+                        break
+                    start = problem.start if restart == "start" else best
+                    candidate = self._run(problem, start, relaxation, rate, budget, show)
+                    found = problem.true_cost(candidate)
+                    kept = found < cost
+                    log.add(cost=found, kept=kept, relaxation=relaxation, rate=rate, restart=restart)
+                    if kept:
+                        best, cost = candidate, found
+                        log.save(best)
+                    show(budget.share(), cost)
+        finally:
+            torch.set_rng_state(generator_state)
+        return best
+
+    def _settings(self) -> Iterator[tuple[str, float, str]]:
+        """Yield relaxation, rate and restart of each run: the first from the start, then from the best."""
+        options = self.options
+        first = True
+        while True:
+            for rate, relaxation in product(options.rates, options.relaxations):
+                yield relaxation, rate, "start" if first else "best"
+                first = False
+
+    def _run(
+        self, problem: Problem, start: Tensor, relaxation: str, rate: float, budget: _Budget, show: Any
+    ) -> Tensor:
+        """Return the latent after one run of Adam; the rate falls linearly to zero."""
+        y = (start * problem.gain).clone().requires_grad_()
+        adam = torch.optim.Adam([y], lr=rate)
+        make = RELAXATIONS[relaxation]
+        length = self.options.run
+        for step in range(length):
+            # A run that the budget would cut short is annealed over what is left.
+            progress = max(step / length, budget.progress_of_run(step))
+            if progress >= 1:
+                break
+            adam.param_groups[0]["lr"] = rate * (1 - progress)
+            cost = problem.objective(y / problem.gain, make(progress))
+            adam.zero_grad(set_to_none=True)
+            cost.backward()
+            adam.step()
+            budget.step()
+            show(budget.share(), float(cost.detach()))
+        return y.detach() / problem.gain
+
+
+class _Budget:
+    """Seconds and steps, whichever ends first."""
+
+    def __init__(self, seconds: float, steps: int) -> None:
+        self.seconds, self.steps = seconds, steps
+        self.begin = time.monotonic()
+        self.taken = 0
+        self._run_began = 0.0
+
+    def step(self) -> None:
+        self.taken += 1
+
+    def share(self) -> float:
+        """Return how much is spent, 0 to 1."""
+        shares = [(time.monotonic() - self.begin) / self.seconds] if self.seconds else []
+        shares += [self.taken / self.steps] if self.steps else []
+        return min(1.0, max(shares))
+
+    def spent(self) -> bool:
+        return self.share() >= 1
+
+    def progress_of_run(self, step: int) -> float:
+        """Return how far a run is that lasts until the budget ends."""
+        if step == 0:
+            self._run_began = self.share()
+        left = 1 - self._run_began
+        return (self.share() - self._run_began) / left if left > 0 else 1.0
+
+
+class _Log:
+    """Objective against seconds, and the best latent, in a folder; nothing where none is named."""
+
+    def __init__(self, folder: str, problem: Problem) -> None:
+        self.begin = time.monotonic()
+        self.path: Path | None = None
+        if folder:
+            key = zlib.crc32(problem.start.numpy().tobytes(), zlib.crc32(problem.gain.numpy().tobytes()))
+            self.path = Path(folder) / f"{key:08x}.jsonl"
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def add(self, **record: Any) -> None:
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(
+                    json.dumps({"seconds": round(time.monotonic() - self.begin, 2), **record}) + "\n"
+                )
+
+    def save(self, latent: Tensor) -> None:
+        if self.path is not None:
+            partial = self.path.with_suffix(".partial")
+            torch.save(latent.clone(), partial)
+            partial.replace(self.path.with_suffix(".pt"))
+
+    def latent(self) -> Tensor | None:
+        """Return the best latent of an earlier search of this image at this quality."""
+        if self.path is None or not self.path.with_suffix(".pt").is_file():
+            return None
+        saved: Tensor = torch.load(self.path.with_suffix(".pt"), weights_only=True)
+        return saved
+
+
+class _progress:  # noqa: N801 - used like a function
+    """A bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._bar: Any = None
+        self._wanted = wanted and sys.stderr.isatty()
+
+    def __enter__(self) -> Any:
+        if not self._wanted:
+            return lambda *_: None
+        from rich.console import Console
+        from rich.progress import Progress, TextColumn
+
+        columns = (*Progress.get_default_columns(), TextColumn("cost {task.fields[cost]:.0f}"))
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar.start()
+        task = self._bar.add_task("overfitting", total=1.0, cost=0.0)
+        return lambda share, cost: self._bar.update(task, completed=share, cost=cost)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
