@@ -161,12 +161,18 @@ class Codec(nn.Module):
             return centre + fixed
 
         known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
-        self._walk(known, fix)
+        known.reference = straight_through_round(tensors["y"])
+        self._walk(known, fix, self.scheduler.training_plan(*latent.shape[-2:]))
         return bits, known["y"]
 
-    def _walk(self, known: Known, fix: Callable[[Step, EntropyModel, Tensor], Tensor]) -> None:
+    def _walk(
+        self,
+        known: Known,
+        fix: Callable[[Step, EntropyModel, Tensor], Tensor],
+        plan: Sequence[Step] | None = None,
+    ) -> None:
         """The one loop that trains, encodes and decodes; ``fix`` gives a step's latent values."""
-        for step in self.scheduler.plan(*known["y"].shape[-2:]):
+        for step in plan or self.scheduler.plan(*known["y"].shape[-2:]):
             parameters = self.scheduler.predict(step, known)
             model = cast("EntropyModel", self.entropy_models[step.pass_index])
             known.place(step, fix(step, model, parameters))
@@ -190,10 +196,11 @@ class Codec(nn.Module):
         self.scheduler.freeze()
         return self.eval()
 
-    def save(self, path: Path, training: dict[str, Any]) -> str:
-        """Write the weights; return their fingerprint."""
-        self.tabulate()
-        return weights.save(path, self, self.profile.structure(), training)
+    def save(self, path: Path, training: dict[str, Any], base: Path | None = None) -> str:
+        """Write the weights, or what differs from those in ``base``; return their fingerprint."""
+        if base is None:  # the tables of a trunk stay as they are
+            self.tabulate()
+        return weights.save(path, self, self.profile.structure(), training, base)
 
     # -- images -------------------------------------------------------------------------------
 

@@ -94,10 +94,12 @@ class Known:
     Attributes:
         condition: conversions at the quality in use.
         memo: what a scheduler wants to keep between steps (features shared by several steps).
+        reference: the rounded latent in training, for a scheduler's ``training_plan``; else None.
     """
 
     def __init__(self, condition: Condition, **tensors: Tensor) -> None:
         self.condition = condition
+        self.reference: Tensor | None = None
         self.memo: dict[Any, Any] = {}
         self._tensors = tensors
 
@@ -174,6 +176,11 @@ class EntropyModel(nn.Module, ABC):
     #: What each parameter is: "centre", "log2_scale" or "weight". Schedulers convert by kind.
     kinds: tuple[str, ...]
 
+    @property
+    def start(self) -> tuple[float, ...]:
+        """What to add to each parameter before training, so that components begin apart."""
+        return (0.0,) * len(self.kinds)
+
     @abstractmethod
     def centre(self, parameters: Tensor) -> Tensor:
         """Return the value that rounding is centred on, in quantisation steps, float form."""
@@ -211,6 +218,13 @@ class ContextScheduler(nn.Module, ABC):
     @abstractmethod
     def plan(self, h: int, w: int) -> Sequence[Step]:
         """Return the steps that cover every element of a ``(C, h, w)`` latent exactly once."""
+
+    def training_plan(self, h: int, w: int) -> Sequence[Step]:
+        """Return the steps that training takes: those of ``plan``, unless that is long.
+
+        A serial scheduler gives few steps here, and predicts them from ``known.reference``.
+        """
+        return self.plan(h, w)
 
     @abstractmethod
     def predict(self, step: Step, known: Known) -> Tensor:

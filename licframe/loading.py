@@ -71,8 +71,11 @@ def load_for(header: container.Header, profile: str | os.PathLike[str] | None = 
         path = candidate.weights_path
         if path is None or not path.is_file():
             continue
-        fingerprint = bytes.fromhex(weights.read_metadata(path)["fingerprint"])
-        if fingerprint.startswith(header.fingerprint):
+        try:
+            found = weights.find(path, candidate.structure())
+        except WeightsMismatchError:
+            continue
+        if bytes.fromhex(found.fingerprint).startswith(header.fingerprint):
             return load(candidate)
     raise WeightsMismatchError(
         f'the file was made with profile "{header.profile}" ({", ".join(header.parts)}) and weights '

@@ -4,17 +4,23 @@ Matrices are stored in float16, vectors in float32, tables as integers. Everythi
 from the stored numbers by exact operations, so the file alone fixes every probability. The
 fingerprint is a SHA-256 of the structure and of all tensors; a .lic file carries its first bytes.
 Reading a fingerprint needs no torch.
+
+A file may hold only what differs from the weights of a trunk, named by fingerprint: another context
+scheduler fitted on the same latents, or a smaller synthesis for the same files.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from licframe.errors import WeightsMismatchError
+from licframe.profile import profile_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,13 +57,97 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return dict(record)
 
 
-def save(path: Path, module: nn.Module, structure: Mapping[str, Any], training: Mapping[str, Any]) -> str:
-    """Write a module's state and return its fingerprint."""
-    from safetensors.torch import save_file
+@attrs.frozen
+class Found:
+    """Weights of a structure: the files that make them up, and what the last says about itself.
+
+    Attributes:
+        files: one file, or the file of a trunk and one that replaces some of its parts.
+        record: fingerprint, structure and training record of the whole.
+    """
+
+    files: tuple[Path, ...]
+    record: dict[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """What .lic files carry: of the weights that fix the symbols.
+
+        Weights that replace only the transform of others code the same symbols, and carry theirs.
+        """
+        return str(self.record.get("codes_as") or self.record["fingerprint"])
+
+
+def find(path: Path, structure: Mapping[str, Any]) -> Found:
+    """Find the weights of a structure, starting from a weights file.
+
+    The file may hold all of them; or be a trunk beside which another file replaces the parts that
+    differ; or be such a file itself, whose trunk lies beside it or comes with licframe.
+
+    Raises:
+        WeightsMismatchError: no such weights; says which parts have none and how to fit them.
+    """
+    wanted = json.loads(json.dumps(structure))
+    record = read_metadata(path)
+    if record["structure"] == wanted:
+        if "base" not in record:
+            return Found((path,), record)
+        for folder in (path.parent, profile_folder() / "weights"):
+            for trunk in _files(folder):
+                if trunk[1]["fingerprint"] == record["base"]:
+                    return Found((trunk[0], path), record)
+        raise WeightsMismatchError(
+            f"weights {path} replace parts of weights {record['base'][:12]}, which are not beside them; "
+            "put that file there"
+        )
+    for other, own in _files(path.parent):
+        if own.get("base") == record["fingerprint"] and own["structure"] == wanted:
+            return Found((path, other), own)
+    raise WeightsMismatchError(
+        f"weights {path} belong to other parts or options: {_difference(record['structure'], structure)}, and "
+        "no file beside them fits these; set the profile back, fit the parts on the same latents with licframe "
+        "train PROFILE --fit context --data FOLDER, or train everything without --fit"
+    )
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the readable weights files of a folder with their records."""
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            yield path, read_metadata(path)
+        except WeightsMismatchError:
+            continue
+
+
+def save(
+    path: Path,
+    module: nn.Module,
+    structure: Mapping[str, Any],
+    training: Mapping[str, Any],
+    base: Path | None = None,
+) -> str:
+    """Write a module's state and return its fingerprint.
+
+    Args:
+        base: weights of which only what differs is written.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
 
     tensors = {name: _stored(value) for name, value in module.state_dict().items()}
     fingerprint = _fingerprint(tensors, structure)
     record = {"format": _FORMAT, "fingerprint": fingerprint, "structure": structure, "training": training}
+    if base is not None:
+        trunk = read_metadata(base)
+        record["base"] = trunk["fingerprint"]
+        old = load_file(base)
+        tensors = {k: v for k, v in tensors.items() if k not in old or not torch.equal(old[k], v)}
+        same = [
+            [part for part in whole["parts"] if part["kind"] != "transform"]
+            for whole in (trunk["structure"], json.loads(json.dumps(structure)))
+        ]
+        if same[0] == same[1] and all(name.startswith("transform.") for name in tensors):
+            record["codes_as"] = trunk["fingerprint"]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, {"licframe": json.dumps(record)})
@@ -67,30 +157,24 @@ def save(path: Path, module: nn.Module, structure: Mapping[str, Any], training: 
 
 
 def load(path: Path, module: nn.Module, structure: Mapping[str, Any]) -> str:
-    """Fill a module from a weights file and return the fingerprint.
+    """Fill a module from weights (see ``find``) and return the fingerprint that files carry.
 
     Raises:
         WeightsMismatchError: missing, damaged, not finite, or made for other parts or options.
     """
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
-    record = read_metadata(path)
-    if record["structure"] != json.loads(json.dumps(structure)):
-        raise WeightsMismatchError(
-            f"weights {path} belong to other parts or options: {_difference(record['structure'], structure)}; "
-            "set the profile back, or train weights for it with licframe train"
-        )
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsMismatchError(f"weights {path} are damaged ({error}); get a new copy") from error
-    if _fingerprint(tensors, record["structure"]) != record["fingerprint"]:
-        raise WeightsMismatchError(
-            f"weights {path} do not match their fingerprint {record['fingerprint'][:12]}; get a new copy"
-        )
+    found = find(path, structure)
     expected = module.state_dict()
+    tensors: dict[str, Tensor] = {}
+    for number, file in enumerate(found.files):
+        own = _read(file)
+        last = number == len(found.files) - 1
+        tensors |= own if last else {k: v for k, v in own.items() if k in expected}
+    if _fingerprint(tensors, found.record["structure"]) != found.record["fingerprint"]:
+        raise WeightsMismatchError(
+            f"weights {path} do not match their fingerprint {found.record['fingerprint'][:12]}; get a new copy"
+        )
     for name, value in expected.items():
         if name not in tensors or tensors[name].shape != value.shape:
             raise WeightsMismatchError(
@@ -99,7 +183,29 @@ def load(path: Path, module: nn.Module, structure: Mapping[str, Any]) -> str:
         if not torch.isfinite(tensors[name]).all():
             raise WeightsMismatchError(f"weights {path} hold values that are not finite in {name}")
     module.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()}, strict=True)
-    return str(record["fingerprint"])
+    return found.fingerprint
+
+
+def load_shared(path: Path, module: nn.Module) -> list[str]:
+    """Fill what a module has in common with a weights file; return the names that were not filled.
+
+    This is how parts are fitted on the trunk of other weights.
+    """
+    read_metadata(path)
+    own, state = _read(path), module.state_dict()
+    shared = {k: own[k].to(v.dtype) for k, v in state.items() if k in own and own[k].shape == v.shape}
+    module.load_state_dict(shared, strict=False)
+    return [name for name in state if name not in shared]
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsMismatchError(f"weights {path} are damaged ({error}); get a new copy") from error
 
 
 def _stored(value: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ def doctor(as_json: Json = False) -> None:
     from licframe.profile import load_profile, shipped_profiles
     from licframe.registry import registry
     from licframe.testing import exactness
-    from licframe.weights import read_metadata
+    from licframe.weights import find
 
     packages = ("torch", "numpy", "constriction", "pillow", "safetensors")
     checks = [("python", True, f"{platform.python_version()}, {platform.machine()}")]
@@ -35,7 +35,8 @@ def doctor(as_json: Json = False) -> None:
             if path is None:
                 checks.append((f"profile {name}", False, "names no weights"))
                 continue
-            fingerprint = read_metadata(path)["fingerprint"]
+            profile = load_profile(name)
+            fingerprint = find(path, profile.structure()).record["fingerprint"]
             usable.setdefault(fingerprint, name)
             checks.append((f"profile {name}", True, f"weights {fingerprint[:12]}"))
         except LicframeError as error:

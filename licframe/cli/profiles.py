@@ -40,13 +40,13 @@ def profiles(
 
 def _record(profile: Any) -> dict[str, Any]:
     from licframe.errors import WeightsMismatchError
-    from licframe.weights import read_metadata
+    from licframe.weights import find
 
     weights, cost = None, {}
     if profile.weights_path is not None:
         try:
-            metadata = read_metadata(profile.weights_path)
-            weights, cost = metadata["fingerprint"][:12], metadata["training"]
+            record = find(profile.weights_path, profile.structure()).record
+            weights, cost = record["fingerprint"][:12], record["training"]
         except WeightsMismatchError:
             weights = "missing"
     return {

@@ -14,6 +14,8 @@ and logarithms may differ in the last bit from one machine to the next.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,10 @@ QUALITIES = 101
 
 OUTPUT_LIMIT = 64.0
 """What a context network gives is clamped to +-OUTPUT_LIMIT before it is used."""
+
+_CENTRE_UNIT = 0.25
+"""Network outputs are scaled by this where they are centres, so that a step of training moves a
+centre about as little as it moves a log-scale. A power of two."""
 
 _LATENT_LIMIT = 2.0**26
 _TABLE_SHIFT = 16
@@ -137,6 +143,31 @@ class Condition:
             limit = OUTPUT_LIMIT * 2.0**FRACTION
             output = output.clamp(-limit, limit)
         return output + self._log2_gain[:, channels]
+
+    def constant(self, values: Tensor) -> Tensor:
+        """Return learned constants; in the exact form as integers."""
+        return (values.double() * 2.0**FRACTION).round() if self.exact else values
+
+    def parameters(
+        self, raw: Tensor, kinds: Sequence[str], channels: slice, near: Tensor | None = None
+    ) -> Tensor:
+        """Turn network outputs ``(N, P, c, ...)`` into the parameters of an entropy model.
+
+        Args:
+            kinds: what each of the P outputs is (see ``EntropyModel.kinds``).
+            near: a centre ``(N, c, ...)`` that predicted centres are added to.
+        """
+        out = []
+        for p, kind in enumerate(kinds):
+            value = raw[:, p]
+            if kind == "centre":
+                value = value * _CENTRE_UNIT
+                value = self.centre(value.floor() if self.exact else value, channels)
+                value = value if near is None else value + near
+            elif kind == "log2_scale":
+                value = self.log2_scale(value, channels)
+            out.append(value)
+        return torch.stack(out, 1)
 
     def from_latent(self, latent: Tensor) -> Tensor:
         """Return a latent with the fractional bits of a predicted parameter."""

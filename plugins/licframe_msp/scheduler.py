@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from licframe.errors import ProfileError
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
-from licframe.exact.units import CONTEXT_LIMIT, Condition
+from licframe.exact.units import CONTEXT_LIMIT
 from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step, trained_as
 
 from .plugin import Options
@@ -38,9 +38,6 @@ _PHASES: dict[int, tuple[tuple[_Slot, ...], ...]] = {
     2: (((1, 1),), ((0, 1), (1, 0))),
     3: (((1, 1),), ((0, 1),), ((1, 0),)),
 }
-_CENTRE_UNIT = 0.25
-"""Head outputs are scaled by this where they are centres, so that a step of training moves a
-centre about as little as it moves a log-scale. A power of two."""
 
 
 def _offset(values: Tensor, slot: _Slot, target: _Slot) -> list[Tensor]:
@@ -118,6 +115,7 @@ class MultiScaleProgressive(ContextScheduler):
         (entropy,) = entropy_models
         self.options = options
         self.kinds = entropy.kinds
+        self.start = torch.tensor(entropy.start)
         edges = [0, *options.groups, latent_channels]
         if edges != sorted(set(edges)):
             raise ProfileError(
@@ -171,16 +169,16 @@ class MultiScaleProgressive(ContextScheduler):
         n, _, h, w = y.shape
         rows, columns = _count(step.rows), _count(step.columns)
         if step.level == self.levels_of(h, w):
-            raw = self._own(self.base, condition)[None, :, step.channels, None, None]
+            raw = condition.constant(self.base)[None, :, step.channels, None, None]
             raw = raw.expand(n, -1, -1, rows, columns)
-            return self._units(raw, None, condition, step.channels)
+            return condition.parameters(raw, self.kinds, step.channels)
         slot = (step.rows.start >> step.level, step.columns.start >> step.level)
         targets = self.phases[step.phase]
         output = self._head(step, known)[:, targets.index(slot)]
-        own = self._own(self.own[step.level, step.phase, :, step.channels], condition)[..., None, None]
+        own = condition.constant(self.own[step.level, step.phase, :, step.channels])[..., None, None]
         near = self._neighbours(step, slot, known)
         raw = (output + own)[..., :rows, :columns]
-        return self._units(raw, near[..., :rows, :columns], condition, step.channels)
+        return condition.parameters(raw, self.kinds, step.channels, near[..., :rows, :columns])
 
     def freeze(self) -> None:
         bound = CONTEXT_LIMIT * 2.0**FRACTION
@@ -191,9 +189,11 @@ class MultiScaleProgressive(ContextScheduler):
 
     def initialise(self, latents: Tensor, std: Tensor) -> None:
         """Set the channels' own scales and how far neighbours predict each channel."""
-        scale = self.kinds.index("log2_scale")
+        scales = [p for p, kind in enumerate(self.kinds) if kind == "log2_scale"]
         with torch.no_grad():
-            self.base[scale] = std.clamp_min(1e-3).log2()
+            self.base += self.start[:, None]
+            self.own += self.start[:, None]
+            self.base[scales] += std.clamp_min(1e-3).log2()
             for level in range(self.options.levels):
                 grid = latents[:, :, :: 2**level, :: 2**level]
                 if min(grid.shape[-2:]) < 4:
@@ -207,33 +207,13 @@ class MultiScaleProgressive(ContextScheduler):
                     blend = (x * t).sum((0, 2, 3)) / (x * x).sum((0, 2, 3)).clamp_min(1e-6)
                     self.blend[level, phase] = blend
                     left = t - blend[:, None, None] * x
-                    self.own[level, phase, scale] = left.std((0, 2, 3)).clamp_min(1e-3).log2()
+                    self.own[level, phase, scales] += left.std((0, 2, 3)).clamp_min(1e-3).log2()
 
     # -- inside -------------------------------------------------------------------------------
 
     def _slots(self, phase: int) -> list[_Slot]:
         """Return the slots that are known when a phase begins."""
         return [(0, 0), *(slot for targets in self.phases[:phase] for slot in targets)]
-
-    @staticmethod
-    def _own(values: Tensor, condition: Condition) -> Tensor:
-        """Return learned constants; in the exact form as integers."""
-        return (values.double() * 2.0**FRACTION).round() if condition.exact else values
-
-    def _units(self, raw: Tensor, near: Tensor | None, condition: Condition, channels: slice) -> Tensor:
-        """Turn network outputs ``(N, P, c, rows, columns)`` into entropy-model parameters."""
-        out = []
-        for p, kind in enumerate(self.kinds):
-            value = raw[:, p]
-            if kind == "centre":
-                value = value * _CENTRE_UNIT
-                value = value.floor() if condition.exact else value
-                value = condition.centre(value, channels)
-                value = value if near is None else value + near
-            elif kind == "log2_scale":
-                value = condition.log2_scale(value, channels)
-            out.append(value)
-        return torch.stack(out, 1)
 
     def _slot(self, known: Known, level: int, slot: _Slot, channels: slice) -> Tensor:
         """Return a copy of the known samples of one slot, which later steps do not change."""
@@ -247,7 +227,7 @@ class MultiScaleProgressive(ContextScheduler):
         }
         average = _average(samples, target, known.condition.exact)
         blend = self.blend[step.level, step.phase, step.channels, None, None]
-        blend = self._own(blend, known.condition)
+        blend = known.condition.constant(blend)
         if known.condition.exact:
             return (average * blend).div_(2.0**FRACTION).floor_()
         return average * blend
