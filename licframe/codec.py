@@ -135,6 +135,10 @@ class Codec(nn.Module):
         decoded = self.transform.synthesis(y * inverse[:, :, None, None])
         return Estimate(decoded[..., :h, :w], bits, latent)
 
+    def latent_bits(self, latent: Tensor, quality: Tensor) -> Tensor:
+        """Return the information ``(N,)`` of latents in coefficient units, as ``estimate`` does."""
+        return self._estimate_latent(latent, self.gains(quality)[0], quality)[0]
+
     def _estimate_latent(
         self, latent: Tensor, gain: Tensor, quality: Tensor, quantise: Quantise | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -337,6 +341,7 @@ class Codec(nn.Module):
     ) -> Tensor:
         with clock("coding", inside="context"):
             residual = model.code(coder, parameters, symbols)
+            coder.note(residual)
         return centre + residual * 2.0**CENTRE_FRACTION
 
     def _synthesise(self, y: Tensor, quality: int, height: int, width: int, mode: str) -> NDArray[np.uint8]:

@@ -39,7 +39,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import attrs
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from licframe.exact.units import CENTRE_FRACTION, Condition
@@ -58,12 +60,13 @@ __all__ = [
 ]
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Step:
     """Elements of one tensor that are coded together: ``tensor[:, channels, rows, columns]``.
 
     Attributes:
-        rows, columns: slices with start, stop and stride; never negative, inside the tensor.
+        rows, columns: slices with start, stop and stride, never negative, inside the tensor; or index
+            tensors ``(1, K)`` of K positions, for steps that no slice describes.
         channels: slice of the channels.
         level: 0 for the full grid, larger for coarser grids; a preview stops early.
         phase, group: position of the step inside its level, for the scheduler's own use.
@@ -71,8 +74,8 @@ class Step:
         tensor: "y" for the latent, "z" for side information.
     """
 
-    rows: slice
-    columns: slice
+    rows: Any
+    columns: Any
     channels: slice
     level: int = 0
     phase: int = 0
@@ -81,7 +84,7 @@ class Step:
     tensor: str = "y"
 
     @property
-    def index(self) -> tuple[slice, slice, slice, slice]:
+    def index(self) -> tuple[Any, ...]:
         """Index of the elements in an ``(N, C, h, w)`` tensor."""
         return (slice(None), self.channels, self.rows, self.columns)
 
@@ -164,6 +167,19 @@ class SymbolCoder(Protocol):
         Returns:
             The residuals that a decoder has, same shape, float64.
         """
+
+    def code_bits(
+        self, probability: NDArray[np.int64], bits: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_]:
+        """Code one decision per element.
+
+        Args:
+            probability: of True, out of 2^16, each in 1 .. 2^16 - 1, one-dimensional.
+            bits: the decisions when encoding; None when decoding.
+        """
+
+    def note(self, residual: Tensor) -> None:
+        """Add a step's residuals to the digest of the stream."""
 
 
 class EntropyModel(nn.Module, ABC):

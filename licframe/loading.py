@@ -21,13 +21,16 @@ def build(profile: Profile) -> Codec:
         ProfileError: parts that do not fit together; PluginLoadError: a part cannot be imported.
     """
     transform = load_class(profile.transform.part)(profile.transform.options)
-    models = [load_class(c.part)(c.options) for c in profile.entropy_models]
     scheduler_class = load_class(profile.context_scheduler.part)
+    choices = profile.entropy_models
+    if len(choices) == 1:  # one serves every pass
+        choices = choices * scheduler_class.passes
+    models = [load_class(c.part)(c.options) for c in choices]
     if scheduler_class.passes != len(models):
         raise ProfileError(
             f"{profile.source}: context_scheduler {profile.context_scheduler.part.name} codes in "
             f"{scheduler_class.passes} pass(es), each with its own entropy model; the profile names "
-            f"{len(models)}; write [[entropy_model]] once for each"
+            f"{len(models)}; write [[entropy_model]] once for each, or [entropy_model] for all"
         )
     scheduler = scheduler_class(profile.context_scheduler.options, transform.latent_channels, models)
     refiner = load_class(profile.refiner.part)(profile.refiner.options)

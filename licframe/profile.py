@@ -11,7 +11,7 @@
     [context_scheduler]
     plugin = "msp"
 
-    [entropy_model]                 # or [[entropy_model]] once for each pass of the scheduler
+    [entropy_model]                 # for every pass of the scheduler, or [[entropy_model]] once for each
     plugin = "gaussian"
 
     [refiner]
@@ -225,6 +225,8 @@ def _override(tables: dict[str, Any], text: str) -> None:
     if (table, option) == ("weights", "file"):
         parsed = str(Path(str(parsed)).resolve())  # relative to where the user is
     old = tables.setdefault(table, {})
+    if isinstance(old, list) and option == "plugin":  # one for every pass
+        tables[table] = old = {"plugin": parsed}
     if not isinstance(old, dict):
         raise ProfileError(f"--set {text}: [[{table}]] has several entries; write a profile instead")
     if option == "plugin" and old.get("plugin") != parsed:

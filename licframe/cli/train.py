@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,16 @@ def train(
     start: Annotated[
         Path | None, typer.Option("--start", help="Begin from a weights file instead of the linear codec.")
     ] = None,
+    fit: Annotated[
+        str | None,
+        typer.Option(
+            "--fit",
+            help="context: train scheduler and entropy models only, on cached latents of --start's transform.",
+        ),
+    ] = None,
+    latents: Annotated[
+        int, typer.Option("--latents", min=8, help="Patches whose latents --fit caches.")
+    ] = 2000,
     check: Annotated[bool, typer.Option("--check", help="Do 20 steps and predict the leg.")] = False,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patches a step.")] = None,
     rate: Annotated[float | None, typer.Option("--rate", help="Factor of all learning rates.")] = None,
@@ -61,8 +72,14 @@ def train(
     from licframe.evaluation.complexity import complexity
     from licframe.loading import build
     from licframe.training.data import Photographs
+    from licframe.training.latents import CachedLatents, RateObjective
     from licframe.training.loop import Leg, Trainer
 
+    trunk = start or checked.weights_path
+    if fit not in (None, "context"):
+        raise LicframeError(f"--fit {fit}: expected context")
+    if fit is not None and trunk is None:
+        raise LicframeError("--fit needs weights of a trunk: name them with --start")
     folder = folder or Path("runs") / checked.name
     defaults = checked.training
     leg = Leg(
@@ -81,12 +98,21 @@ def train(
         f"{len(photographs.images)} photographs, {photographs.megapixels:.0f} megapixels, {fabric.device}"
     )
     codec = build(checked)
-    trainer = Trainer(codec, photographs, leg, folder / "check" if check else folder, fabric)
+    place = folder / "check" if check else folder
+    if fit is not None:
+        assert trunk is not None
+        weights.load_shared(trunk, codec)
+        cached = CachedLatents(codec, photographs, latents, leg.patch, random.Random(seed))
+        sample = cached.patches(min(192, latents), leg.patch, random.Random(seed))
+        codec.scheduler.initialise(sample, codec.units.std)
+        trainer = Trainer(codec, cached, leg, place, fabric, RateObjective(codec, cached.pixels))
+    else:
+        trainer = Trainer(codec, photographs, leg, place, fabric)
     if resume:
         trainer.resume()
-    elif start is not None:
+    elif fit is None and start is not None:
         weights.load(start, codec, checked.structure())
-    else:
+    elif fit is None:
         trainer.initialise()
     (trainer.folder / "profile.toml").write_text(checked.to_toml())
     (trainer.folder / "environment.json").write_text(json.dumps(_environment(data, leg), indent=2))
@@ -108,10 +134,11 @@ def train(
         **complexity(codec),
     }
     path = folder / "weights.safetensors"
-    fingerprint = codec.save(path, record)
+    fingerprint = codec.save(path, record, trunk if fit is not None else None)
     codec.freeze()
     typer.echo(f"{path}: weights {fingerprint[:12]} after {trainer.patches} patches; use them with")
-    typer.echo(f"  licframe run {profile} --set weights.file={path}")
+    settings = "".join(f" --set {setting}" for setting in [*(overrides or ()), f"weights.file={path}"])
+    typer.echo(f"  licframe run {profile}{settings}")
 
 
 def _environment(data: list[Path], leg: Any) -> dict[str, Any]:

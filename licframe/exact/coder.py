@@ -28,6 +28,10 @@ _ESCAPE_BITS = 22
 LARGEST_RESIDUAL = 2**_ESCAPE_BITS - 1
 """Largest absolute residual that can be coded."""
 
+BIT_TOTAL = 2**16
+"""Probabilities of decisions are counted out of this."""
+
+_Bernoulli = constriction.stream.model.Bernoulli(perfect=False)
 _Uniform = constriction.stream.model.Uniform
 
 
@@ -56,12 +60,16 @@ class _Coder:
     def __init__(self) -> None:
         self.digest = 0
 
+    def note(self, residual: Tensor) -> None:
+        """Add a step's residuals to the digest."""
+        values = residual.numpy().astype("<i4")
+        self.digest = zlib.crc32(values.tobytes(), self.digest)
+
     def _run(
         self, index: Tensor, residual: NDArray[np.int64], visit: Callable[[int, NDArray[np.int64]], None]
     ) -> Tensor:
         for table, positions in _groups(index.numpy().ravel()):
             visit(table, positions)
-        self.digest = zlib.crc32(residual.astype("<i4").tobytes(), self.digest)
         return torch.from_numpy(residual.astype(np.float64)).reshape(index.shape)
 
 
@@ -100,6 +108,16 @@ class Encoder(_Coder):
                 self._escape(value, half)
 
         return self._run(index, residual, visit)
+
+    def code_bits(
+        self, probability: NDArray[np.int64], bits: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_]:
+        """Encode decisions (see SymbolCoder)."""
+        assert bits is not None
+        self._coder.encode(bits.astype(np.int32), _Bernoulli, probability / BIT_TOTAL)
+        taken = np.where(bits, probability, BIT_TOTAL - probability)
+        self.bits -= float(np.log2(taken / BIT_TOTAL).sum())
+        return bits
 
     def _escape(self, value: int, half: int) -> None:
         beyond = abs(value) - half
@@ -146,7 +164,13 @@ class Decoder(_Coder):
 
         return self._run(index, residual, visit)
 
-    def _decode(self, model: Any, count: int) -> NDArray[np.int32]:
+    def code_bits(
+        self, probability: NDArray[np.int64], bits: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_]:
+        """Decode decisions (see SymbolCoder)."""
+        return self._decode(_Bernoulli, probability / BIT_TOTAL) != 0
+
+    def _decode(self, model: Any, count: Any) -> NDArray[np.int32]:
         try:
             symbols: NDArray[np.int32] = self._coder.decode(model, count)
         except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -48,6 +49,13 @@ def _sources(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
         else:
             raise ImageError(f"no training data at {path}; give folders, .tar shards or pictures")
     return found
+
+
+class PatchSource(Protocol):
+    """Where training patches come from."""
+
+    def patches(self, count: int, size: int, rng: random.Random) -> Tensor:
+        """Return ``count`` patches of side ``size`` pixels."""
 
 
 class Photographs:

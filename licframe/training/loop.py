@@ -21,7 +21,7 @@ from licframe.codec import Codec
 from licframe.errors import LicframeError
 from licframe.interfaces import parameter_kind
 from licframe.rate import lambda_of
-from licframe.training.data import Photographs
+from licframe.training.data import PatchSource
 from licframe.training.muon import Muon
 
 RATES = {"matrix": 8e-3, "linear": 1e-4, "output": 1.2e-3, "bias": 1.2e-3, "scale": 6e-3}
@@ -83,8 +83,9 @@ class Average:
 
     def __init__(self, model: nn.Module, every: int = 4) -> None:
         self.every = every
-        self.names = [name for name, _ in model.named_parameters()]
-        self.live = [p for _, p in model.named_parameters()]
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.names = [name for name, _ in named]
+        self.live = [p for _, p in named]
         self.values = [p.detach().clone() for p in self.live]
 
     @torch.no_grad()
@@ -160,7 +161,16 @@ class Tally:
 class Trainer:
     """Train a codec for one leg, writing ``checkpoint.pt`` and ``log.jsonl`` into a run folder."""
 
-    def __init__(self, codec: Codec, data: Photographs, leg: Leg, folder: Path, fabric: Fabric) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        data: PatchSource,
+        leg: Leg,
+        folder: Path,
+        fabric: Fabric,
+        objective: nn.Module | None = None,
+    ) -> None:
+        self.objective = objective or Objective(codec, leg.beta)
         self.codec, self.data, self.leg, self.folder, self.fabric = codec, data, leg, folder, fabric
         self.patches = 0
         self.minutes = 0.0
@@ -209,7 +219,7 @@ class Trainer:
             LicframeError: the loss stayed infinite or NaN after the rate was halved five times.
         """
         leg, device = self.leg, self.fabric.device
-        model = self.fabric.setup_module(Objective(self.codec, leg.beta))
+        model = self.fabric.setup_module(self.objective)
         plain = optimisers(self.codec, leg.rate)
         opts: list[Any] = [self.fabric.setup_optimizers(o) for o in plain]
         average = Average(self.codec)

@@ -3,23 +3,66 @@
 from __future__ import annotations
 
 import attrs
+from attrs.validators import and_, deep_iterable, in_, max_len, min_len
 
 import licframe
 
+_NAMES = ("gaussian", "laplace", "logistic")
+_families = and_(min_len(1), max_len(16), deep_iterable(in_(_NAMES)))
+
 
 @attrs.frozen
-class GaussianOptions:
-    """The Gaussian has nothing to choose."""
+class SingleOptions:
+    """A single density has nothing to choose."""
+
+
+@attrs.frozen
+class MixtureOptions:
+    """The components of a mixture.
+
+    Attributes:
+        families: family of each component: gaussian, laplace or logistic.
+    """
+
+    families: tuple[str, ...] = attrs.field(default=("gaussian",) * 3, validator=_families)
+
+
+@attrs.frozen
+class GllmmOptions(MixtureOptions):
+    """The components of the GLLMM.
+
+    Attributes:
+        families: three Gaussian, three Laplace and three logistic components.
+    """
+
+    families: tuple[str, ...] = attrs.field(
+        default=("gaussian",) * 3 + ("laplace",) * 3 + ("logistic",) * 3, validator=_families
+    )
 
 
 @licframe.hookimpl
 def licframe_entropy_models() -> list[licframe.Part]:
-    return [
+    single = [
         licframe.Part(
-            name="gaussian",
+            name=name,
             version=1,
-            summary="one Gaussian per element; 97 integer tables, 1/8 octave apart",
-            options=GaussianOptions,
-            target="licframe_mixtures.gaussian:Gaussian",
+            summary=f"one {name.capitalize()} density per element; 97 integer tables, 1/8 octave apart",
+            options=SingleOptions,
+            target=f"licframe_mixtures.single:{name.capitalize()}",
+        )
+        for name in _NAMES
+    ]
+    mixtures = [
+        licframe.Part(
+            name=name,
+            version=1,
+            summary=summary,
+            options=options,
+            target="licframe_mixtures.mixture:Mixture",
+        )
+        for name, summary, options in (
+            ("gaussian-mixture", "K Gaussians per element, three by default", MixtureOptions),
+            ("gllmm", "three Gaussian, three Laplace and three logistic components", GllmmOptions),
         )
     ]
+    return [*single, *mixtures]

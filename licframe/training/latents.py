@@ -1,0 +1,58 @@
+"""Fitting a context on the latents of a frozen transform: cached once, then minutes on a CPU."""
+
+from __future__ import annotations
+
+import random
+
+import torch
+from torch import Tensor, nn
+
+from licframe.codec import Codec
+from licframe.rate import lambda_of
+from licframe.training.data import PatchSource
+
+_REFERENCE_LAMBDA = 0.013
+
+
+class CachedLatents:
+    """Latents of random patches, made once and kept as float16.
+
+    Args:
+        codec: its transform is used as it is.
+        count: patches; size: their side in pixels.
+    """
+
+    def __init__(
+        self, codec: Codec, photographs: PatchSource, count: int, size: int, rng: random.Random
+    ) -> None:
+        kept = []
+        with torch.no_grad():
+            for begin in range(0, count, 8):
+                image = photographs.patches(min(8, count - begin), size, rng)
+                kept.append(codec.transform.analysis(image).half())
+        self.latents = torch.cat(kept)
+        self.pixels = size * size
+
+    def patches(self, count: int, size: int, rng: random.Random) -> Tensor:
+        """Return ``(count, C, h, w)`` latents in coefficient units; flipped and transposed they would be
+        other latents, so they come as they are."""
+        return self.latents[[rng.randrange(len(self.latents)) for _ in range(count)]].float()
+
+
+class RateObjective(nn.Module):
+    """Bits per pixel of cached latents, each sample over sqrt(lambda / 0.013) as in ``Objective``."""
+
+    def __init__(self, codec: Codec, pixels: int) -> None:
+        super().__init__()
+        self.codec, self.pixels = codec, pixels
+        for parameter in codec.parameters():
+            parameter.requires_grad_(False)
+        for module in (codec.scheduler, codec.entropy_models):
+            for parameter in module.parameters():
+                parameter.requires_grad_(True)
+
+    def forward(self, latent: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss, and ``(3, N)`` of loss, bpp and zero."""
+        bpp = self.codec.latent_bits(latent, quality) / self.pixels
+        loss = bpp / (lambda_of(quality) / _REFERENCE_LAMBDA).sqrt()
+        return loss.mean(), torch.stack([loss, bpp, torch.zeros_like(bpp)]).detach()

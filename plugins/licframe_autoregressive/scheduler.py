@@ -1,0 +1,137 @@
+"""The serial autoregressive model that both papers compare with (arXiv 1809.02736, 2001.01568).
+
+Each position sees the hyperprior and the twelve causal positions of a 5x5 window::
+
+    . . . . .
+    . . . . .       two rows above, five wide, and two to the left
+    . . ?
+
+In raster order the plan has h * w steps. In wavefront order the positions with equal ``column + 3 * row``
+do not see each other and are coded together: w + 3 (h - 1) steps, the same symbols. Only what a step
+needs is computed: known values are converted once, when they become known, and the window of the step's
+positions is gathered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
+from licframe.exact.units import CONTEXT_LIMIT, Condition
+from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step, trained_as
+from licframe_hyperprior.hyperprior import Hyperprior
+from licframe_hyperprior.scheduler import own_start
+
+from .plugin import Options
+
+_REACH = 2
+_WINDOW = [(-2, b) for b in range(-2, 3)] + [(-1, b) for b in range(-2, 3)] + [(0, -2), (0, -1)]
+_SKEW = _REACH + 1
+
+
+class Autoregressive(ContextScheduler):
+    """Serial 5x5 context; see the module's text."""
+
+    serial = True
+    passes = 1
+
+    def __init__(
+        self, options: Options, latent_channels: int, entropy_models: Sequence[EntropyModel]
+    ) -> None:
+        super().__init__()
+        (entropy,) = entropy_models
+        self.options, self.channels, self.kinds = options, latent_channels, entropy.kinds
+        self.start = torch.tensor(entropy.start)
+        self.hyperprior = Hyperprior(latent_channels, options.hyper, options.width, entropy)
+        self.window = ExactConv(len(_WINDOW) * latent_channels, options.context, 1)
+        self.hidden = ExactConv(options.context + options.width, options.hidden, 1)
+        self.output = ExactConv(options.hidden, len(self.kinds) * latent_channels, 1)
+        nn.init.zeros_(self.output.weight)
+        trained_as("output", self.output.weight)
+        self.act = ExactReLU()
+        self.own = trained_as("scale", nn.Parameter(torch.zeros(len(self.kinds), latent_channels)))
+
+    def side(self, latent: Tensor, condition: Condition) -> dict[str, Tensor]:
+        return {"z": self.hyperprior.side(latent, condition)}
+
+    def side_shapes(self, h: int, w: int) -> dict[str, tuple[int, int, int]]:
+        return {"z": self.hyperprior.shape(h, w)}
+
+    def plan(self, h: int, w: int) -> Sequence[Step]:
+        channels = slice(0, self.channels)
+        steps = [self.hyperprior.step(h, w)]
+        if self.options.order == "raster":
+            steps += [
+                Step(slice(i, i + 1, 1), slice(j, j + 1, 1), channels) for i in range(h) for j in range(w)
+            ]
+            return steps
+        for front in range(w + _SKEW * (h - 1)):
+            # Upwards: a diagonal runs from the lower left to the upper right.
+            rows = [i for i in range(h) if 0 <= front - _SKEW * i < w]
+            columns = [front - _SKEW * i for i in rows]
+            if rows:
+                steps.append(Step(torch.tensor([rows]), torch.tensor([columns]), channels))
+        return steps
+
+    def training_plan(self, h: int, w: int) -> Sequence[Step]:
+        return [self.hyperprior.step(h, w), Step(slice(0, h, 1), slice(0, w, 1), slice(0, self.channels))]
+
+    def predict(self, step: Step, known: Known) -> Tensor:
+        if step.tensor == "z":
+            return self.hyperprior.predict(step, known)
+        condition, features = known.condition, self.hyperprior.features(known)
+        everything = slice(0, self.channels)
+        if known.reference is not None:  # training: all positions from the rounded latent
+            padded = _pad(condition.context(known.reference, everything))
+            h, w = known["y"].shape[-2:]
+            seen = [padded[..., 2 + a : 2 + a + h, 2 + b : 2 + b + w] for a, b in _WINDOW]
+            return self._network(torch.cat(seen, 1), features, condition, step.channels)
+        rows, columns = _positions(step)
+        padded = known.memo.get("padded")
+        if padded is None:
+            padded = known.memo["padded"] = _pad(torch.zeros_like(known["y"]))
+        else:
+            last = known.memo["last"]
+            r, c = _positions(last)
+            values = condition.context(known.read(last), everything).reshape(*padded.shape[:2], *r.shape)
+            padded[:, :, r + _REACH, c + _REACH] = values
+        known.memo["last"] = step
+        seen = padded[:, :, rows[None] + _ROWS, columns[None] + _COLUMNS]  # (N, C, 12, 1, K)
+        seen = seen.transpose(1, 2).flatten(1, 2)
+        return self._network(seen, features[:, :, rows, columns], condition, step.channels)
+
+    def _network(self, seen: Tensor, features: Tensor, condition: Condition, channels: slice) -> Tensor:
+        x = torch.cat([self.act(self.window(seen)), features], 1)
+        raw = self.output(self.act(self.hidden(x))).unflatten(1, (len(self.kinds), -1))
+        raw = raw + condition.constant(self.own)[..., None, None]
+        return condition.parameters(raw, self.kinds, channels)
+
+    def freeze(self) -> None:
+        self.hyperprior.freeze()
+        self.window.freeze(CONTEXT_LIMIT * 2.0**FRACTION)
+        self.hidden.freeze(self.act.bound)
+        self.output.freeze(self.act.bound)
+
+    def initialise(self, latents: Tensor, std: Tensor) -> None:
+        self.hyperprior.initialise(std)
+        with torch.no_grad():
+            self.own += own_start(self.kinds, self.start, std)
+
+
+_ROWS = torch.tensor([a + _REACH for a, _ in _WINDOW])[:, None, None]
+_COLUMNS = torch.tensor([b + _REACH for _, b in _WINDOW])[:, None, None]
+
+
+def _pad(x: Tensor) -> Tensor:
+    return F.pad(x, (_REACH, _REACH, _REACH, 0))
+
+
+def _positions(step: Step) -> tuple[Tensor, Tensor]:
+    """Return rows and columns of a step's positions, each ``(1, K)``."""
+    if isinstance(step.rows, slice):
+        return torch.tensor([[step.rows.start]]), torch.tensor([[step.columns.start]])
+    return step.rows, step.columns

@@ -1,0 +1,1 @@
+"""Improved checkerboard context scheduler."""
