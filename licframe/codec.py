@@ -135,6 +135,12 @@ class Codec(nn.Module):
         decoded = self.transform.synthesis(y * inverse[:, :, None, None])
         return Estimate(decoded[..., :h, :w], bits, latent)
 
+    def decoded_latent(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the bits ``(N,)`` of images, and the latent that the synthesis is given, float form."""
+        gain, inverse = self.gains(quality)
+        bits, y = self._estimate_latent(self.transform.analysis(image), gain, quality)
+        return bits, y * inverse[:, :, None, None]
+
     def latent_bits(self, latent: Tensor, quality: Tensor) -> Tensor:
         """Return the information ``(N,)`` of latents in coefficient units, as ``estimate`` does."""
         return self._estimate_latent(latent, self.gains(quality)[0], quality)[0]

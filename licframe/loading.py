@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 
@@ -59,14 +60,43 @@ def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequ
     return codec.freeze()
 
 
-def load_for(header: container.Header, profile: str | os.PathLike[str] | None = None) -> Codec:
+def load_for(
+    header: container.Header, profile: str | os.PathLike[str] | None = None, decoder: str | None = None
+) -> Codec:
     """Return the codec that decodes a file: of ``profile``, else of a shipped profile that fits.
 
+    Args:
+        decoder: a transform with another synthesis for the same files, such as "distilled".
+
     Raises:
-        WeightsMismatchError: no installed weights are those of the file.
+        WeightsMismatchError: no installed weights are those of the file, or no such decoder.
     """
-    if profile is not None:
-        return load(profile)
+    chosen = _profile_for(header) if profile is None else load_profile(os.fspath(profile))
+    return load(chosen if decoder is None else _with_decoder(chosen, decoder))
+
+
+def _with_decoder(profile: Profile, decoder: str) -> Profile:
+    """Return a profile whose transform is replaced by one that decodes the same files."""
+    path, known = profile.weights_path, []
+    if path is not None:
+        own = weights.find(path, profile.structure()).fingerprint
+        for _, record in weights.neighbours(path.parent):
+            transform = next(p for p in record["structure"]["parts"] if p["kind"] == "transform")
+            if record.get("codes_as") != own:
+                continue
+            known.append(transform["plugin"])
+            if transform["plugin"] == decoder:
+                options = {k: v for k, v in transform.items() if k not in ("kind", "version")}
+                settings = [f"transform.{k}={json.dumps(v)}" for k, v in options.items()]
+                return load_profile(profile.source, settings)
+    raise WeightsMismatchError(
+        f'no decoder "{decoder}" for files of profile {profile.name}; there is '
+        f"{', '.join(known) or 'none but its own'}; make one with licframe distill"
+    )
+
+
+def _profile_for(header: container.Header) -> Profile:
+    """Return the shipped profile that has the weights of a file."""
     shipped = shipped_profiles()
     names = sorted(shipped, key=lambda name: name != header.profile)
     for name in names:
@@ -79,17 +109,19 @@ def load_for(header: container.Header, profile: str | os.PathLike[str] | None = 
         except WeightsMismatchError:
             continue
         if bytes.fromhex(found.fingerprint).startswith(header.fingerprint):
-            return load(candidate)
+            return candidate
     raise WeightsMismatchError(
         f'the file was made with profile "{header.profile}" ({", ".join(header.parts)}) and weights '
         f"{header.fingerprint.hex()}, which are not installed; name the profile that has them with --profile"
     )
 
 
-def decompress(data: bytes, profile: str | os.PathLike[str] | None = None) -> Image.Image:
-    """Decompress a .lic file with the installed profile it was made with.
+def decompress(
+    data: bytes, profile: str | os.PathLike[str] | None = None, decoder: str | None = None
+) -> Image.Image:
+    """Decompress a .lic file with the installed profile it was made with (see ``load_for``).
 
     Raises:
         CorruptStreamError: damaged; WeightsMismatchError: its weights are not installed.
     """
-    return load_for(container.read_header(data), profile).decompress(data)
+    return load_for(container.read_header(data), profile, decoder).decompress(data)

@@ -90,17 +90,8 @@ def find(path: Path, structure: Mapping[str, Any]) -> Found:
     wanted = json.loads(json.dumps(structure))
     record = read_metadata(path)
     if record["structure"] == wanted:
-        if "base" not in record:
-            return Found((path,), record)
-        for folder in (path.parent, profile_folder() / "weights"):
-            for trunk in _files(folder):
-                if trunk[1]["fingerprint"] == record["base"]:
-                    return Found((trunk[0], path), record)
-        raise WeightsMismatchError(
-            f"weights {path} replace parts of weights {record['base'][:12]}, which are not beside them; "
-            "put that file there"
-        )
-    for other, own in _files(path.parent):
+        return Found(files_of(path), record)
+    for other, own in neighbours(path.parent):
         if own.get("base") == record["fingerprint"] and own["structure"] == wanted:
             return Found((path, other), own)
     raise WeightsMismatchError(
@@ -110,7 +101,26 @@ def find(path: Path, structure: Mapping[str, Any]) -> Found:
     )
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return a weights file, after that of its trunk if it replaces only parts of one.
+
+    Raises:
+        WeightsMismatchError: the trunk is neither beside it nor among those that come with licframe.
+    """
+    record = read_metadata(path)
+    if "base" not in record:
+        return (path,)
+    for folder in (path.parent, profile_folder() / "weights"):
+        for trunk, own in neighbours(folder):
+            if own["fingerprint"] == record["base"]:
+                return trunk, path
+    raise WeightsMismatchError(
+        f"weights {path} replace parts of weights {record['base'][:12]}, which are not beside them; "
+        "put that file there"
+    )
+
+
+def neighbours(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the readable weights files of a folder with their records."""
     for path in sorted(folder.glob("*.safetensors")):
         try:
@@ -191,8 +201,10 @@ def load_shared(path: Path, module: nn.Module) -> list[str]:
 
     This is how parts are fitted on the trunk of other weights.
     """
-    read_metadata(path)
-    own, state = _read(path), module.state_dict()
+    own: dict[str, Tensor] = {}
+    for file in files_of(path):
+        own |= _read(file)
+    state = module.state_dict()
     shared = {k: own[k].to(v.dtype) for k, v in state.items() if k in own and own[k].shape == v.shape}
     module.load_state_dict(shared, strict=False)
     return [name for name in state if name not in shared]

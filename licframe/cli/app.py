@@ -10,6 +10,7 @@ import licframe
 from licframe.cli.ablate import ablate
 from licframe.cli.bench import bench
 from licframe.cli.compress import compress, decompress
+from licframe.cli.distill import distill
 from licframe.cli.doctor import doctor
 from licframe.cli.info import info
 from licframe.cli.plugins import plugins
@@ -42,6 +43,18 @@ def _options(
     pass
 
 
-for _command in (run, compress, decompress, info, profiles, plugins, doctor, train, ablate, report):
+for _command in (
+    run,
+    compress,
+    decompress,
+    info,
+    profiles,
+    plugins,
+    doctor,
+    train,
+    distill,
+    ablate,
+    report,
+):
     app.command()(_command)
 app.add_typer(bench, name="bench")

@@ -88,6 +88,9 @@ def decompress(
         str | None,
         typer.Option("--profile", "-p", help="Profile that has the weights, if not a shipped one."),
     ] = None,
+    decoder: Annotated[
+        str | None, typer.Option("--decoder", help="Another synthesis for the same file, e.g. distilled.")
+    ] = None,
     overwrite: Overwrite = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     as_json: Json = False,
@@ -107,7 +110,7 @@ def decompress(
             if header.fingerprint not in codecs:
                 from licframe.loading import load_for
 
-                codecs[header.fingerprint] = load_for(header, profile)
+                codecs[header.fingerprint] = load_for(header, profile, decoder)
             decoded = codecs[header.fingerprint].decode(data, max_pixels)
         except LicframeError as error:
             raise located(error, str(source)) from error

@@ -114,9 +114,8 @@ def train(
         weights.load(start, codec, checked.structure())
     elif fit is None:
         trainer.initialise()
-    (trainer.folder / "profile.toml").write_text(checked.to_toml())
-    (trainer.folder / "environment.json").write_text(json.dumps(_environment(data, leg), indent=2))
-    with _progress() as show:
+    prepare_folder(trainer.folder, checked, data, leg)
+    with show_progress() as show:
         figures = trainer.run(show)
     if check:
         per_leg = figures["patches_per_s"] * 60 * minutes
@@ -134,11 +133,17 @@ def train(
         **complexity(codec),
     }
     path = folder / "weights.safetensors"
-    fingerprint = codec.save(path, record, trunk if fit is not None else None)
+    fingerprint = codec.save(path, record, weights.files_of(trunk)[0] if fit and trunk else None)
     codec.freeze()
     typer.echo(f"{path}: weights {fingerprint[:12]} after {trainer.patches} patches; use them with")
     settings = "".join(f" --set {setting}" for setting in [*(overrides or ()), f"weights.file={path}"])
     typer.echo(f"  licframe run {profile}{settings}")
+
+
+def prepare_folder(folder: Path, profile: Any, data: list[Path], leg: Any) -> None:
+    """Write the resolved profile and the environment of a run."""
+    (folder / "profile.toml").write_text(profile.to_toml())
+    (folder / "environment.json").write_text(json.dumps(_environment(data, leg), indent=2))
 
 
 def _environment(data: list[Path], leg: Any) -> dict[str, Any]:
@@ -162,7 +167,7 @@ def _environment(data: list[Path], leg: Any) -> dict[str, Any]:
     }
 
 
-class _progress:  # noqa: N801 - used like a function
+class show_progress:  # noqa: N801 - used like a function
     """A progress bar on a terminal, a line per log entry elsewhere."""
 
     def __enter__(self) -> Any:

@@ -170,7 +170,7 @@ class Trainer:
         fabric: Fabric,
         objective: nn.Module | None = None,
     ) -> None:
-        self.objective = objective or Objective(codec, leg.beta)
+        self.objective: Any = objective or Objective(codec, leg.beta)
         self.codec, self.data, self.leg, self.folder, self.fabric = codec, data, leg, folder, fabric
         self.patches = 0
         self.minutes = 0.0
@@ -251,6 +251,8 @@ class Trainer:
             image = self.data.patches(leg.batch, leg.patch, self.rng).to(device)
             quality = torch.rand(leg.batch, device=device) * 100
             waited += time.monotonic() - now
+            if hasattr(self.objective, "elapsed"):  # one whose weights change over the leg
+                self.objective.elapsed = elapsed
             loss, detail = model(image, quality)
             self.fabric.backward(loss)
             norm = torch.nn.utils.clip_grad_norm_(clipped, 1.0)

@@ -26,12 +26,14 @@ _OUTPUT_SCALE = 0.2
 _PIXEL_OFFSET = 0.5
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """``x + scale * f(x / std)`` with f: 3x3 in, ``depth`` residual 3x3 layers, 3x3 out.
 
     The scale is min(std, 0.2): the full standard deviation would let the DC channel drown the rest.
     """
 
+    #: the synthesis also works without it, worse
+    removable = True
     std: Tensor
 
     def __init__(self, channels: int, width: int, depth: int) -> None:
@@ -75,7 +77,7 @@ class ResidualTransform(Transform):
             for merge in linear:
                 trained_as("linear", merge.weight)
             blocks = nn.ModuleList(
-                _Block(c, w, d) for c, w, d in zip(channels, options.widths, depths, strict=True)
+                Block(c, w, d) for c, w, d in zip(channels, options.widths, depths, strict=True)
             )
             self.add_module(f"{side}_linear", linear)
             self.add_module(f"{side}_blocks", blocks)

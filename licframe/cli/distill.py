@@ -1,0 +1,93 @@
+"""``licframe distill``: make a small decoder for a teacher's files."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from licframe.cli.options import Overrides, print_table
+from licframe.cli.train import prepare_folder, show_progress
+
+
+def distill(
+    profile: Annotated[
+        str, typer.Argument(help="Profile of the student: the teacher's, with a smaller synthesis.")
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", envvar="LICFRAME_TRAINING_DATA", help="Folders, tar shards or pictures."),
+    ],
+    teacher: Annotated[str, typer.Option("--teacher", help="Profile of the teacher.")] = "balanced",
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Run folder; runs/PROFILE-distilled if left out.")
+    ] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.01, help="Length of the leg.")] = 30.0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the run folder's checkpoint.")
+    ] = False,
+    costs: Annotated[
+        bool, typer.Option("--costs", help="Only show what removing each block of the teacher costs.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option("--limit", help="Read at most so many pictures.")] = None,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    overrides: Overrides = None,
+) -> None:
+    """Train a small synthesis on the teacher's images and features; analysis and files stay the teacher's.
+
+    The run folder gets weights.safetensors that hold only the new synthesis, to be put beside the
+    teacher's weights.
+    """
+    from licframe.errors import LicframeError
+    from licframe.profile import load_profile
+
+    checked, master = load_profile(profile, overrides or ()), load_profile(teacher)
+    try:
+        from lightning.fabric import Fabric
+    except ImportError as error:
+        raise LicframeError('training needs more packages: pip install "licframe[train]"') from error
+
+    from licframe import weights
+    from licframe.evaluation.complexity import complexity
+    from licframe.loading import build, load
+    from licframe.training.data import Photographs
+    from licframe.training.distillation import DistillationObjective, removal_costs
+    from licframe.training.loop import Leg, Trainer
+
+    if master.weights_path is None:
+        raise LicframeError(f"the teacher {teacher} has no weights; train it first")
+    old = load(master)
+    photographs = Photographs(data, limit)
+    defaults = checked.training
+    if costs:
+        sample = photographs.patches(32, defaults.patch, random.Random(seed))
+        rows = [[name, f"{cost:.2f} dB"] for name, cost in removal_costs(old, sample).items()]
+        print_table(f"PSNR lost without a block, {teacher}, quality 50", ["block", "cost"], rows)
+        return
+    new = build(checked)
+    weights.load_shared(master.weights_path, new)
+    learn = getattr(new.transform, "learn_from", None)
+    if learn is not None:
+        learn(old.transform)
+    leg = Leg(minutes=minutes, batch=defaults.batch, patch=defaults.patch, rate=defaults.rate, seed=seed)
+    folder = folder or Path("runs") / f"{checked.name}-distilled"
+    fabric = Fabric(accelerator="auto", devices=1)
+    trainer = Trainer(new, photographs, leg, folder, fabric, DistillationObjective(new, old))
+    if resume:
+        trainer.resume()
+    prepare_folder(folder, checked, data, leg)
+    with show_progress() as show:
+        trainer.run(show)
+    new = new.cpu()
+    record = {
+        "patches": trainer.patches,
+        "minutes": round(trainer.minutes, 1),
+        "teacher": old.fingerprint.hex(),
+    }
+    path = folder / "weights.safetensors"
+    new.save(path, {**record, **complexity(new)}, master.weights_path)
+    typer.echo(f"{path}: after {trainer.patches} patches; use it with")
+    settings = "".join(f" --set {setting}" for setting in [*(overrides or ()), f"weights.file={path}"])
+    typer.echo(f"  licframe run {profile}{settings}")

@@ -1,0 +1,105 @@
+"""Distil a small synthesis from a teacher's (three passes, arXiv 2309.02529; our reading).
+
+Pass 1 is ordinary training. Pass 2 trains a student on the image, on the teacher's image and on its
+intermediate features, the last two with decaying weights. Pass 3 removes what matters least and repeats
+pass 2 on the smaller decoder. The analysis, the context and so the files stay the teacher's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from licframe.codec import Codec
+from licframe.rate import lambda_of
+
+_REFERENCE_LAMBDA = 0.013
+
+
+class DistillationObjective(nn.Module):
+    """``lambda * 255^2 * (MSE(x) + a MSE(x_teacher) + b sum MSE(features))``, a and b decaying to 0.
+
+    Features are compared where teacher and student name them alike and have equal channels; others are
+    matched by 1x1 projections that exist only in training.
+
+    Args:
+        image_weight, feature_weight: a and b at the beginning; both fall linearly to 0 at 80 % of the leg.
+    """
+
+    def __init__(
+        self, student: Codec, teacher: Codec, image_weight: float = 1.0, feature_weight: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.student, self.image_weight, self.feature_weight = student, image_weight, feature_weight
+        self.elapsed = 0.0
+        # Not a submodule: its weights are nobody's to train or save.
+        self._teacher = [teacher.eval()]
+        for codec in (student, teacher):
+            for parameter in codec.parameters():
+                parameter.requires_grad_(False)
+        for name, parameter in student.transform.named_parameters():
+            parameter.requires_grad_("synthesis" in name)
+        self.projections = nn.ModuleDict()
+        latent = torch.zeros(1, student.transform.latent_channels, 2, 2)
+        with torch.no_grad():
+            old, new = teacher.transform.features(latent), student.transform.features(latent)
+        for name in new.keys() & old.keys():
+            if new[name].shape[1] != old[name].shape[1]:
+                key = name.replace("/", "_").replace(".", "_")
+                self.projections[key] = nn.Conv2d(new[name].shape[1], old[name].shape[1], 1)
+
+    def forward(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss, and ``(3, N)`` of loss, bpp and MSE."""
+        (teacher,) = self._teacher
+        with torch.no_grad():
+            bits, latent = teacher.decoded_latent(image, quality)
+            targets = teacher.transform.features(latent)
+        found = self.student.transform.features(latent)
+        h, w = image.shape[-2:]
+        decoded = found["image"][..., :h, :w]
+        mse = _mse(decoded, image)
+        fade = max(0.0, 1 - self.elapsed / 0.8)
+        total = mse + fade * self.image_weight * _mse(decoded, targets["image"][..., :h, :w])
+        for name in found.keys() & targets.keys() - {"image"}:
+            key = name.replace("/", "_").replace(".", "_")
+            value = self.projections[key](found[name]) if key in self.projections else found[name]
+            total = total + fade * self.feature_weight * _mse(value, targets[name])
+        lam = lambda_of(quality)
+        loss = lam * 255**2 * total / (lam / _REFERENCE_LAMBDA).sqrt()
+        return loss.mean(), torch.stack([loss, bits / (h * w), mse]).detach()
+
+
+def _mse(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b).float().square().mean((1, 2, 3))
+
+
+@torch.no_grad()
+def removal_costs(codec: Codec, images: Tensor, quality: float = 50.0) -> dict[str, float]:
+    """Return by how many dB the PSNR falls when one block of the synthesis is switched off.
+
+    Blocks are the direct children of the synthesis that map features to equal shapes. This is the order
+    in which pass 3 removes them, and the test whether a block earns its keep.
+    """
+    qualities = torch.full((len(images),), quality)
+    _, latent = codec.decoded_latent(images, qualities)
+    h, w = images.shape[-2:]
+
+    def psnr() -> float:
+        decoded = codec.transform.synthesis(latent)[..., :h, :w]
+        return float(-10 * (decoded - images).square().mean((1, 2, 3)).log10().mean())
+
+    whole = psnr()
+    costs = {}
+    for name, module in codec.transform.named_modules():
+        if "synthesis" not in name or not getattr(module, "removable", False):
+            continue
+
+        def skip(_: nn.Module, inputs: Any, __: Any) -> Any:
+            return inputs[0]
+
+        handle = module.register_forward_hook(skip)
+        costs[name] = whole - psnr()
+        handle.remove()
+    return dict(sorted(costs.items(), key=lambda item: item[1]))

@@ -1,0 +1,1 @@
+"""A small synthesis that decodes the latents of a large transform."""

@@ -1,0 +1,38 @@
+"""Registers the distilled decoder."""
+
+from __future__ import annotations
+
+import attrs
+from attrs.validators import and_, deep_iterable, ge, instance_of, max_len, min_len
+
+import licframe
+from licframe_residual.plugin import Options as ResidualOptions
+
+_three = and_(min_len(3), max_len(3), deep_iterable(and_(instance_of(int), ge(0))))
+
+
+@attrs.frozen
+class Options(ResidualOptions):
+    """Sizes of the teacher's analysis, and of the small synthesis.
+
+    Attributes:
+        channels, merged, widths, analysis: as in the teacher's residual transform.
+        synthesis: inner layers of the blocks at 1/4, 1/8 and 1/16, decoder side.
+        synthesis_widths: channels inside the decoder's blocks at 1/4, 1/8 and 1/16; 0 removes a block.
+    """
+
+    synthesis: tuple[int, ...] = attrs.field(default=(0, 0, 0), validator=_three)
+    synthesis_widths: tuple[int, ...] = attrs.field(default=(16, 32, 0), validator=_three)
+
+
+@licframe.hookimpl
+def licframe_transforms() -> list[licframe.Part]:
+    return [
+        licframe.Part(
+            name="distilled",
+            version=1,
+            summary="the residual transform's analysis and a synthesis several times smaller",
+            options=Options,
+            target="licframe_distilled.transform:DistilledTransform",
+        )
+    ]

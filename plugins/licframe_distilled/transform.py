@@ -1,0 +1,53 @@
+"""The residual transform with a small synthesis, made by distillation (arXiv 2309.02529).
+
+The analysis, the latent and so the files are the teacher's. Pass 3 of the paper's scheme removes the
+decoder's blocks whose removal costs least and trains what is left on the teacher's results; here a block
+may also keep only its most used inner channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from licframe_residual.transform import Block, ResidualTransform
+
+from .plugin import Options
+
+
+class _Removed(nn.Module):
+    """What is left of a removed block: nothing."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class DistilledTransform(ResidualTransform):
+    """The teacher's analysis and linear merges, with fewer and narrower blocks in the synthesis."""
+
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        channels = (48, options.merged, options.channels)
+        sizes = zip(channels, options.synthesis_widths, options.synthesis, strict=True)
+        self.synthesis_blocks = nn.ModuleList(Block(c, w, d) if w else _Removed() for c, w, d in sizes)
+
+    @torch.no_grad()
+    def learn_from(self, teacher: nn.Module) -> None:
+        """Start from a teacher's weights: shared layers, and the inner channels that matter most."""
+        state = teacher.state_dict()
+        own = {k: v for k, v in self.state_dict().items() if "synthesis_blocks" not in k}
+        self.load_state_dict({k: state[k] for k in own}, strict=False)
+        for block, old in zip(self.synthesis_blocks, teacher.synthesis_blocks, strict=True):
+            if isinstance(block, _Removed):
+                continue
+            block.std.copy_(old.std)
+            norms = old.last.weight.square().sum((0, 2, 3)) * old.first.weight.square().sum((1, 2, 3))
+            keep = norms.topk(min(len(norms), block.first.out_channels)).indices.sort().values
+            count = len(keep)
+            block.first.weight[:count] = old.first.weight[keep]
+            block.first.bias[:count] = old.first.bias[keep]
+            block.last.weight[:, :count] = old.last.weight[:, keep]
+            block.last.bias.copy_(old.last.bias)
+            for layer, source in zip(block.inner, old.inner, strict=False):
+                layer.weight[:count, :count] = source.weight[keep][:, keep]
+                layer.bias[:count] = source.bias[keep]
