@@ -35,7 +35,7 @@ A new entropy model, for example, is one folder with one class and one entry poi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import attrs
@@ -272,6 +272,17 @@ class ContextScheduler(nn.Module, ABC):
 
     def initialise(self, latents: Tensor, std: Tensor) -> None:
         """Prepare untrained weights from latents ``(N, C, h, w)`` in coefficient units."""
+
+    def adopt(self, state: Mapping[str, Tensor], kinds: Sequence[str]) -> bool:
+        """Start from the trained state of a scheduler of this class with another entropy model.
+
+        Args:
+            state: its ``state_dict``; kinds: of that model's parameters.
+
+        Returns:
+            Whether there was something to start from.
+        """
+        return False
 
 
 Quantise = Callable[[Tensor], Tensor]

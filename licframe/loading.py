@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from PIL import Image
 
@@ -12,7 +13,7 @@ from licframe import container, weights
 from licframe.codec import Codec
 from licframe.errors import ProfileError, WeightsMismatchError
 from licframe.profile import Profile, load_profile, shipped_profiles
-from licframe.registry import load_class
+from licframe.registry import load_class, registry
 
 
 def build(profile: Profile) -> Codec:
@@ -36,6 +37,15 @@ def build(profile: Profile) -> Codec:
     scheduler = scheduler_class(profile.context_scheduler.options, transform.latent_channels, models)
     refiner = load_class(profile.refiner.part)(profile.refiner.options)
     return Codec(profile, transform, scheduler, models, refiner)
+
+
+def trained_kinds(structure: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what the parameters of a structure's first entropy model are (``EntropyModel.kinds``)."""
+    record = next(part for part in structure["parts"] if part["kind"] == "entropy_model")
+    part = registry().find("entropy_model", record["plugin"])
+    options = {k: v for k, v in record.items() if k not in ("kind", "plugin", "version")}
+    kinds: tuple[str, ...] = load_class(part)(part.options(**options)).kinds
+    return kinds
 
 
 def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequence[str] = ()) -> Codec:

@@ -210,6 +210,12 @@ def load_shared(path: Path, module: nn.Module) -> list[str]:
     return [name for name in state if name not in shared]
 
 
+def scheduler_state(path: Path) -> dict[str, Tensor]:
+    """Return the state of the context scheduler in a weights file, names as in the scheduler."""
+    prefix = "scheduler."
+    return {k.removeprefix(prefix): v for k, v in _read(path).items() if k.startswith(prefix)}
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -70,7 +70,7 @@ def train(
 
     from licframe import weights
     from licframe.evaluation.complexity import complexity
-    from licframe.loading import build
+    from licframe.loading import build, trained_kinds
     from licframe.training.data import Photographs
     from licframe.training.latents import CachedLatents, RateObjective
     from licframe.training.loop import Leg, Trainer
@@ -105,6 +105,9 @@ def train(
         cached = CachedLatents(codec, photographs, latents, leg.patch, random.Random(seed))
         sample = cached.patches(min(192, latents), leg.patch, random.Random(seed))
         codec.scheduler.initialise(sample, codec.units.std)
+        state = weights.scheduler_state(trunk)
+        if codec.scheduler.adopt(state, trained_kinds(weights.read_metadata(trunk)["structure"])):
+            typer.echo("starting from the context of the trunk")
         trainer = Trainer(codec, cached, leg, place, fabric, RateObjective(codec, cached.pixels))
     else:
         trainer = Trainer(codec, photographs, leg, place, fabric)

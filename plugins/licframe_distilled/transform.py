@@ -16,7 +16,13 @@ from .plugin import Options
 
 
 class _Removed(nn.Module):
-    """What is left of a removed block: nothing."""
+    """What is left of a removed block: nothing but the scale that the analysis shares."""
+
+    std: torch.Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("std", torch.ones(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x
@@ -29,7 +35,7 @@ class DistilledTransform(ResidualTransform):
         super().__init__(options)
         channels = (48, options.merged, options.channels)
         sizes = zip(channels, options.synthesis_widths, options.synthesis, strict=True)
-        self.synthesis_blocks = nn.ModuleList(Block(c, w, d) if w else _Removed() for c, w, d in sizes)
+        self.synthesis_blocks = nn.ModuleList(Block(c, w, d) if w else _Removed(c) for c, w, d in sizes)
 
     @torch.no_grad()
     def learn_from(self, teacher: nn.Module) -> None:
@@ -38,9 +44,9 @@ class DistilledTransform(ResidualTransform):
         own = {k: v for k, v in self.state_dict().items() if "synthesis_blocks" not in k}
         self.load_state_dict({k: state[k] for k in own}, strict=False)
         for block, old in zip(self.synthesis_blocks, teacher.synthesis_blocks, strict=True):
+            block.std.copy_(old.std)
             if isinstance(block, _Removed):
                 continue
-            block.std.copy_(old.std)
             norms = old.last.weight.square().sum((0, 2, 3)) * old.first.weight.square().sum((1, 2, 3))
             keep = norms.topk(min(len(norms), block.first.out_channels)).indices.sort().values
             count = len(keep)

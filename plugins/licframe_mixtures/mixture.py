@@ -95,12 +95,12 @@ class Mixture(EntropyModel):
 
     @property
     def start(self) -> tuple[float, ...]:
-        """Scales of the components of one family begin an octave apart."""
+        """Scales of one family's components begin an octave apart, the middle one with most of the weight."""
         count = len(self.families)
         seen = [self.families[:k].count(family) for k, family in enumerate(self.families)]
         same = [self.families.count(family) for family in self.families]
         spread = [k - (n - 1) / 2 for k, n in zip(seen, same, strict=True)]
-        return (*(0.0,) * count, *spread, *(0.0,) * count)
+        return (*(0.0,) * count, *spread, *(-2.0 * abs(s) for s in spread))
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         count = len(self.families)

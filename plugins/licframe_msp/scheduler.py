@@ -19,7 +19,7 @@ The number of steps does not depend on the image: O(1) serial passes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -208,6 +208,40 @@ class MultiScaleProgressive(ContextScheduler):
                     self.blend[level, phase] = blend
                     left = t - blend[:, None, None] * x
                     self.own[level, phase, scales] += left.std((0, 2, 3)).clamp_min(1e-3).log2()
+
+    @torch.no_grad()
+    def adopt(self, state: Mapping[str, Tensor], kinds: Sequence[str]) -> bool:
+        own = self.state_dict()
+        if state.keys() != own.keys():
+            return False
+        # Each parameter begins as the old one of its kind, apart by the new model's own start.
+        source = [kinds.index(kind) if kind in kinds else None for kind in self.kinds]
+        new = {}
+        for name, value in own.items():
+            new[name] = self._adopted(name, state[name].to(value.dtype), source, len(kinds))
+            if new[name].shape != value.shape:
+                return False
+        self.load_state_dict(new)
+        return True
+
+    def _adopted(self, name: str, old: Tensor, source: Sequence[int | None], count: int) -> Tensor:
+        """Return a tensor of the old state with its parameter axis rearranged, where it has one."""
+        shape = old.shape
+        if name in ("base", "own"):
+            axis, outputs = old.dim() - 2, None
+        elif ".last." in name:
+            targets = len(self.phases[int(name.split(".")[1])])
+            outputs = 0 if name.endswith("weight") else 1
+            axis, old = outputs + 1, old.unflatten(outputs, (targets, count, -1))
+        else:
+            return old
+        columns = [
+            torch.zeros_like(old.select(axis, 0)) if s is None else old.select(axis, s) for s in source
+        ]
+        made = torch.stack(columns, axis)
+        if outputs is None:
+            return made + self.start[:, None]
+        return made.flatten(outputs, outputs + 2).reshape(*shape[:outputs], -1, *shape[outputs + 1 :])
 
     # -- inside -------------------------------------------------------------------------------
 

@@ -1,0 +1,221 @@
+"""What every part must keep to: subclass one class, give one fixture, inherit the tests.
+
+::
+
+    # test_mypart.py
+    import pytest
+    from licframe.testing.conformance import Conformance
+
+    class TestMyPart(Conformance):
+        @pytest.fixture
+        def settings(self):
+            return ["entropy_model.plugin=my-part"]
+
+The settings are those of ``--set``, applied to the small profile ``tiny``; the part is tested inside a whole
+codec with random weights: round trip, exactness across settings, shapes and odd sizes, gradients, freezing,
+saving and loading, NaN safety, declared capabilities. Needs pytest.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from licframe.clock import Clock
+from licframe.codec import Codec, LatentProblem
+from licframe.errors import LicframeError
+from licframe.images import Picture, from_array
+from licframe.interfaces import EntropyModel, Known, Step
+from licframe.loading import build, load
+from licframe.profile import Profile, load_profile
+from licframe.rate import Target
+from licframe.testing.exactness import sample_images
+
+SIZES = ((1, 1), (1, 17), (33, 2), (61, 45), (96, 64))
+
+
+def random_codec(profile: Profile, seed: int = 0) -> Codec:
+    """Return a frozen codec with random weights that are as large as trained ones."""
+    torch.manual_seed(seed)
+    codec = build(profile)
+    images = torch.from_numpy(np.stack([i[:64, :64] for i in sample_images(8, 96, seed)]))
+    codec.initialise(images.permute(0, 3, 1, 2).float() / 255)
+    with torch.no_grad():
+        for parameter in codec.scheduler.parameters():
+            parameter.add_(0.03 * torch.randn_like(parameter))
+    codec.tabulate()
+    codec.fingerprint = bytes(32)
+    return codec.freeze()
+
+
+def picture_of(width: int, height: int) -> Picture:
+    """Return a synthetic picture of that size."""
+    tile = sample_images(1, 160, seed=1)[0]
+    repeat = (-(-height // tile.shape[0]), -(-width // tile.shape[1]), 1)
+    return from_array(np.tile(tile, repeat)[:height, :width])
+
+
+class Conformance:
+    """Tests of a part inside a codec; see the module's text."""
+
+    @pytest.fixture
+    def settings(self) -> list[str]:
+        """The ``--set`` settings that put the part into the profile ``tiny``."""
+        raise NotImplementedError(
+            "override the fixture settings, for example return ['refiner.plugin=none']"
+        )
+
+    @pytest.fixture
+    def profile(self, settings: list[str]) -> Profile:
+        """The profile with the part."""
+        return load_profile("tiny", settings)
+
+    @pytest.fixture
+    def codec(self, profile: Profile) -> Codec:
+        """A frozen codec with the part and random weights."""
+        return random_codec(profile)
+
+    @pytest.mark.parametrize("size", SIZES)
+    def test_round_trip(self, codec: Codec, size: tuple[int, int]) -> None:
+        """A file decodes to a picture of the same size, and again to the same one."""
+        encoded = codec.encode(picture_of(*size), Target(quality=60))
+        decoded = codec.decode(encoded.data).picture
+
+        assert decoded.size == size
+        assert np.array_equal(decoded.pixels, codec.decode(encoded.data).picture.pixels)
+
+    def test_symbols_are_the_same_in_every_setting(self, codec: Codec) -> None:
+        """Threads, oneDNN and memory format do not change what the exact path computes."""
+        picture = picture_of(80, 64)
+        encoded = codec.encode(picture, Target(quality=50))
+        reference = codec.decode(encoded.data).picture.pixels.astype(int)
+        threads = torch.get_num_threads()
+        try:
+            for count, onednn in ((1, True), (2, False), (3, True)):
+                torch.set_num_threads(count)
+                with torch.backends.mkldnn.flags(enabled=onednn, allow_tf32=None):
+                    # The file's digest of the symbols is compared inside; the synthesis may round otherwise.
+                    again = codec.decode(encoded.data).picture.pixels
+                assert np.abs(again - reference).max() <= 1
+        finally:
+            torch.set_num_threads(threads)
+
+    def test_file_size_is_the_information(self, codec: Codec) -> None:
+        """Bytes are within 0.3 % and 64 bytes of the information content, container aside."""
+        encoded = codec.encode(picture_of(160, 144), Target(quality=80))
+
+        assert len(encoded.data) <= encoded.information / 8 * 1.003 + 64 + 32
+
+    @pytest.mark.parametrize("grid", [(1, 1), (1, 5), (4, 3), (9, 7)])
+    def test_plan_covers_every_element_once(self, codec: Codec, grid: tuple[int, int]) -> None:
+        """Each element of each tensor belongs to exactly one step, in training too."""
+        scheduler = codec.scheduler
+        shapes = {"y": (codec.transform.latent_channels, *grid), **scheduler.side_shapes(*grid)}
+        for plan in (scheduler.plan(*grid), scheduler.training_plan(*grid)):
+            counts = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}
+            for step in plan:
+                counts[step.tensor][step.index] += 1
+            assert all(bool((count == 1).all()) for count in counts.values())
+
+    @torch.no_grad()
+    def test_float_and_exact_forms_agree(self, codec: Codec) -> None:
+        """The information under the frozen tables is that of the float model within 2 %."""
+        latent = codec.transform.analysis(codec._to_tensor(picture_of(96, 96)))  # noqa: SLF001
+        frozen = codec._encode_latent(latent, 70, Clock()).information  # noqa: SLF001
+        floating = float_information(codec, latent, 70)
+
+        assert frozen == pytest.approx(floating, rel=0.02, abs=64)
+
+    def test_gradients_reach_every_parameter(self, profile: Profile) -> None:
+        """A training step gives finite gradients to scheduler and transform."""
+        torch.manual_seed(0)
+        codec = random_codec(profile)
+        image = torch.rand(2, 3, 64, 64)
+        estimate = codec.estimate(image, torch.tensor([10.0, 90.0]))
+        loss = estimate.bits.sum() / image.numel() + (estimate.image - image).square().sum()
+        loss.backward()
+        missing = [n for n, p in codec.named_parameters() if p.requires_grad and p.grad is None]
+
+        assert not missing
+        assert all(bool(p.grad.isfinite().all()) for p in codec.parameters() if p.grad is not None)
+
+    def test_saved_weights_decode_the_same(self, codec: Codec, settings: list[str], tmp_path: Path) -> None:
+        """Weights that are saved and loaded give a codec that decodes what it encodes, and keep their name."""
+        path = tmp_path / "w.safetensors"
+        fingerprint = codec.save(path, {})
+        first = load("tiny", [*settings, f"weights.file={path}"])
+        second = load("tiny", [*settings, f"weights.file={path}"])
+        data = first.encode(picture_of(50, 40), Target(quality=40)).data
+
+        assert first.fingerprint.hex() == fingerprint
+        assert np.array_equal(first.decode(data).picture.pixels, second.decode(data).picture.pixels)
+
+    def test_weights_that_are_not_finite_are_refused(
+        self, codec: Codec, settings: list[str], tmp_path: Path
+    ) -> None:
+        """NaN or infinity anywhere in the learned parameters is an error, not a picture of noise."""
+        parameters = [p for p in codec.parameters() if p.numel()]
+        with torch.no_grad():
+            parameters[-1].view(-1)[0] = math.nan
+        path = tmp_path / "w.safetensors"
+
+        def save_and_load() -> None:
+            codec.save(path, {})
+            load("tiny", [*settings, f"weights.file={path}"])
+
+        with pytest.raises(LicframeError):
+            save_and_load()
+
+    def test_capabilities_are_declared(self, codec: Codec) -> None:
+        """``serial`` says whether the plan grows with the image; ``passes`` counts entropy models."""
+        scheduler = codec.scheduler
+        small, large = len(scheduler.plan(16, 16)), len(scheduler.plan(64, 64))
+        used = {step.pass_index for step in scheduler.plan(16, 16)}
+
+        assert scheduler.exact
+        assert scheduler.serial == (large > 2 * small)
+        assert used <= set(range(scheduler.passes))
+        assert len(codec.entropy_models) == scheduler.passes
+
+    def test_damage_is_noticed(self, codec: Codec) -> None:
+        """A changed payload is an error, never another picture."""
+        data = bytearray(codec.encode(picture_of(64, 64), Target(quality=50)).data)
+        for place in range(len(data) // 2, len(data), max(1, len(data) // 16)):
+            changed = bytearray(data)
+            changed[place] ^= 4
+            with pytest.raises(LicframeError):
+                codec.decode(bytes(changed))
+
+    def test_refining_is_never_worse(self, codec: Codec) -> None:
+        """The refiner's latent costs no more than the analysis's, in real bytes and squared error."""
+        image = codec._to_tensor(picture_of(48, 48))  # noqa: SLF001
+        latent = codec.transform.analysis(image).detach()
+        problem = LatentProblem(codec, image, latent, 40)
+
+        assert problem.true_cost(codec.refiner.refine(problem)) <= problem.true_cost(latent)
+
+
+@torch.no_grad()
+def float_information(codec: Codec, latent: Tensor, quality: int) -> float:
+    """Return the bits of a latent's rounded residuals under the float model, walked like the exact one."""
+    gain = codec.gain_table[quality][None]
+    condition = codec.units.float_form(gain, torch.full((1,), float(quality)))
+    tensors = {"y": latent * gain[..., None, None], **codec.scheduler.side(latent, condition)}
+    known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
+    total = 0.0
+
+    def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Any:
+        nonlocal total
+        centre = model.centre(parameters)
+        residual = (tensors[step.tensor][step.index] - centre).round()
+        total += float(model.bits(residual, parameters).double().sum())
+        return centre + residual
+
+    codec._walk(known, fix)  # noqa: SLF001
+    return total
