@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from licframe.testing.conformance import Conformance
+from licframe.testing.exactness import sample_images
 
 ROOT = Path(__file__).parent.parent
 _LOF = ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=3", "refiner.run=3"]
@@ -105,3 +110,65 @@ class TestRdo(Conformance):
     @pytest.fixture
     def settings(self) -> list[str]:
         return ["refiner.plugin=rdo", "refiner.seconds=0.5"]
+
+
+@pytest.fixture(scope="module")
+def strangers(tmp_path_factory) -> Path:
+    """An environment beside this one, with the two example packages installed."""
+    place = tmp_path_factory.mktemp("strangers")
+    packages = [str(ROOT / "examples" / name) for name in ("licframe-heavytail", "licframe-broken")]
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), *packages]
+    subprocess.run(install, check=True, capture_output=True)
+    return place
+
+
+def in_environment(place: Path, *command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(place)}
+    return subprocess.run(
+        [sys.executable, *command], env=environment, cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_strangers_package_passes_its_own_test(strangers: Path) -> None:
+    done = in_environment(
+        strangers, "-m", "pytest", "-q", "-p", "no:cacheprovider", "examples/licframe-heavytail/tests"
+    )
+
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_profile_uses_a_strangers_parts(strangers: Path, tmp_path: Path) -> None:
+    profile = ROOT / "examples" / "licframe-heavytail" / "heavytail.toml"
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.fromarray(sample_images(1, 200)[0]).save(pictures / "a.png")
+    trained = in_environment(
+        strangers,
+        "-m",
+        "licframe",
+        "train",
+        str(profile),
+        "--data",
+        str(pictures),
+        "--minutes",
+        "0.02",
+        cwd=tmp_path,
+    )
+    weights = "weights.file=runs/heavytail/weights.safetensors"
+    done = in_environment(
+        strangers, "-m", "licframe", "run", str(profile), "pictures/a.png", "--set", weights, cwd=tmp_path
+    )
+
+    assert trained.returncode == 0, trained.stderr
+    assert done.returncode == 0, done.stderr
+    assert "PSNR" in done.stdout
+
+
+def test_a_broken_package_is_listed_and_harms_nobody(strangers: Path) -> None:
+    listed = in_environment(strangers, "-m", "licframe", "plugins")
+    asked = in_environment(strangers, "-m", "licframe", "profiles", "tiny", "--set", "refiner.plugin=magic")
+
+    assert "heavy-tail" in listed.stdout
+    assert "0.1.0: ModuleNotFoundError: No module named 'a_package_that_nobody_has'" in listed.stdout
+    assert asked.returncode == 3
+    assert "a_package_that_nobody_has" in asked.stderr

@@ -1,0 +1,66 @@
+"""A Gaussian of predicted centre and scale, mixed with a wide Laplace density of four times its scale.
+
+The tables are computed once, when the class is built, and rounded to integers. A package whose files must
+decode on every machine would ship them as data (``TableBank.load``), as licframe's own do: the last bit of
+``math.erfc`` may differ between machines.
+"""
+
+import math
+
+import torch
+
+from licframe.exact.layers import FRACTION
+from licframe.exact.tables import TableBank
+from licframe.exact.units import CENTRE_FRACTION
+from licframe.interfaces import EntropyModel
+
+_RUNGS = 49  # scales 0.11 * 2^(k / 4)
+_LOWEST = math.log2(0.11)
+
+
+class HeavyTail(EntropyModel):
+    kinds = ("centre", "log2_scale")
+
+    def __init__(self, options):
+        super().__init__()
+        self.share = options.share
+        self.bank = TableBank.from_probabilities([self._table(0.11 * 2 ** (k / 4)) for k in range(_RUNGS)])
+
+    def _tail(self, distance: float, scale: float) -> float:
+        gaussian = 0.5 * math.erfc(distance / scale / math.sqrt(2))
+        laplace = (
+            0.5 * math.exp(-distance / (4 * scale))
+            if distance > 0
+            else 1 - 0.5 * math.exp(distance / (4 * scale))
+        )
+        return (1 - self.share) * gaussian + self.share * laplace
+
+    def _table(self, scale: float) -> tuple[int, list[float]]:
+        half = min(2048, max(4, math.ceil(20 * scale)))
+        edges = [self._tail(k - 0.5, scale) for k in range(half + 2)]
+        right = [edges[k] - edges[k + 1] for k in range(half + 1)]
+        right[0] = 1 - 2 * edges[1]
+        return half, [*right[:0:-1], *right, 2 * edges[half + 1]]
+
+    def centre(self, parameters):
+        return parameters[:, 0]
+
+    def bits(self, residual, parameters):
+        scale = torch.exp2(parameters[:, 1].clamp(_LOWEST, _LOWEST + (_RUNGS - 1) / 4))
+        distance = residual.abs()
+
+        def tail(x):
+            gaussian = 0.5 * torch.erfc(x / scale / math.sqrt(2))
+            side = 0.5 * torch.exp(-x.abs() / (4 * scale))
+            return (1 - self.share) * gaussian + self.share * torch.where(x > 0, side, 1 - side)
+
+        return -(tail(distance - 0.5) - tail(distance + 0.5)).clamp_min(1e-9).log2()
+
+    def exact_centre(self, parameters):
+        shift = FRACTION - CENTRE_FRACTION
+        return ((parameters[:, 0] + 2.0 ** (shift - 1)) / 2.0**shift).floor_()
+
+    def code(self, coder, parameters, symbols):
+        lowest = round(_LOWEST * 2**FRACTION)
+        index = ((parameters[:, 1] - lowest) * 4 / 2.0**FRACTION).round_().clamp_(0, _RUNGS - 1)
+        return coder.code(self.bank, index.long(), symbols)

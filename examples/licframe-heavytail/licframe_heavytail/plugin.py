@@ -1,0 +1,48 @@
+"""What the package provides. Imported to list plugins, so it must not import torch."""
+
+import attrs
+from attrs.validators import ge, le
+
+import licframe
+
+
+@attrs.frozen
+class HeavyTailOptions:
+    """The tail.
+
+    Attributes:
+        share: weight of the wide density, 0 to 0.5.
+    """
+
+    share: float = attrs.field(default=0.02, validator=[ge(0.0), le(0.5)])
+
+
+@attrs.frozen
+class FlatOptions:
+    """Nothing to choose."""
+
+
+@licframe.hookimpl
+def licframe_entropy_models():
+    return [
+        licframe.Part(
+            "heavy-tail",
+            1,
+            "a Gaussian with a wide tail",
+            HeavyTailOptions,
+            "licframe_heavytail.model:HeavyTail",
+        )
+    ]
+
+
+@licframe.hookimpl
+def licframe_context_schedulers():
+    return [
+        licframe.Part(
+            "flat",
+            1,
+            "every element from its channel's own statistics",
+            FlatOptions,
+            "licframe_heavytail.flat:Flat",
+        )
+    ]

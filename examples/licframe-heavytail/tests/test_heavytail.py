@@ -1,0 +1,9 @@
+import pytest
+
+from licframe.testing.conformance import Conformance
+
+
+class TestHeavyTail(Conformance):
+    @pytest.fixture
+    def settings(self):
+        return ["context_scheduler.plugin=flat", "entropy_model.plugin=heavy-tail"]
