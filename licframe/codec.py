@@ -288,7 +288,7 @@ class Codec(nn.Module):
         stride = self.transform.stride
         shape = (-(-header.height // stride), -(-header.width // stride))
         ((payload, digest),) = file.payloads
-        y = self._decode_latent(payload, digest, header.quality, shape, clock)
+        y = self._decode_latent(payload, digest, header.quality, shape, clock, header.revision >= 2)
         with clock("synthesis"):
             pixels = self._synthesise(y, header.quality, header.height, header.width, header.mode)
         return Decoded(Picture(pixels, file.metadata), clock.seconds)
@@ -301,30 +301,56 @@ class Codec(nn.Module):
         y = latent.double() * self.gain_table[quality].double()[:, None, None]
         side = self.scheduler.side(latent, condition)
         tensors = {"y": y, **{name: value.double() for name, value in side.items()}}
+        coded: list[tuple[Step, EntropyModel, Tensor, Tensor]] = []
+        channels = latent.shape[1]
+        empty = np.ones(channels, dtype=bool)
         encoder = Encoder()
+        encoder.code_flags(~empty)
 
         def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
             centre = model.exact_centre(parameters)
             symbols = (tensors[step.tensor][step.index] - centre * 2.0**-CENTRE_FRACTION).round_()
-            return self._code(encoder, model, parameters, centre, symbols, clock)
+            residual = self._code(encoder, step, model, parameters, symbols, ~np.zeros_like(empty), clock)
+            coded.append((step, model, parameters, residual))
+            if step.tensor == "y":
+                empty[step.channels] &= ~residual.any(-1).any(-1).any(0).numpy()
+            return centre + residual * 2.0**CENTRE_FRACTION
 
         with clock("context"):
             known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
             self._walk(known, fix)
-        return _Coded(quality, known["y"], encoder.finish(), encoder.digest, encoder.bits)
+        payload = encoder.finish()
+        if empty.any():
+            # The same symbols again, without the channels that hold none: nearly always smaller.
+            shorter = Encoder()
+            shorter.code_flags(empty)
+            for step, model, parameters, residual in coded:
+                self._code(shorter, step, model, parameters, residual, ~empty, clock)
+            again = shorter.finish()
+            if len(again) < len(payload):
+                payload, encoder = again, shorter
+        return _Coded(quality, known["y"], payload, encoder.digest, encoder.bits)
 
     def _decode_latent(
-        self, payload: bytes, digest: int, quality: int, shape: Sequence[int], clock: Clock
+        self,
+        payload: bytes,
+        digest: int,
+        quality: int,
+        shape: Sequence[int],
+        clock: Clock,
+        flags: bool = True,
     ) -> Tensor:
         """Return the decoded latent as integers with CENTRE_FRACTION fractional bits."""
         decoder = Decoder(payload)
+        channels = self.transform.latent_channels
+        live = ~decoder.code_flags(channels) if flags else np.ones(channels, dtype=bool)
 
-        def fix(_: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
-            centre = model.exact_centre(parameters)
-            return self._code(decoder, model, parameters, centre, None, clock)
+        def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
+            residual = self._code(decoder, step, model, parameters, None, live, clock)
+            return model.exact_centre(parameters) + residual * 2.0**CENTRE_FRACTION
 
         with clock("context"):
-            shapes = {"y": (self.transform.latent_channels, *shape), **self.scheduler.side_shapes(*shape)}
+            shapes = {"y": (channels, *shape), **self.scheduler.side_shapes(*shape)}
             zeros = {name: torch.zeros(1, *size, dtype=torch.float64) for name, size in shapes.items()}
             known = Known(self.units.exact_form(quality), **zeros)
             self._walk(known, fix)
@@ -339,16 +365,26 @@ class Codec(nn.Module):
     @staticmethod
     def _code(
         coder: SymbolCoder,
+        step: Step,
         model: EntropyModel,
         parameters: Tensor,
-        centre: Tensor,
         symbols: Tensor | None,
+        live: NDArray[np.bool_],
         clock: Clock,
     ) -> Tensor:
+        """Code a step's residuals; those of y's channels that are not ``live`` are zero and cost nothing."""
         with clock("coding", inside="context"):
-            residual = model.code(coder, parameters, symbols)
+            chosen = live[step.channels] if step.tensor == "y" else live[:0]
+            if chosen.all():
+                residual = model.code(coder, parameters, symbols)
+            else:
+                residual = torch.zeros_like(parameters[:, 0])
+                if chosen.any():
+                    some = torch.from_numpy(np.flatnonzero(chosen))
+                    wanted = None if symbols is None else symbols[:, some]
+                    residual[:, some] = model.code(coder, parameters[:, :, some], wanted)
             coder.note(residual)
-        return centre + residual * 2.0**CENTRE_FRACTION
+        return residual
 
     def _synthesise(self, y: Tensor, quality: int, height: int, width: int, mode: str) -> NDArray[np.uint8]:
         latent = centre_to_float(y) * self.inverse_table[quality][:, None, None]

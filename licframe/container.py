@@ -23,7 +23,8 @@ from licframe.limits import MAX_PIXELS
 
 MAGIC = b"\x89LIC\r\n\x1a"
 VERSION = 1
-CODER_REVISION = 1
+CODER_REVISION = 2
+"""2: a payload begins with flags of empty channels. Files of revision 1 are read too."""
 MODES = ("L", "RGB")
 _NAME_LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789-._/"
 _FINGERPRINT_BYTES = 6
@@ -43,6 +44,7 @@ class Header:
         parts: "name version" of transform, context scheduler and entropy models, in that order.
         fingerprint: first six bytes of the weights' fingerprint.
         tile: log2 of the side of a tile, in latent elements; 0 for a single tile.
+        revision: of the coded payload, 1 or 2.
     """
 
     width: int
@@ -54,6 +56,7 @@ class Header:
     fingerprint: bytes
     depth: int = 8
     tile: int = 0
+    revision: int = CODER_REVISION
 
 
 @attrs.frozen
@@ -162,7 +165,7 @@ def _pack_header(header: Header) -> bytes:
     kind = MODES.index(header.mode) | (header.depth // 16) << 3 | header.tile << 4
     names = "/".join([header.profile, *header.parts])
     return (
-        bytes([CODER_REVISION, kind, header.quality])
+        bytes([header.revision, kind, header.quality])
         + _varint(header.width)
         + _varint(header.height)
         + header.fingerprint[:_FINGERPRINT_BYTES]
@@ -174,10 +177,10 @@ def _unpack_header(body: bytes) -> Header:
     if len(body) < 3:
         raise _damaged("the header is too short")
     revision, kind, quality = body[:3]
-    if revision != CODER_REVISION:
+    if not 1 <= revision <= CODER_REVISION:
         raise CorruptStreamError(
-            f"the .lic file was written by coder revision {revision}; this licframe has revision "
-            f"{CODER_REVISION}; install the licframe that wrote it"
+            f"the .lic file was written by coder revision {revision}; this licframe reads up to "
+            f"{CODER_REVISION}; update licframe"
         )
     if kind >= len(MODES) or quality > 100:
         raise _damaged(f"mode {kind} or quality {quality} is not one this version knows")
@@ -189,7 +192,9 @@ def _unpack_header(body: bytes) -> Header:
     profile, *parts = unpack_names(body[offset + _FINGERPRINT_BYTES :]).split("/")
     if len(fingerprint) < _FINGERPRINT_BYTES or not profile or len(parts) < 3:
         raise _damaged("the header does not name its profile, parts and weights")
-    return Header(width, height, MODES[kind], quality, profile, tuple(parts), fingerprint)
+    return Header(
+        width, height, MODES[kind], quality, profile, tuple(parts), fingerprint, revision=revision
+    )
 
 
 def pack_names(text: str) -> bytes:

@@ -14,29 +14,9 @@ from pathlib import Path
 import torch
 
 from licframe.clock import Clock
-from licframe.codec import Codec
+from licframe.evaluation.information import float_information
 from licframe.images import read_picture
-from licframe.interfaces import EntropyModel, Known, Step
 from licframe.loading import load
-
-
-@torch.inference_mode()
-def float_bits(codec: Codec, latent: torch.Tensor, quality: int) -> float:
-    """Return the bits of a latent's rounded residuals under the float model."""
-    gain = codec.gain_table[quality][None]
-    y = latent * gain[..., None, None]
-    known = Known(codec.units.float_form(gain, torch.full((1,), float(quality))), y=torch.zeros_like(y))
-    total = 0.0
-
-    def fix(step: Step, model: EntropyModel, parameters: torch.Tensor) -> torch.Tensor:
-        nonlocal total
-        centre = model.centre(parameters)
-        residual = (y[step.index] - centre).round()
-        total += float(model.bits(residual, parameters).double().sum())
-        return centre + residual
-
-    codec._walk(known, fix)  # noqa: SLF001
-    return total
 
 
 def main() -> None:
@@ -52,7 +32,7 @@ def main() -> None:
             with torch.inference_mode():
                 latent = codec.transform.analysis(codec._to_tensor(read_picture(path)))  # noqa: SLF001
                 frozen += codec._encode_latent(latent, quality, Clock()).information  # noqa: SLF001
-            floating += float_bits(codec, latent, quality)
+            floating += float_information(codec, latent, quality)
         print(
             f"quality {quality:3}: float {floating:.0f} bits, frozen {frozen:.0f}, cost {frozen / floating - 1:+.3%}"
         )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licframe.errors import CorruptStreamError, LimitError, WeightsMismatchError
-from licframe.exact.coder import LARGEST_RESIDUAL, Decoder, Encoder
+from licframe.exact.coder import BIT_TOTAL, LARGEST_RESIDUAL, Decoder, Encoder
 from licframe.exact.tables import TOTAL_BITS, TableBank, integer_counts
 from licframe.profile import load_profile
 from licframe.registry import load_class
@@ -49,10 +49,13 @@ def test_decoder_returns_what_was_encoded(bank: TableBank, seed: int, scale: flo
     encoder = Encoder()
     for index, residual in sent:
         coded = encoder.code(bank, index, residual)
+        encoder.note(coded)
         assert torch.equal(coded, torch.where(index >= 0, residual, 0.0))
     decoder = Decoder(encoder.finish())
     for index, residual in sent:
-        assert torch.equal(decoder.code(bank, index), torch.where(index >= 0, residual, 0.0))
+        found = decoder.code(bank, index)
+        decoder.note(found)
+        assert torch.equal(found, torch.where(index >= 0, residual, 0.0))
     decoder.finish()
     assert decoder.digest == encoder.digest
 
@@ -99,10 +102,10 @@ def test_largest_residual_survives(bank: TableBank) -> None:
 @pytest.mark.parametrize("data", [b"\xff" * 16, b"", b"\x00" * 3])
 def test_foreign_bytes_are_an_error_or_leave_a_wrong_digest(bank: TableBank, data: bytes) -> None:
     encoder = Encoder()
-    encoder.code(bank, torch.full((500,), 40), torch.ones(500))
+    encoder.note(encoder.code(bank, torch.full((500,), 40), torch.ones(500)))
     try:
         decoder = Decoder(data)
-        decoder.code(bank, torch.full((500,), 40))
+        decoder.note(decoder.code(bank, torch.full((500,), 40)))
         assert decoder.digest != encoder.digest
     except CorruptStreamError as error:
         assert "damaged" in str(error)
@@ -160,3 +163,28 @@ def test_rate_estimate_matches_tables() -> None:
                 assert float(bits) == pytest.approx(exact, abs=0.02)
             fixed = torch.stack([log2_scale * 0, (log2_scale * 4096).round()], 1).double()
             assert model.index(fixed).item() == table
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=300), st.integers(0, 10**6))
+def test_flags_and_decisions_come_back(flags: list[bool], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    sent = np.array(flags)
+    probability = rng.integers(1, BIT_TOTAL, len(sent))
+    bits = rng.random(len(sent)) * BIT_TOTAL < probability
+    encoder = Encoder()
+    encoder.code_flags(sent)
+    encoder.code_bits(probability, bits)
+    data = encoder.finish()
+    decoder = Decoder(data)
+
+    assert np.array_equal(decoder.code_flags(len(sent)), sent)
+    assert np.array_equal(decoder.code_bits(probability), bits)
+    decoder.finish()
+    assert len(data) * 8 <= encoder.bits + 64
+
+
+def test_flags_cost_what_their_number_says() -> None:
+    encoder = Encoder()
+    encoder.code_flags(np.arange(256) < 64)
+
+    assert encoder.bits == pytest.approx(256 * 0.8113 + np.log2(257), rel=1e-3)

@@ -11,6 +11,7 @@ All of its errors, panics included, become CorruptStreamError here.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -52,6 +53,11 @@ def _groups(index: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
         return []
     tables, starts = np.unique(index[order], return_index=True)
     return list(zip(tables.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+def _share(count: int, size: int) -> NDArray[np.int64]:
+    """Return the probability of a flag, out of BIT_TOTAL, for each of ``size`` channels."""
+    return np.full(size, count * BIT_TOTAL // size)
 
 
 class _Coder:
@@ -119,6 +125,14 @@ class Encoder(_Coder):
         self.bits -= float(np.log2(taken / BIT_TOTAL).sum())
         return bits
 
+    def code_flags(self, flags: NDArray[np.bool_]) -> None:
+        """Encode a flag for each channel: how many are set, then each with that probability."""
+        count = int(flags.sum())
+        self._coder.encode(count, _Uniform(len(flags) + 1))
+        self.bits += math.log2(len(flags) + 1)
+        if 0 < count < len(flags):
+            self.code_bits(_share(count, len(flags)), flags)
+
     def _escape(self, value: int, half: int) -> None:
         beyond = abs(value) - half
         length = beyond.bit_length()
@@ -169,6 +183,13 @@ class Decoder(_Coder):
     ) -> NDArray[np.bool_]:
         """Decode decisions (see SymbolCoder)."""
         return self._decode(_Bernoulli, probability / BIT_TOTAL) != 0
+
+    def code_flags(self, size: int) -> NDArray[np.bool_]:
+        """Decode the flags of ``size`` channels."""
+        count = int(self._decode(_Uniform(size + 1), 1)[0])
+        if 0 < count < size:
+            return self.code_bits(_share(count, size))
+        return np.full(size, count > 0)
 
     def _decode(self, model: Any, count: Any) -> NDArray[np.int32]:
         try:

@@ -20,18 +20,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from licframe.clock import Clock
 from licframe.codec import Codec, LatentProblem
 from licframe.errors import LicframeError
+from licframe.evaluation.information import float_information
 from licframe.images import Picture, from_array
-from licframe.interfaces import EntropyModel, Known, Step
 from licframe.loading import build, load
 from licframe.profile import Profile, load_profile
 from licframe.rate import Target
@@ -199,23 +197,3 @@ class Conformance:
         problem = LatentProblem(codec, image, latent, 40)
 
         assert problem.true_cost(codec.refiner.refine(problem)) <= problem.true_cost(latent)
-
-
-@torch.no_grad()
-def float_information(codec: Codec, latent: Tensor, quality: int) -> float:
-    """Return the bits of a latent's rounded residuals under the float model, walked like the exact one."""
-    gain = codec.gain_table[quality][None]
-    condition = codec.units.float_form(gain, torch.full((1,), float(quality)))
-    tensors = {"y": latent * gain[..., None, None], **codec.scheduler.side(latent, condition)}
-    known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
-    total = 0.0
-
-    def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Any:
-        nonlocal total
-        centre = model.centre(parameters)
-        residual = (tensors[step.tensor][step.index] - centre).round()
-        total += float(model.bits(residual, parameters).double().sum())
-        return centre + residual
-
-    codec._walk(known, fix)  # noqa: SLF001
-    return total

@@ -34,10 +34,10 @@ class OverfittingOptions:
     steps: int = attrs.field(default=0, validator=ge(0))
     run: int = attrs.field(default=200, validator=[ge(1), le(100_000)])
     relaxations: tuple[str, ...] = attrs.field(
-        default=("sga", "sga-plus"), validator=and_(min_len(1), deep_iterable(in_(_RELAXATIONS)))
+        default=("sga-plus", "sga"), validator=and_(min_len(1), deep_iterable(in_(_RELAXATIONS)))
     )
     rates: tuple[float, ...] = attrs.field(
-        default=(0.03, 0.015), validator=and_(min_len(1), deep_iterable(gt(0.0)))
+        default=(0.012, 0.006), validator=and_(min_len(1), deep_iterable(gt(0.0)))
     )
     seed: int = 0
     log: str = ""

@@ -1,0 +1,169 @@
+"""Remake docs/results and the tables that are made from it: one command.
+
+    python scripts/results.py --data data/              # measure everything, then the tables
+    python scripts/results.py --tables                  # only the tables and plots, from what was measured
+
+``data/kodak`` holds the 24 Kodak images. Measurements that are there already, made with the same weights, are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from licframe.errors import LicframeError
+from licframe.evaluation import datasets, plots, published, rd, results, speed
+from licframe.evaluation.bd import bd_rate
+from licframe.evaluation.results import Results
+from licframe.images import read_picture
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "results" / "kodak"
+SPEED = ROOT / "docs" / "results" / "speed.json"
+PROFILES = ("fast", "balanced", "checkerboard", "mixture")
+BASELINES = ("jpeg", "webp", "avif", "jpeg2000", "jxl")
+ANCHORS = ("jpeg", "webp", "avif", "jxl", "vtm-9.1", "bpg", "cheng2020", "elic", "hpcm-large")
+NAMES = {
+    "jpeg": "JPEG",
+    "webp": "WebP",
+    "avif": "AVIF",
+    "jxl": "JPEG XL",
+    "vtm-9.1": "VTM-9.1",
+    "bpg": "BPG",
+    "elic": "ELIC",
+    "hpcm-large": "HPCM-L",
+}
+# What is not a profile's name: the profile it is, and what is set in it. max_quality without its search.
+SETTINGS = {"mixture": ("max_quality", ("refiner.plugin=none",))}
+
+
+def measure(data: Path) -> None:
+    dataset = datasets.find("kodak", data)
+    for name in (*BASELINES, *PROFILES):
+        profile, overrides = SETTINGS.get(name, (name, ()))
+        rd.measure(
+            profile,
+            dataset,
+            FOLDER / f"{name}.json",
+            overrides=overrides,
+            progress=lambda done, total, name=name: print(f"{name}: {done} of {total}", flush=True),
+        )
+    pixels = read_picture(dataset.paths[7]).pixels
+    timings = speed.measure(
+        ["balanced", "fast", "checkerboard"], np.asarray(pixels), speed.SIZES[:2], base="balanced"
+    )
+    SPEED.write_text(json.dumps(speed.to_record(timings, "balanced", 50, 5), indent=1) + "\n")
+
+
+def load() -> tuple[list[Results], dict[str, Results]]:
+    """Return measured profiles in order, and everything by name, published curves included."""
+    everything = {**published.published("kodak")}
+    everything |= {path.stem: results.load(path) for path in sorted(FOLDER.glob("*.json"))}
+    profiles = [item for item in everything.values() if item.kind == "profile"]
+    order = {name: number for number, name in enumerate(PROFILES)}
+    return sorted(profiles, key=lambda item: order.get(item.codec, len(order))), everything
+
+
+def bd_table(metric: str) -> str:
+    """Return BD-rates of every profile against every anchor, as Markdown."""
+    profiles, everything = load()
+    lines = [
+        f"| BD-rate against | {' | '.join(NAMES.get(a, a) for a in ANCHORS)} |",
+        f"|---|{'---|' * len(ANCHORS)}",
+    ]
+    for item in profiles:
+        cells = []
+        for anchor in ANCHORS:
+            try:
+                cells.append(f"{bd_rate(everything[anchor], item, metric).percent:+.1f} %")
+            except LicframeError:
+                cells.append("-")
+        lines.append(f"| `{item.codec}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def curve_table() -> str:
+    """Return the mean curves of the profiles as Markdown."""
+    profiles, _ = load()
+    lines = [
+        "| profile | quality | bpp | PSNR dB | MS-SSIM | encode s | decode s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{item.codec}` | {m.quality:g} | {m.bpp:.4f} | {m.psnr:.2f} | {m.ms_ssim:.4f} | {m.encode_seconds:.2f} | "
+        f"{m.decode_seconds:.2f} |"
+        for item in profiles
+        for m in item.curve
+    ]
+    return "\n".join(lines)
+
+
+def speed_table() -> str:
+    """Return timings as Markdown."""
+    record = json.loads(SPEED.read_text())
+    lines = [
+        (
+            "| profile | size | encode s | decode s | of it context / coding / synthesis | in matrix products | "
+            "kMAC/px enc / dec | serial passes | MiB |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for t in record["timings"]:
+        stages = " / ".join(
+            f"{t['decode_stages'][name]:.2f}" for name in ("context", "coding", "synthesis")
+        )
+        cost = t["complexity"]
+        lines.append(
+            f"| `{t['profile']}` | {t['width']}x{t['height']} | {t['encode']:.2f} | {t['decode']:.2f} | {stages} | "
+            f"{t['matrix_share']:.0%} | {cost['kmac_encode']} / {cost['kmac_decode']} | {cost['serial_passes']} | "
+            f"{t['peak_mib']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+BLOCKS = {
+    "bd-psnr": lambda: bd_table("psnr"),
+    "bd-ms-ssim": lambda: bd_table("ms_ssim"),
+    "curves": curve_table,
+    "speed": speed_table,
+}
+
+
+def filled(text: str) -> str:
+    """Return a document with every ``<!-- results NAME -->`` block remade."""
+
+    def block(match: re.Match[str]) -> str:
+        return f"<!-- results {match[1]} -->\n{BLOCKS[match[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- results ([\w-]+) -->\n.*?<!-- end -->", block, text, flags=re.DOTALL)
+
+
+def write_tables() -> None:
+    for page in (ROOT / "README.md", ROOT / "docs" / "results" / "README.md"):
+        page.write_text(filled(page.read_text()))
+    profiles, everything = load()
+    shown = [*profiles, *(everything[a] for a in ANCHORS if a in everything)]
+    for metric in ("psnr", "ms_ssim"):
+        (FOLDER.parent / f"kodak-{metric.replace('_', '-')}.svg").write_text(
+            plots.rate_distortion(shown, metric)
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder that holds kodak/")
+    parser.add_argument("--tables", action="store_true", help="measure nothing")
+    args = parser.parse_args()
+    if not args.tables:
+        measure(args.data)
+    write_tables()
+
+
+if __name__ == "__main__":
+    main()

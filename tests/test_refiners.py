@@ -1,0 +1,106 @@
+"""Refiners: budgets, relaxations, logs; that they are never worse is in the conformance kit."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from licframe.codec import Codec, LatentProblem
+from licframe.errors import ProfileError
+from licframe.loading import load
+from licframe.profile import load_profile
+from licframe.testing.conformance import picture_of
+from licframe_lof.relaxations import RELAXATIONS
+
+
+def problem_of(codec: Codec, quality: int = 40, size: int = 64) -> LatentProblem:
+    image = codec._to_tensor(picture_of(size, size))
+    return LatentProblem(codec, image, codec.transform.analysis(image).detach(), quality)
+
+
+@pytest.mark.parametrize("name", RELAXATIONS)
+def test_relaxations_stay_near_and_have_gradients(name: str) -> None:
+    torch.manual_seed(0)
+    residual = torch.linspace(-2.6, 2.6, 501, requires_grad=True)
+    relaxed = RELAXATIONS[name](0.5)(residual)
+    relaxed.sum().backward()
+
+    assert float((relaxed - residual).detach().abs().max()) <= (1.51 if name == "sga-plus" else 1.01)
+    assert bool(residual.grad.isfinite().all())
+    assert float(residual.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("name", ["sga", "sga-plus"])
+def test_annealed_relaxations_end_in_rounding(name: str) -> None:
+    torch.manual_seed(0)
+    residual = torch.tensor([-1.9, -0.05, 0.02, 0.95, 2.1])
+    relaxed = torch.stack([RELAXATIONS[name](1.0)(residual) for _ in range(50)])
+
+    assert float((relaxed.median(0).values - residual.round()).abs().max()) < 0.01
+
+
+def test_searching_lowers_the_true_cost() -> None:
+    codec = load("tiny", ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=60", "refiner.run=60"])
+    problem = problem_of(codec)
+    before = problem.true_cost(problem.start)
+    refined = codec.refiner.refine(problem)
+
+    assert problem.true_cost(refined) < 0.995 * before
+
+
+def test_moves_lower_the_true_cost() -> None:
+    codec = load("tiny", ["refiner.plugin=rdo", "refiner.seconds=2"])
+    problem = problem_of(codec)
+
+    assert problem.true_cost(codec.refiner.refine(problem)) < problem.true_cost(problem.start)
+
+
+def test_seconds_are_a_budget() -> None:
+    codec = load("tiny", ["refiner.plugin=lof", "refiner.seconds=0.5", "refiner.run=100000"])
+    begin = time.monotonic()
+    codec.refiner.refine(problem_of(codec))
+
+    assert time.monotonic() - begin < 10
+
+
+def test_steps_are_a_budget_and_results_repeat() -> None:
+    settings = ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=5", "refiner.run=3"]
+    codec = load("tiny", settings)
+    first = codec.refiner.refine(problem_of(codec))
+    problem = problem_of(codec)
+    state = torch.get_rng_state()
+    second = codec.refiner.refine(problem)
+
+    assert torch.equal(first, second)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
+    settings = ["refiner.plugin=lof", "refiner.seconds=0", "refiner.run=40", f"refiner.log={tmp_path}"]
+    codec = load("tiny", [*settings, "refiner.steps=40"])
+    problem = problem_of(codec)
+    first = problem.true_cost(codec.refiner.refine(problem))
+    again = load("tiny", [*settings, "refiner.steps=1"])
+    second = problem.true_cost(again.refiner.refine(problem_of(again)))
+    (log,) = tmp_path.glob("*.jsonl")
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+
+    assert second <= first < records[0]["cost"]
+    assert any(r["kept"] and r.get("relaxation") == "sga-plus" for r in records)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["refiner.seconds=0"], "never end"),
+        (["refiner.relaxations=['magic']"], "magic|must be in"),
+        (["refiner.rates=[]"], "rates|>= 1"),
+    ],
+)
+def test_impossible_searches_are_refused(settings: list[str], said: str) -> None:
+    with pytest.raises(ProfileError, match=said):
+        load_profile("tiny", ["refiner.plugin=lof", *settings])

@@ -1,0 +1,196 @@
+"""Schedulers beyond the conformance kit: orders, empty channels, weights beside a trunk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from licframe import container, weights
+from licframe.clock import Clock
+from licframe.codec import Codec
+from licframe.errors import ProfileError, WeightsMismatchError
+from licframe.loading import build, decompress, load, load_for, trained_kinds
+from licframe.profile import load_profile, profile_folder, shipped_profiles
+from licframe.rate import Target
+from licframe.testing.conformance import picture_of, random_codec
+
+AR = [
+    f"context_scheduler.{o}"
+    for o in ("plugin=autoregressive", "hyper=8", "width=16", "context=16", "hidden=16")
+]
+SMALL = [
+    "channels=48",
+    "merged=64",
+    "widths=[8, 16, 16]",
+    "analysis=[0, 0, 0]",
+    "synthesis_widths=[4, 8, 0]",
+]
+DISTILLED = ["transform.plugin=distilled", *(f"transform.{o}" for o in SMALL)]
+
+
+def test_wavefront_and_raster_give_the_same_symbols() -> None:
+    raster = random_codec(load_profile("tiny", AR))
+    wavefront = random_codec(load_profile("tiny", [*AR, "context_scheduler.order=wavefront"]))
+    wavefront.load_state_dict(raster.state_dict())
+    wavefront.freeze()
+    latent = torch.randn(1, 48, 5, 7, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        one, two = (c._encode_latent(latent, 50, Clock()) for c in (raster, wavefront))
+
+    assert torch.equal(one.y, two.y)
+    assert one.information == pytest.approx(two.information)
+    assert len(wavefront.scheduler.plan(5, 7)) == 1 + 7 + 3 * 4
+    assert len(raster.scheduler.plan(5, 7)) == 1 + 35
+
+
+def test_serial_training_sees_what_decoding_sees() -> None:
+    """Where the reference is what the decoder has, both plans predict the same."""
+    codec = random_codec(load_profile("tiny", AR))
+    scheduler = codec.scheduler
+    generator = torch.Generator().manual_seed(0)
+    y = torch.randn(1, 48, 4, 6, generator=generator).round()
+    z = torch.randn(1, *scheduler.side_shapes(4, 6)["z"], generator=generator).round()
+    condition = codec.units.float_form(codec.gain_table[50][None], torch.tensor([50.0]))
+
+    def known(**more):
+        found = type(codec)._walk.__globals__["Known"](condition, y=torch.zeros_like(y), z=z.clone())
+        for name, value in more.items():
+            setattr(found, name, value)
+        return found
+
+    with torch.no_grad():
+        parallel = scheduler.predict(scheduler.training_plan(4, 6)[1], known(reference=y))
+        walking, serial = known(), []
+        for step in scheduler.plan(4, 6)[1:]:
+            serial.append(scheduler.predict(step, walking))
+            walking.place(step, y[step.index])
+    together = torch.cat(serial, -1).reshape(parallel.shape)
+
+    assert torch.allclose(parallel, together, atol=1e-4)
+
+
+def test_one_entropy_model_serves_every_pass() -> None:
+    codec = build(load_profile("tiny", ["context_scheduler.plugin=checkerboard"]))
+
+    assert len(codec.entropy_models) == 2
+    with pytest.raises(ProfileError, match="names 2"):
+        build(load_profile("checkerboard", ["context_scheduler.plugin=msp"]))
+    assert len(load_profile("checkerboard", ["entropy_model.plugin=laplace"]).entropy_models) == 1
+
+
+def test_empty_channels_are_left_out(codec: Codec) -> None:
+    """A latent with empty channels costs fewer bytes with their flags, and decodes the same."""
+    latent = codec.transform.analysis(codec._to_tensor(picture_of(200, 160)))
+    with torch.no_grad():
+        sparse = latent * 0.02
+        coded = codec._encode_latent(sparse, 30, Clock())
+        again = codec._decode_latent(coded.payload, coded.digest, 30, coded.y.shape[-2:], Clock())
+        old = codec._encode_latent(latent, 100, Clock())
+
+    assert torch.equal(again, coded.y)
+    from licframe.exact.coder import Decoder
+
+    flags = Decoder(coded.payload).code_flags(latent.shape[1])
+    assert flags.sum() > 5
+    assert not Decoder(old.payload).code_flags(latent.shape[1]).all()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the weights of tiny, and beside them another scheduler and a small decoder."""
+    trunk = tmp_path / "tiny.safetensors"
+    trunk.write_bytes((profile_folder() / "weights" / "tiny.safetensors").read_bytes())
+    for name, settings in (("laplace", ["entropy_model.plugin=laplace"]), ("distilled", DISTILLED)):
+        made = build(load_profile("tiny", settings))
+        weights.load_shared(trunk, made)
+        with torch.no_grad():
+            for parameter in (
+                made.scheduler.parameters()
+                if name == "laplace"
+                else made.transform.synthesis_blocks.parameters()
+            ):
+                parameter.add_(0.01 * torch.ones_like(parameter))
+        made.save(tmp_path / f"tiny+{name}.safetensors", {"patches": 1}, base=trunk)
+    return tmp_path
+
+
+def test_weights_of_parts_lie_beside_their_trunk(folder: Path) -> None:
+    own = f"weights.file={folder / 'tiny.safetensors'}"
+    trunk, other = load("tiny", [own]), load("tiny", ["entropy_model.plugin=laplace", own])
+    direct = load(
+        "tiny", ["entropy_model.plugin=laplace", f"weights.file={folder / 'tiny+laplace.safetensors'}"]
+    )
+    size = (folder / "tiny+laplace.safetensors").stat().st_size
+
+    assert trunk.fingerprint != other.fingerprint == direct.fingerprint
+    assert torch.equal(trunk.transform.analysis_linear[0].weight, other.transform.analysis_linear[0].weight)
+    assert not torch.equal(trunk.scheduler.base, other.scheduler.base)
+    assert size < (folder / "tiny.safetensors").stat().st_size
+    data = other.encode(picture_of(60, 50), Target(quality=40)).data
+    assert other.decode(data).picture.size == (60, 50)
+    with pytest.raises(WeightsMismatchError):
+        trunk.decode(data)
+
+
+def test_parts_without_weights_say_how_to_fit_them(folder: Path) -> None:
+    own = f"weights.file={folder / 'tiny.safetensors'}"
+    with pytest.raises(WeightsMismatchError, match=r"entropy_model.plugin is gllmm .*--fit context"):
+        load("tiny", ["entropy_model.plugin=gllmm", own])
+    (folder / "tiny.safetensors").unlink()
+    with pytest.raises(WeightsMismatchError, match=r"not beside them|belong to other"):
+        load(
+            "tiny",
+            [
+                "entropy_model.plugin=laplace",
+                "transform.channels=40",
+                f"weights.file={folder / 'tiny+laplace.safetensors'}",
+            ],
+        )
+
+
+def test_a_distilled_decoder_reads_its_teachers_files(folder: Path) -> None:
+    profile = folder / "mine.toml"
+    profile.write_text('extends = "tiny"\n[weights]\nfile = "tiny.safetensors"\n')
+    teacher = load(profile)
+    data = teacher.encode(picture_of(70, 50), Target(quality=60)).data
+    student = load_for(container.read_header(data), profile, "distilled")
+
+    assert student.profile.transform.part.name == "distilled"
+    assert student.fingerprint == teacher.fingerprint
+    one, two = teacher.decompress(data), decompress(data, profile, "distilled")
+    assert one.size == two.size
+    assert not np.array_equal(np.asarray(one), np.asarray(two))
+    with pytest.raises(WeightsMismatchError, match=r'no decoder "magic" .* there is distilled'):
+        load_for(container.read_header(data), profile, "magic")
+
+
+def test_a_mixture_starts_where_the_single_density_was(codec: Codec) -> None:
+    """Adopted parameters predict the same centres, and a mixture about the same scale."""
+    settings = ["entropy_model.plugin=gaussian-mixture"]
+    made = build(load_profile("tiny", settings))
+    weights.load_shared(load_profile("tiny").weights_path, made)
+    kinds = trained_kinds(load_profile("tiny").structure())
+    assert made.scheduler.adopt(codec.scheduler.state_dict(), kinds)
+    latent = codec.transform.analysis(codec._to_tensor(picture_of(96, 96))).detach()
+    quality = torch.tensor([50.0])
+    with torch.no_grad():
+        torch.manual_seed(0)
+        old = float(codec.latent_bits(latent, quality))
+        torch.manual_seed(0)
+        new = float(made.latent_bits(latent, quality))
+
+    assert new == pytest.approx(old, rel=0.1)
+    assert not made.scheduler.adopt({}, kinds)
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped_profiles())))
+def test_shipped_profiles_have_weights(name: str) -> None:
+    profile = load_profile(name)
+    found = weights.find(profile.weights_path, profile.structure())
+
+    assert json.dumps(found.record["structure"])
+    assert len(found.fingerprint) == 64
