@@ -100,6 +100,24 @@ class TestDistilled(Conformance):
         return ["transform.plugin=distilled", *(f"transform.{option}" for option in options)]
 
 
+class TestDeformable(Conformance):
+    @pytest.fixture
+    def settings(self) -> list[str]:
+        return [
+            "transform.plugin=deformable-residual",
+            *(
+                f"transform.{option}"
+                for option in [
+                    "channels=48",
+                    "merged=64",
+                    "widths=[8, 16, 16]",
+                    "analysis=[0, 1, 1]",
+                    "synthesis=[0, 1, 1]",
+                ]
+            ),
+        ]
+
+
 class TestLatentOverfitting(Conformance):
     @pytest.fixture
     def settings(self) -> list[str]:

@@ -88,3 +88,17 @@ def test_public_names_have_docstrings() -> None:
         for name, value in vars(loaded).items():
             if getattr(value, "__module__", None) == loaded.__name__ and not name.startswith("_"):
                 assert inspect.getdoc(value), (module, name)
+
+
+def test_result_tables_are_fresh() -> None:
+    """README and docs/results say what the measurements next to them say."""
+    import importlib.util
+
+    pytest.importorskip("bjontegaard")
+    spec = importlib.util.spec_from_file_location("results_script", ROOT / "scripts" / "results.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    for page in (ROOT / "README.md", ROOT / "docs" / "results" / "README.md"):
+        text = page.read_text()
+        assert "<!-- results bd-psnr -->" in text
+        assert script.filled(text) == text, f"run python scripts/results.py --tables: {page} is stale"

@@ -48,11 +48,14 @@ def _model(bank: TableBank, table: int) -> Any:
 def _groups(index: NDArray[np.int64]) -> list[tuple[int, NDArray[np.int64]]]:
     """Return (table, positions) of the coded elements, in coding order."""
     coded = np.flatnonzero(index >= 0)
-    order = coded[np.argsort(index[coded], kind="stable")]
-    if not len(order):
+    if not len(coded):
         return []
-    tables, starts = np.unique(index[order], return_index=True)
-    return list(zip(tables.tolist(), np.split(order, starts[1:]), strict=True))
+    # numpy sorts 16-bit integers by radix, in linear time
+    small = index[coded].astype(np.int16)
+    order = np.argsort(small, kind="stable")
+    ordered = small[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    return list(zip(ordered[starts].tolist(), np.split(coded[order], starts[1:]), strict=True))
 
 
 def _share(count: int, size: int) -> NDArray[np.int64]:

@@ -1,0 +1,1 @@
+"""Residual transform with deformable convolutions."""
