@@ -32,7 +32,9 @@ def main() -> None:
     else:
         images = exactness.sample_images(args.count, 384)
     with tempfile.TemporaryDirectory() as folder:
-        report = exactness.matrix(args.profile, images, exactness.SETTINGS, Path(folder), qualities=(15,))
+        report = exactness.matrix(
+            [args.profile], images, exactness.SETTINGS, Path(folder), qualities=(15,)
+        )[args.profile]
     result = {
         "profile": args.profile,
         "pairs": report.pairs,

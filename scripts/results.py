@@ -13,8 +13,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
-
 from licframe.errors import LicframeError
 from licframe.evaluation import datasets, plots, published, rd, results, speed
 from licframe.evaluation.bd import bd_rate
@@ -24,6 +22,7 @@ from licframe.images import read_picture
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "results" / "kodak"
 SPEED = ROOT / "docs" / "results" / "speed.json"
+SERIAL = SPEED.with_name("speed-serial.json")
 PROFILES = ("fast", "balanced", "checkerboard", "mixture")
 BASELINES = ("jpeg", "webp", "avif", "jpeg2000", "jxl")
 ANCHORS = ("jpeg", "webp", "avif", "jxl", "vtm-9.1", "bpg", "cheng2020", "elic", "hpcm-large")
@@ -53,10 +52,12 @@ def measure(data: Path) -> None:
             progress=lambda done, total, name=name: print(f"{name}: {done} of {total}", flush=True),
         )
     pixels = read_picture(dataset.paths[7]).pixels
-    timings = speed.measure(
-        ["balanced", "fast", "checkerboard"], np.asarray(pixels), speed.SIZES[:2], base="balanced"
-    )
+    timings = speed.measure(["balanced", "fast", "checkerboard"], pixels, speed.SIZES[:2], base="balanced")
     SPEED.write_text(json.dumps(speed.to_record(timings, "balanced", 50, 5), indent=1) + "\n")
+    timings = speed.measure(
+        ["serial", "balanced", "fast"], pixels, speed.SIZES[1:2], base="serial", repeats=1
+    )
+    SERIAL.write_text(json.dumps(speed.to_record(timings, "serial", 50, 1), indent=1) + "\n")
 
 
 def load() -> tuple[list[Results], dict[str, Results]]:
@@ -102,9 +103,9 @@ def curve_table() -> str:
     return "\n".join(lines)
 
 
-def speed_table() -> str:
+def speed_table(path: Path = SPEED) -> str:
     """Return timings as Markdown."""
-    record = json.loads(SPEED.read_text())
+    record = json.loads(path.read_text())
     lines = [
         (
             "| profile | size | encode s | decode s | of it context / coding / synthesis | in matrix products | "
@@ -125,11 +126,28 @@ def speed_table() -> str:
     return "\n".join(lines)
 
 
+def context_table() -> str:
+    """Return rates at equal latents as Markdown."""
+    record = json.loads((SPEED.parent / "contexts.json").read_text())
+    qualities = [str(q) for q in record["qualities"]]
+    lines = [
+        f"| context | rate | {' | '.join(f'quality {q}' for q in qualities)} | serial passes |",
+        f"|---|---|{'---|' * len(qualities)}---|",
+    ]
+    for item in record["contexts"]:
+        cells = " | ".join(f"{item['by_quality'][q]:+.1%}" for q in qualities)
+        passes = item["serial_passes_768x512"]
+        lines.append(f"| {item['context']} | {item['against_first']:+.1%} | {cells} | {passes} |")
+    return "\n".join(lines)
+
+
 BLOCKS = {
+    "contexts": context_table,
     "bd-psnr": lambda: bd_table("psnr"),
     "bd-ms-ssim": lambda: bd_table("ms_ssim"),
     "curves": curve_table,
     "speed": speed_table,
+    "speed-serial": lambda: speed_table(SERIAL),
 }
 
 

@@ -10,7 +10,8 @@ from licframe.testing import exactness
 
 
 def test_every_pair_of_settings_agrees(tmp_path: Path) -> None:
-    report = exactness.matrix("tiny", exactness.sample_images(2, 150), exactness.SETTINGS, tmp_path)
+    images = exactness.sample_images(2, 150)
+    report = exactness.matrix(["tiny"], images, exactness.SETTINGS, tmp_path)["tiny"]
 
     assert report.pairs == 2 * 2 * len(exactness.SETTINGS) ** 2
     assert not report.failures
@@ -19,12 +20,12 @@ def test_every_pair_of_settings_agrees(tmp_path: Path) -> None:
 def test_a_difference_would_be_seen(tmp_path: Path) -> None:
     """The matrix can fail: a file that was not encoded by this codec is reported."""
     settings = {"one-thread": exactness.SETTINGS["one-thread"]}
-    exactness.matrix("tiny", exactness.sample_images(1, 64), settings, tmp_path, qualities=[50])
-    (file,) = tmp_path.glob("*.lic")
+    exactness.matrix(["tiny"], exactness.sample_images(1, 64), settings, tmp_path, qualities=[50])
+    (file,) = tmp_path.glob("0/*.lic")
     file.with_suffix(".latent").write_text("another digest")
-    exactness._worker("decode", "tiny", "one-thread", settings["one-thread"], tmp_path, [50])
+    exactness._worker("decode", ["tiny"], "one-thread", settings["one-thread"], tmp_path, [50])
 
-    assert "other symbols" in (tmp_path / "decoded-one-thread.json").read_text()
+    assert "other symbols" in (tmp_path / "0" / "decoded-one-thread.json").read_text()
 
 
 @pytest.mark.parametrize("name", exactness.SMALL)

@@ -41,10 +41,11 @@ def doctor(as_json: Json = False) -> None:
             checks.append((f"profile {name}", True, f"weights {fingerprint[:12]}"))
         except LicframeError as error:
             checks.append((f"profile {name}", False, str(error)))
-    for name in usable.values():
-        with tempfile.TemporaryDirectory() as folder:
-            settings = {k: exactness.SETTINGS[k] for k in exactness.SMALL}
-            report = exactness.matrix(name, exactness.sample_images(2, 96), settings, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {k: exactness.SETTINGS[k] for k in exactness.SMALL}
+        images = exactness.sample_images(2, 96)
+        reports = exactness.matrix(list(usable.values()), images, settings, Path(folder))
+    for name, report in reports.items():
         said = f"{report.pairs - len(report.failures)} of {report.pairs} pairs of settings agree"
         checks.append((f"exactness {name}", not report.failures, "; ".join([said, *report.failures[:2]])))
     healthy = all(good for _, good, _ in checks)

@@ -83,22 +83,31 @@ def sample_images(count: int, side: int, seed: int = 0) -> list[NDArray[np.uint8
 
 
 def matrix(
-    profile: str,
+    profiles: Sequence[str],
     images: Sequence[NDArray[np.uint8]],
     settings: Mapping[str, Setting],
     folder: Path,
     qualities: Sequence[int] = (20, 80),
-) -> Report:
-    """Encode every image in every setting, decode every file in every setting, and compare."""
+) -> dict[str, Report]:
+    """Encode every image in every setting, decode every file in every setting, and compare.
+
+    A setting is one process for encoding and one for decoding, whatever the number of profiles. Refiners
+    are left out: they change what is encoded, not how it decodes.
+    """
     arrays: dict[str, Any] = {f"{k:03}": image for k, image in enumerate(images)}
     np.savez(folder / "images.npz", **arrays)
-    for name, setting in settings.items():
-        _worker("encode", profile, name, setting, folder, qualities)
+    for action in ("encode", "decode"):
+        for name, setting in settings.items():
+            _worker(action, profiles, name, setting, folder, qualities)
+    return {profile: _compare(folder / str(k), settings) for k, profile in enumerate(profiles)}
+
+
+def _compare(folder: Path, settings: Mapping[str, Setting]) -> Report:
+    """Compare what all settings decoded of one profile's files."""
     failures: list[str] = []
     pairs, largest = 0, 0.0
     reference: dict[str, NDArray[np.uint8]] = {}
-    for name, setting in settings.items():
-        _worker("decode", profile, name, setting, folder, qualities)
+    for name in settings:
         said = json.loads((folder / f"decoded-{name}.json").read_text())
         with np.load(folder / f"decoded-{name}.npz") as pixels:
             for file, outcome in said.items():
@@ -118,7 +127,12 @@ def matrix(
 
 
 def _worker(
-    action: str, profile: str, name: str, setting: Setting, folder: Path, qualities: Sequence[int]
+    action: str,
+    profiles: Sequence[str],
+    name: str,
+    setting: Setting,
+    folder: Path,
+    qualities: Sequence[int],
 ) -> None:
     done = subprocess.run(  # noqa: S603
         [
@@ -126,7 +140,7 @@ def _worker(
             "-m",
             "licframe.testing.exactness_worker",
             action,
-            profile,
+            json.dumps(list(profiles)),
             name,
             str(folder),
             json.dumps(attrs.asdict(setting)),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from licframe.codec import Codec
 from licframe.errors import LicframeError
 from licframe.images import from_array
+from licframe.interfaces import Problem, Refiner
 from licframe.loading import load
 from licframe.rate import Target
 
@@ -50,44 +51,63 @@ def _latent_digest(codec: Codec, record: list[str]) -> None:
     codec._decode_latent = decode  # type: ignore[assignment, method-assign]  # noqa: SLF001
 
 
+class _Unrefined(Refiner):
+    def refine(self, problem: Problem) -> Tensor:
+        return problem.start
+
+
 def _main(
-    action: str, profile: str, name: str, folder: Path, setting: dict[str, Any], qualities: list[int]
+    action: str, profiles: list[str], name: str, folder: Path, setting: dict[str, Any], qualities: list[int]
 ) -> None:
     torch.set_num_threads(setting["threads"])
     torch.backends.mkldnn.enabled = setting["onednn"]
-    codec = load(profile)
-    if setting["channels_last"]:
-        codec.transform.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    codec.transform = _Batched(codec.transform, setting["batch"], setting["channels_last"])  # type: ignore[assignment]
-    digests: list[str] = []
-    _latent_digest(codec, digests)
-    if action == "encode":
-        with np.load(folder / "images.npz") as images:
-            for key in images:
-                for quality in qualities:
-                    data = codec.encode(from_array(images[key]), Target(quality=quality)).data
-                    path = folder / f"{key}-{quality}-{name}.lic"
-                    path.write_bytes(data)
-                    # The encoder has decoded its own file, and compared it with what it encoded.
-                    path.with_suffix(".latent").write_text(digests[-1])
-        return
+    for number, profile in enumerate(profiles):
+        codec = load(profile)
+        codec.refiner = _Unrefined()
+        if setting["channels_last"]:
+            codec.transform.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        codec.transform = _Batched(codec.transform, setting["batch"], setting["channels_last"])  # type: ignore[assignment]
+        digests: list[str] = []
+        _latent_digest(codec, digests)
+        place = folder / str(number)
+        place.mkdir(exist_ok=True)
+        if action == "encode":
+            _encode(codec, folder, place, name, qualities, digests)
+        else:
+            _decode(codec, place, name, digests)
+
+
+def _encode(
+    codec: Codec, folder: Path, place: Path, name: str, qualities: list[int], digests: list[str]
+) -> None:
+    with np.load(folder / "images.npz") as images:
+        for key in images:
+            for quality in qualities:
+                data = codec.encode(from_array(images[key]), Target(quality=quality)).data
+                path = place / f"{key}-{quality}-{name}.lic"
+                path.write_bytes(data)
+                # The encoder has decoded its own file, and compared it with what it encoded.
+                path.with_suffix(".latent").write_text(digests[-1])
+
+
+def _decode(codec: Codec, place: Path, name: str, digests: list[str]) -> None:
     said: dict[str, str] = {}
     pixels: dict[str, Any] = {}
-    for path in sorted(folder.glob("*.lic")):
+    for path in sorted(place.glob("*.lic")):
         try:
             pixels[path.stem] = codec.decode(path.read_bytes()).picture.pixels
             same = digests[-1] == path.with_suffix(".latent").read_text()
             said[path.stem] = "equal" if same else "other symbols"
         except LicframeError as error:
             said[path.stem] = str(error)
-    (folder / f"decoded-{name}.json").write_text(json.dumps(said))
-    np.savez(folder / f"decoded-{name}.npz", **pixels)
+    (place / f"decoded-{name}.json").write_text(json.dumps(said))
+    np.savez(place / f"decoded-{name}.npz", **pixels)
 
 
 if __name__ == "__main__":
     _main(
         sys.argv[1],
-        sys.argv[2],
+        json.loads(sys.argv[2]),
         sys.argv[3],
         Path(sys.argv[4]),
         json.loads(sys.argv[5]),
