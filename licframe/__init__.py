@@ -16,9 +16,9 @@ from licframe.errors import LicframeError
 if TYPE_CHECKING:
     from licframe.codec import Codec
     from licframe.hooks import Part, hookimpl
-    from licframe.loading import decompress, load
+    from licframe.loading import decompress, load, read
 
-__all__ = ["Codec", "LicframeError", "Part", "decompress", "hookimpl", "load"]
+__all__ = ["Codec", "LicframeError", "Part", "decompress", "hookimpl", "load", "read"]
 __version__ = "0.1.0"
 
 
@@ -28,6 +28,7 @@ _HOMES = {
     "decompress": "loading",
     "hookimpl": "hooks",
     "load": "loading",
+    "read": "loading",
 }
 
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from licframe.errors import LimitError
+
 
 class Clock:
-    """Seconds spent in named stages."""
+    """Seconds spent in named stages; a stage does not begin after ``limit`` seconds in all."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float = math.inf) -> None:
         self.seconds: dict[str, float] = {}
+        self._limit = limit
+        self._start = time.perf_counter()
 
     @contextmanager
     def __call__(self, stage: str, inside: str | None = None) -> Iterator[None]:
         """Time a stage; ``inside`` names the running stage that does not count it."""
         begin = time.perf_counter()
+        if begin - self._start > self._limit:
+            raise LimitError(
+                f"it took more than {self._limit:g} seconds; if you trust the file, raise the limit with "
+                f"--limit seconds={10 * self._limit:g}"
+            )
         try:
             yield
         finally:

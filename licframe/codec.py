@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from licframe import container, weights
+from licframe import alpha, container, weights
 from licframe.clock import Clock
 from licframe.errors import CorruptStreamError, WeightsMismatchError
 from licframe.exact.coder import Decoder, Encoder
@@ -33,7 +33,7 @@ from licframe.interfaces import (
     Transform,
     centre_to_float,
 )
-from licframe.limits import MAX_PIXELS
+from licframe.limits import DEFAULT, Limits
 from licframe.profile import Profile
 from licframe.rate import Gains, Target, lambda_of, search
 
@@ -74,10 +74,17 @@ class Encoded:
 
 @attrs.frozen
 class Decoded:
-    """A decompressed picture, and the time of each stage in seconds."""
+    """A decompressed picture.
+
+    Attributes:
+        picture: the picture.
+        seconds: time of each stage.
+        damage: what a damaged file no longer holds, a sentence each; empty unless asked for best effort.
+    """
 
     picture: Picture
     seconds: dict[str, float]
+    damage: tuple[str, ...] = ()
 
 
 class Codec(nn.Module):
@@ -226,7 +233,7 @@ class Codec(nn.Module):
         """Compress an image to the bytes of a .lic file.
 
         Args:
-            image: a path, a Pillow image, or uint8 ``(H, W, 3)`` or ``(H, W)``.
+            image: a path, a Pillow image, or uint8 or uint16 ``(H, W)`` or ``(H, W, 2 .. 4)``.
             quality: 0 (smallest) to 100; 50 if nothing else is asked for.
             bpp: largest rate in bits per pixel; size: largest file in bytes; psnr: least PSNR in
                 dB. At most one of the four; the search is on real files.
@@ -274,24 +281,58 @@ class Codec(nn.Module):
         return Encoded(data, quality, coded.information, clock.seconds)
 
     @torch.inference_mode()
-    def decode(self, data: bytes, max_pixels: int = MAX_PIXELS) -> Decoded:
-        """Decompress a .lic file."""
-        clock = Clock()
+    def decode(self, data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> Decoded:
+        """Decompress a .lic file.
+
+        Args:
+            best_effort: do without damaged metadata or alpha, and say so in the result.
+
+        Raises:
+            CorruptStreamError: damaged; WeightsMismatchError: made with other weights; LimitError.
+        """
+        clock = Clock(limits.seconds)
         with clock("file"):
-            file = container.read(data, max_pixels)
-            header = file.header
-            if header.fingerprint != self.fingerprint[: len(header.fingerprint)]:
-                raise WeightsMismatchError(
-                    f"the file needs weights {header.fingerprint.hex()} of profile {header.profile}; "
-                    f"profile {self.profile.name} holds {self.fingerprint[:6].hex()}"
-                )
+            file = container.read(data, limits, best_effort=best_effort)
+            header, damage = file.header, list(file.damage)
+            opacity = self._alpha(file, damage if best_effort else None)
+        y = self._decode_file(file, clock)
+        with clock("synthesis"):
+            pixels = self._synthesise(y, header)
+        return Decoded(Picture(pixels, file.metadata, opacity), clock.seconds, tuple(damage))
+
+    @torch.inference_mode()
+    def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:
+        """Decode all symbols and the alpha plane of a .lic file, and check them; raises as ``decode``."""
+        file = container.read(data, limits)
+        self._alpha(file, None)
+        self._decode_file(file, Clock(limits.seconds))
+
+    @staticmethod
+    def _alpha(file: container.File, damage: list[str] | None) -> NDArray[Any] | None:
+        header = file.header
+        if "A" not in header.mode:
+            return None
+        try:
+            return alpha.decode(file.alpha or b"", header.height, header.width, header.depth)
+        except CorruptStreamError:
+            if damage is None:
+                raise
+            if file.alpha is not None:
+                damage.append("its alpha plane is damaged: everything is opaque")
+            full = np.iinfo(f"u{header.depth // 8}").max
+            return np.full((header.height, header.width), full, f"u{header.depth // 8}")
+
+    def _decode_file(self, file: container.File, clock: Clock) -> Tensor:
+        header = file.header
+        if header.fingerprint != self.fingerprint[: len(header.fingerprint)]:
+            raise WeightsMismatchError(
+                f"the file needs weights {header.fingerprint.hex()} of profile {header.profile}; "
+                f"profile {self.profile.name} holds {self.fingerprint[:6].hex()}"
+            )
         stride = self.transform.stride
         shape = (-(-header.height // stride), -(-header.width // stride))
         ((payload, digest),) = file.payloads
-        y = self._decode_latent(payload, digest, header.quality, shape, clock, header.revision >= 2)
-        with clock("synthesis"):
-            pixels = self._synthesise(y, header.quality, header.height, header.width, header.mode)
-        return Decoded(Picture(pixels, file.metadata), clock.seconds)
+        return self._decode_latent(payload, digest, header.quality, shape, clock, header.revision >= 2)
 
     # -- latents ------------------------------------------------------------------------------
 
@@ -386,40 +427,39 @@ class Codec(nn.Module):
             coder.note(residual)
         return residual
 
-    def _synthesise(self, y: Tensor, quality: int, height: int, width: int, mode: str) -> NDArray[np.uint8]:
-        latent = centre_to_float(y) * self.inverse_table[quality][:, None, None]
-        image = self.transform.synthesis(latent)[0, :, :height, :width]
-        if mode == "L":
+    def _synthesise(self, y: Tensor, header: container.Header) -> NDArray[Any]:
+        latent = centre_to_float(y) * self.inverse_table[header.quality][:, None, None]
+        image = self.transform.synthesis(latent)[0, :, : header.height, : header.width]
+        if "RGB" not in header.mode:
             image = image.mean(0, keepdim=True)
-        pixels = image.mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
-        return np.ascontiguousarray(pixels.numpy() if mode == "RGB" else pixels[..., 0].numpy())
+        largest = 2**header.depth - 1
+        samples = image.mul(largest).round_().clamp_(0, largest).permute(1, 2, 0)
+        pixels = samples.to(torch.uint8 if header.depth == 8 else torch.uint16)
+        return np.ascontiguousarray((pixels if "RGB" in header.mode else pixels[..., 0]).numpy())
 
     def _refine(self, image: Tensor, latent: Tensor, coded: _Coded) -> _Coded:
         """Let the refiner search for a cheaper latent of this image."""
         # A refiner may take gradients, which tensors of inference mode do not have.
-        learning = [p for p in self.parameters() if p.requires_grad]
-        for parameter in learning:  # gradients of the weights would be wasted
-            parameter.requires_grad_(False)
-        try:
-            with torch.inference_mode(False), torch.enable_grad():
-                problem = LatentProblem(self, image.clone(), latent.clone(), coded.quality)
-                refined = self.refiner.refine(problem).detach()
-        finally:
-            for parameter in learning:
-                parameter.requires_grad_(True)
+        with torch.inference_mode(False), torch.enable_grad():
+            problem = LatentProblem(self, image.clone(), latent.clone(), coded.quality)
+            refined = self.refiner.refine(problem).detach()
         if torch.equal(refined, problem.start):
             return coded
         return self._encode_latent(refined, coded.quality, Clock())
 
     def _psnr(self, picture: Picture, coded: _Coded) -> float:
-        width, height = picture.size
-        pixels = self._synthesise(coded.y, coded.quality, height, width, picture.mode)
-        error = np.square(pixels.astype(np.float64) - picture.pixels).mean()
-        return 10 * math.log10(255**2 / error) if error else math.inf
+        """Return the PSNR over what is not fully transparent."""
+        error = np.square(
+            self._synthesise(coded.y, self._header(picture, coded)) - picture.pixels.astype(np.float64)
+        )
+        if picture.alpha is not None and picture.alpha.any():
+            error = error[picture.alpha > 0]
+        mean = error.mean()
+        return 20 * math.log10(2**picture.depth - 1) - 10 * math.log10(mean) if mean else math.inf
 
-    def _file(self, picture: Picture, coded: _Coded) -> bytes:
+    def _header(self, picture: Picture, coded: _Coded) -> container.Header:
         width, height = picture.size
-        header = container.Header(
+        return container.Header(
             width=width,
             height=height,
             mode=picture.mode,
@@ -427,15 +467,25 @@ class Codec(nn.Module):
             profile=self.profile.name,
             parts=self.profile.parts,
             fingerprint=self.fingerprint,
+            depth=picture.depth,
         )
-        return container.write(container.File(header, ((coded.payload, coded.digest),), picture.metadata))
+
+    def _file(self, picture: Picture, coded: _Coded) -> bytes:
+        opacity = None if picture.alpha is None else alpha.encode(picture.alpha)
+        payloads = ((coded.payload, coded.digest),)
+        return container.write(
+            container.File(self._header(picture, coded), payloads, picture.metadata, opacity)
+        )
 
     @staticmethod
     def _to_tensor(picture: Picture) -> Tensor:
-        pixels = torch.from_numpy(picture.pixels.astype(np.float32) / 255)
-        if picture.mode == "L":
+        pixels = torch.from_numpy(picture.pixels.astype(np.float32) / (2**picture.depth - 1))
+        if pixels.ndim == 2:
             pixels = pixels[..., None].expand(-1, -1, 3)
-        return pixels.permute(2, 0, 1)[None].contiguous()
+        image = pixels.permute(2, 0, 1)[None].contiguous()
+        if picture.alpha is not None:
+            image = alpha.fill(image, torch.from_numpy(picture.alpha > 0)[None, None])
+        return image
 
 
 @attrs.frozen(eq=False)

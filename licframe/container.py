@@ -6,8 +6,8 @@
     chunk   type (1 byte), length of the body (varint), body, CRC-32 of all of these (4 bytes)
 
 Integers are little-endian, varints LEB128. Chunks: ``H`` header (first), ``I`` ICC profile, ``E``
-EXIF, ``X`` XMP, each at most once, then one ``P`` payload per tile; nothing follows the last. Tiles
-are counted from the header. This module needs neither torch nor plugins, and imports nothing that a
+EXIF, ``X`` XMP, each at most once, ``A`` alpha where the mode has it, then one ``P`` payload per tile,
+``Z`` zeros where an image is large for its file; nothing follows. This module needs neither torch nor plugins, and imports nothing that a
 file names. ``docs/format.md`` describes the bytes.
 """
 
@@ -18,18 +18,27 @@ from collections.abc import Iterator
 
 import attrs
 
-from licframe.errors import CorruptStreamError, LimitError
-from licframe.limits import MAX_PIXELS
+from licframe.errors import CorruptStreamError
+from licframe.limits import DEFAULT, Limits
 
 MAGIC = b"\x89LIC\r\n\x1a"
 VERSION = 1
 CODER_REVISION = 2
 """2: a payload begins with flags of empty channels. Files of revision 1 are read too."""
-MODES = ("L", "RGB")
+MODES = ("L", "RGB", "LA", "RGBA")
 _NAME_LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789-._/"
 _FINGERPRINT_BYTES = 6
 _METADATA = {b"I": "icc", b"E": "exif", b"X": "xmp"}
-MAX_SIDE = 2**24
+_RANKS = {b"I": 0, b"E": 0, b"X": 0, b"A": 1, b"P": 2, b"Z": 3}
+"""Order of the chunks after the header, each at most once."""
+_SEARCH_WORK = 2**30
+"""Most bytes that a search for sound chunks adds up."""
+
+_MAX_SIDE = 2**24
+_FREE_PIXELS = 2**20
+_PIXELS_PER_BYTE = 4096
+"""A file may not claim more pixels than this for each of its bytes, beyond the free ones: what a decoder
+spends is in proportion to what it was given."""
 
 
 @attrs.frozen
@@ -38,7 +47,7 @@ class Header:
 
     Attributes:
         width, height: pixels.
-        mode: "L" or "RGB"; depth: bits per sample, 8.
+        mode: "L", "RGB", "LA" or "RGBA"; depth: bits per sample, 8 or 16.
         quality: 0..100.
         profile: name of the profile that made the file.
         parts: "name version" of transform, context scheduler and entropy models, in that order.
@@ -61,11 +70,21 @@ class Header:
 
 @attrs.frozen
 class File:
-    """A parsed .lic file: header, metadata, and a payload and symbol digest for each tile."""
+    """A parsed .lic file.
+
+    Attributes:
+        header: what it says about itself.
+        payloads: a payload and the digest of its symbols for each tile.
+        metadata: "icc", "exif", "xmp" as bytes, where present.
+        alpha: the coded alpha plane (see ``licframe.alpha``); None without one.
+        damage: what was left out of a damaged file, a sentence each.
+    """
 
     header: Header
     payloads: tuple[tuple[bytes, int], ...]
     metadata: dict[str, bytes] = attrs.field(factory=dict)
+    alpha: bytes | None = None
+    damage: tuple[str, ...] = ()
 
 
 def write(file: File) -> bytes:
@@ -76,39 +95,64 @@ def write(file: File) -> bytes:
     for kind, name in _METADATA.items():
         if name in file.metadata:
             _append(out, kind, file.metadata[name])
+    if file.alpha is not None:
+        _append(out, b"A", file.alpha)
     for payload, digest in file.payloads:
         _append(out, b"P", digest.to_bytes(4, "little") + payload)
+    missing = _least_bytes(file.header) - len(out)
+    if missing > 0:
+        _append(out, b"Z", bytes(missing))
     return bytes(out)
 
 
-def read(data: bytes, max_pixels: int = MAX_PIXELS) -> File:
+def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> File:
     """Parse a .lic file.
+
+    Args:
+        best_effort: leave damaged metadata and a damaged alpha plane out, and say so in ``damage``; the
+            header and the payload must be sound.
 
     Raises:
         CorruptStreamError: not a .lic file, damaged, cut short, or of a later version.
-        LimitError: the header asks for more pixels than ``max_pixels``.
+        LimitError: the header asks for more than the limits allow.
     """
-    chunks = _chunks(data)
-    header = _first(chunks, max_pixels)
-    metadata: dict[str, bytes] = {}
-    payloads: list[tuple[bytes, int]] = []
+    damage: list[str] = []
+    chunks = _sound_chunks(data, damage) if best_effort else _chunks(data)
+    header = _first(chunks, limits)
+    found: dict[bytes, bytes] = {}
+    rank = 0
     for kind, body, offset in chunks:
-        if kind == b"P":
-            if len(body) < 4:
-                raise _damaged(f"the payload at byte {offset} holds only {len(body)} bytes")
-            payloads.append((body[4:], int.from_bytes(body[:4], "little")))
-        elif kind in _METADATA and not payloads and _METADATA[kind] not in metadata:
-            metadata[_METADATA[kind]] = body
-        else:
+        if _RANKS.get(kind, -1) < rank or kind in found:
             raise _damaged(f"an unexpected chunk {kind!r} stands at byte {offset}")
-    if len(payloads) != 1:
-        raise _damaged(f"it holds {len(payloads)} payloads instead of 1")
-    return File(header, tuple(payloads), metadata)
+        rank = _RANKS[kind]
+        found[kind] = body
+    if len(data) < _least_bytes(header) and not best_effort:
+        raise _damaged(
+            f"{len(data)} bytes are too few for an image of {header.width}x{header.height} pixels"
+        )
+    if b"P" not in found:
+        raise _damaged("it holds no payload" + "".join(f"; {what}" for what in damage))
+    if len(found[b"P"]) < 4:
+        raise _damaged(f"the payload holds only {len(found[b'P'])} bytes")
+    if ("A" in header.mode) != (b"A" in found):
+        if not best_effort:
+            raise _damaged(
+                f"an image of mode {header.mode} comes {'with' if b'A' in found else 'without'} alpha"
+            )
+        damage.append("its alpha plane is missing: everything is opaque")
+    payload = found[b"P"]
+    return File(
+        header,
+        ((payload[4:], int.from_bytes(payload[:4], "little")),),
+        {name: found[kind] for kind, name in _METADATA.items() if kind in found},
+        found.get(b"A"),
+        tuple(damage),
+    )
 
 
-def read_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
+def read_header(data: bytes, limits: Limits = DEFAULT) -> Header:
     """Parse and check the header only; the rest of the file may be missing."""
-    return _first(_chunks(data), max_pixels)
+    return _first(_chunks(data), limits)
 
 
 def _damaged(what: str) -> CorruptStreamError:
@@ -120,8 +164,12 @@ def _append(out: bytearray, kind: bytes, body: bytes) -> None:
     out += chunk + zlib.crc32(chunk).to_bytes(4, "little")
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
-    """Yield (type, body, offset) of each chunk, checked."""
+def _least_bytes(header: Header) -> int:
+    return max(0, header.width * header.height - _FREE_PIXELS) // _PIXELS_PER_BYTE
+
+
+def _start(data: bytes) -> int:
+    """Check magic number and version; return where the first chunk begins."""
     if not data:
         raise CorruptStreamError("the file is empty, not a .lic file; get a new copy of it")
     if data[: len(MAGIC)] != MAGIC:
@@ -136,28 +184,61 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
             f"the .lic file has format version {found}; this licframe reads version {VERSION}; "
             "if the file is sound, update licframe"
         )
-    offset = len(MAGIC) + 1
+    return len(MAGIC) + 1
+
+
+def _extent(data: bytes, offset: int) -> tuple[int, int]:
+    """Return where the body of the chunk at ``offset`` begins and ends."""
+    length, start = _read_varint(data, offset + 1)
+    end = start + length
+    if end + 4 > len(data):
+        raise _damaged(f"it ends at byte {len(data)}, inside a chunk that ends at {end + 4}")
+    return start, end
+
+
+def _is_sound(data: bytes, offset: int, end: int) -> bool:
+    return zlib.crc32(data[offset:end]) == int.from_bytes(data[end : end + 4], "little")
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+    """Yield (type, body, offset) of each chunk, checked."""
+    offset = _start(data)
     while offset < len(data):
-        length, start = _read_varint(data, offset + 1)
-        end = start + length
-        if end + 4 > len(data):
-            raise _damaged(f"it ends at byte {len(data)}, inside a chunk that ends at {end + 4}")
-        if zlib.crc32(data[offset:end]) != int.from_bytes(data[end : end + 4], "little"):
+        start, end = _extent(data, offset)
+        if not _is_sound(data, offset, end):
             raise _damaged(f"the checksum of the chunk at byte {offset} does not match")
         yield data[offset : offset + 1], data[start:end], offset
         offset = end + 4
 
 
-def _first(chunks: Iterator[tuple[bytes, bytes, int]], max_pixels: int) -> Header:
+def _sound_chunks(data: bytes, damage: list[str]) -> Iterator[tuple[bytes, bytes, int]]:
+    """Yield the chunks that are sound, wherever they stand; note in ``damage`` what lies between."""
+    offset = sound_end = _start(data)
+    work = 0
+    while offset < len(data) and work < _SEARCH_WORK:
+        kind = data[offset : offset + 1]
+        try:
+            start, end = _extent(data, offset) if kind in _RANKS or kind == b"H" else (0, 0)
+        except CorruptStreamError:
+            end = 0
+        work += max(0, end - offset)
+        if not end or not _is_sound(data, offset, end):
+            offset += 1
+            continue
+        if offset > sound_end:
+            damage.append(f"bytes {sound_end} to {offset} are damaged")
+        yield kind, data[start:end], offset
+        offset = sound_end = end + 4
+    if sound_end < len(data):
+        damage.append(f"bytes {sound_end} to {len(data)} are damaged")
+
+
+def _first(chunks: Iterator[tuple[bytes, bytes, int]], limits: Limits) -> Header:
     kind, body, _ = next(chunks, (b"", b"", 0))
     if kind != b"H":
         raise _damaged("it does not begin with a header")
     header = _unpack_header(body)
-    if header.width * header.height > max_pixels:
-        raise LimitError(
-            f"the file holds an image of {header.width}x{header.height} pixels; at most {max_pixels} "
-            "pixels are decoded; raise the limit with --max-pixels if you trust the file"
-        )
+    limits.check(header.width, header.height, "the image in the file")
     return header
 
 
@@ -182,18 +263,19 @@ def _unpack_header(body: bytes) -> Header:
             f"the .lic file was written by coder revision {revision}; this licframe reads up to "
             f"{CODER_REVISION}; update licframe"
         )
-    if kind >= len(MODES) or quality > 100:
-        raise _damaged(f"mode {kind} or quality {quality} is not one this version knows")
+    mode, depth = kind & 7, 16 if kind & 8 else 8
+    if kind >> 4 or mode >= len(MODES) or quality > 100:
+        raise _damaged(f"kind {kind} or quality {quality} is not one this version knows")
     width, offset = _read_varint(body, 3)
     height, offset = _read_varint(body, offset)
-    if not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+    if not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
         raise _damaged(f"the image size {width}x{height} is impossible")
     fingerprint = body[offset : offset + _FINGERPRINT_BYTES]
     profile, *parts = unpack_names(body[offset + _FINGERPRINT_BYTES :]).split("/")
     if len(fingerprint) < _FINGERPRINT_BYTES or not profile or len(parts) < 3:
         raise _damaged("the header does not name its profile, parts and weights")
     return Header(
-        width, height, MODES[kind], quality, profile, tuple(parts), fingerprint, revision=revision
+        width, height, MODES[mode], quality, profile, tuple(parts), fingerprint, depth, revision=revision
     )
 
 

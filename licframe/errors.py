@@ -69,6 +69,10 @@ class ImageError(LicframeError):
     exit_code = 8
 
 
+class LicframeWarning(UserWarning):
+    """Something was done that the user should know of, such as a conversion."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return ``"known: a, b; did you mean "a"?"`` for an unknown ``name``."""
     known = sorted(known)

@@ -12,6 +12,7 @@ from PIL import Image
 from licframe import container, weights
 from licframe.codec import Codec
 from licframe.errors import ProfileError, WeightsMismatchError
+from licframe.images import Picture
 from licframe.profile import Profile, load_profile, shipped_profiles
 from licframe.registry import load_class, registry
 
@@ -67,7 +68,8 @@ def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequ
         )
     codec = build(profile)
     codec.fingerprint = bytes.fromhex(weights.load(path, codec, profile.structure()))
-    return codec.freeze()
+    # ready to code: no gradients for the weights, however many threads use them
+    return codec.freeze().requires_grad_(False)
 
 
 def load_for(
@@ -134,4 +136,9 @@ def decompress(
     Raises:
         CorruptStreamError: damaged; WeightsMismatchError: its weights are not installed.
     """
-    return load_for(container.read_header(data), profile, decoder).decompress(data)
+    return read(data, profile, decoder).to_pil()
+
+
+def read(data: bytes, profile: str | os.PathLike[str] | None = None, decoder: str | None = None) -> Picture:
+    """Return the picture of a .lic file: samples with 8 or 16 bits, alpha, metadata (see ``decompress``)."""
+    return load_for(container.read_header(data), profile, decoder).decode(data).picture

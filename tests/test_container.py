@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from licframe import container
 from licframe.container import File, Header
-from licframe.errors import CorruptStreamError, LicframeError, LimitError
+from licframe.errors import CorruptStreamError, LicframeError, LicframeWarning, LimitError
+from licframe.limits import Limits
 
 HEADER = Header(768, 512, "RGB", 50, "balanced", ("residual 1", "msp 1", "gaussian 1"), b"abcdef")
 FILE = File(HEADER, ((b"payload!" * 3, 0x01020304),), {"icc": b"profile", "exif": b"exif", "xmp": b"xmp"})
@@ -19,9 +21,10 @@ names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20
 @given(
     st.builds(
         Header,
-        width=st.integers(1, 16000),
-        height=st.integers(1, 16000),
+        width=st.integers(1, 4000),
+        height=st.integers(1, 4000),
         mode=st.sampled_from(container.MODES),
+        depth=st.sampled_from([8, 16]),
         quality=st.integers(0, 100),
         profile=names,
         parts=st.lists(names.map(lambda n: f"{n} 1"), min_size=3, max_size=5).map(tuple),
@@ -32,7 +35,7 @@ names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20
     st.dictionaries(st.sampled_from(["icc", "exif", "xmp"]), st.binary(max_size=300)),
 )
 def test_round_trip(header: Header, payload: bytes, digest: int, metadata: dict[str, bytes]) -> None:
-    file = File(header, ((payload, digest),), metadata)
+    file = File(header, ((payload, digest),), metadata, b"alpha" if "A" in header.mode else None)
     data = container.write(file)
 
     assert container.read(data) == file
@@ -85,13 +88,61 @@ def test_foreign_input_is_named(data: bytes, said: str) -> None:
 
 
 def test_huge_image_is_refused_before_anything_is_allocated() -> None:
-    data = container.write(
-        File(Header(2**20, 2**20, "RGB", 50, "p", ("a 1", "b 1", "c 1"), b"abcdef"), ((b"", 0),))
-    )
+    data = container.write(File(attrs.evolve(HEADER, width=20_000, height=20_000), ((b"", 0),)))
 
-    with pytest.raises(LimitError, match="--max-pixels"):
+    with pytest.raises(LimitError, match=r"--limit pixels=400000000"):
         container.read(data)
-    assert container.read(data, max_pixels=2**40).header.width == 2**20
+    unlimited = Limits(2**40, 2**30, 2**60)
+    with pytest.warns(LicframeWarning, match="a while"):
+        assert container.read(data, unlimited).header.width == 20_000
+    for name in ("pixels", "side", "memory"):
+        with pytest.raises(LimitError, match=f"--limit {name}="):
+            container.read_header(data, attrs.evolve(unlimited, **{name: 1000}))
+
+
+def test_a_small_file_cannot_claim_a_large_image() -> None:
+    """What a decoder spends is in proportion to the bytes it was given."""
+    header = attrs.evolve(HEADER, width=4096, height=4096)
+    honest = container.write(File(header, ((b"", 0),)))
+    assert 4096 * len(honest) + 2**20 >= 4096 * 4096
+    assert container.read(honest).header == header
+    claim = honest[: honest.index(b"Z", 60)]
+    with pytest.raises(CorruptStreamError, match="too few"):
+        container.read(claim)
+
+
+@pytest.mark.parametrize("kind", [b"I", b"E", b"X", b"A"])
+def test_best_effort_leaves_out_what_is_damaged(kind: bytes) -> None:
+    whole = attrs.evolve(FILE, header=attrs.evolve(HEADER, mode="RGBA"), alpha=b"alpha!")
+    data = container.write(whole)
+    names = {b"I": "profile", b"E": "exif", b"X": "xmp", b"A": "alpha!"}
+    place = data.index(kind + bytes([len(names[kind])]) + names[kind].encode())
+    for hit in range(place, place + 2 + len(names[kind]) + 4):
+        damaged = bytearray(data)
+        damaged[hit] ^= 0x40
+        with pytest.raises(CorruptStreamError):
+            container.read(bytes(damaged))
+        found = container.read(bytes(damaged), best_effort=True)
+        assert found.payloads == whole.payloads
+        assert f"bytes {place} to" in found.damage[0]
+        kept = dict(found.metadata, **({} if found.alpha is None else {"alpha": found.alpha}))
+        assert {**whole.metadata, "alpha": whole.alpha}.items() > kept.items()
+
+
+def test_best_effort_needs_header_and_payload() -> None:
+    data = container.write(FILE)
+    for place in (20, len(data) - 20):
+        damaged = bytearray(data)
+        damaged[place] ^= 1
+        with pytest.raises(CorruptStreamError, match=r"header|payload"):
+            container.read(bytes(damaged), best_effort=True)
+
+
+def test_alpha_comes_with_its_mode_and_only_then() -> None:
+    for mode, alpha in (("RGBA", None), ("RGB", b"x")):
+        data = container.write(attrs.evolve(FILE, header=attrs.evolve(HEADER, mode=mode), alpha=alpha))
+        with pytest.raises(CorruptStreamError, match="alpha"):
+            container.read(data)
 
 
 def test_names_of_any_length_are_bounded() -> None:

@@ -1,65 +1,191 @@
-"""Pictures: what is read is what was written; what is not supported is refused with a way out."""
+"""Pictures: what is read is what was written; what is converted is said; what is refused has a way out."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
 
-from licframe.errors import ImageError, LimitError
-from licframe.images import Picture, as_picture, from_array, read_file, read_picture, write_atomically
+from licframe.errors import ImageError, LicframeWarning, LimitError
+from licframe.files import read_file, write_atomically
+from licframe.images import Picture, as_picture, from_array, from_pil, read_picture
+from licframe.limits import Limits
+
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'
 
 
-@pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7), (1, 1, 3)])
+def samples(*shape: int, depth: int = 8) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 2**depth, shape).astype(f"u{depth // 8}")
+
+
+def exif(**tags: int) -> bytes:
+    made = Image.Exif()
+    made[0x010F] = "maker"
+    for name, value in tags.items():
+        made[{"orientation": 0x0112}[name]] = value
+    return made.tobytes()
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7), (5, 7, 4), (5, 7, 2), (1, 1, 3), (1, 1)])
 @pytest.mark.parametrize("suffix", [".png", ".tiff", ".ppm"])
-def test_round_trip(tmp_path: Path, shape: tuple[int, ...], suffix: str) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+def test_round_trip(tmp_path: Path, shape: tuple[int, ...], suffix: str, depth: int) -> None:
+    pixels = samples(*shape, depth=depth)
+    picture = from_array(pixels)
     path = tmp_path / f"a{suffix}"
-    from_array(pixels).save(path)
+    planes = shape[2] if len(shape) == 3 else 1
+    if planes in (2, 4) and (suffix == ".ppm" or (suffix == ".tiff" and planes == 2 and depth == 16)):
+        with pytest.raises(ImageError, match=r"use \.png"):
+            picture.save(path)
+        assert not list(tmp_path.iterdir())
+        return
+    picture.save(path)
+    found = read_picture(path)
 
-    assert np.array_equal(read_picture(path).pixels, pixels)
+    assert (found.mode, found.depth) == (picture.mode, depth)
+    assert np.array_equal(found.samples, pixels)
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_metadata_travels(tmp_path: Path) -> None:
-    pixels = np.zeros((4, 4, 3), np.uint8)
-    exif = Image.Exif()
-    exif[0x010F] = "maker"
-    Picture(pixels, {"icc": b"not really icc", "exif": exif.tobytes()}).save(tmp_path / "a.png")
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".jpg"])
+def test_metadata_travels(tmp_path: Path, suffix: str, depth: int) -> None:
+    metadata = {"icc": ICC, "exif": exif(), "xmp": XMP}
+    picture = Picture(samples(4, 4, 3, depth=depth), metadata)
+    if (suffix, depth) == (".tiff", 16):  # libvips writes no EXIF there
+        with pytest.warns(LicframeWarning, match="does not hold exif"):
+            picture.save(tmp_path / "a.tiff")
+        assert read_picture(tmp_path / "a.tiff").metadata == {"icc": ICC, "xmp": XMP}
+        return
+    if depth == 16 and suffix == ".jpg":
+        with pytest.raises(ImageError, match="16 bits"):
+            picture.save(tmp_path / "a.jpg")
+        return
+    picture.save(tmp_path / f"a{suffix}")
+    found = read_picture(tmp_path / f"a{suffix}").metadata
 
-    found = read_picture(tmp_path / "a.png").metadata
-    assert found["icc"] == b"not really icc"
-    assert b"maker" in found["exif"]
+    assert found["icc"] == ICC
+    assert found["xmp"] == XMP
+    assert found["exif"] == metadata["exif"]
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "CMYK", "I;16", "1", "F", "YCbCr"])
+def test_metadata_that_a_format_cannot_hold_is_named() -> None:
+    with pytest.warns(LicframeWarning, match=r"does not hold exif; a \.png would"):
+        Picture(samples(4, 4, 3), {"exif": exif()}).encode(".ppm")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("depth", [8, 16])
+def test_pictures_stand_upright(orientation: int, depth: int) -> None:
+    pixels = samples(5, 7, 3, depth=depth)
+    xmp = b'<x tiff:Orientation="%d"/>' % orientation
+    data = Picture(pixels, {"exif": exif(orientation=orientation), "xmp": xmp}).encode(".png")
+    found = read_picture(data)
+    again = read_picture(found.encode(".png"))
+
+    if depth == 8:
+        assert np.array_equal(found.pixels, ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    assert found.size == ((7, 5) if orientation < 5 else (5, 7))
+    assert np.array_equal(again.pixels, found.pixels)
+    assert b"maker" in found.metadata["exif"]
+    assert from_pil(found.to_8_bit().to_pil()).size == found.size
+
+
+def test_unreadable_exif_is_kept_and_said() -> None:
+    image = Image.new("L", (4, 4))
+    image.info["exif"] = b"Exif\0\0nonsense"
+    with pytest.warns(LicframeWarning, match="unreadable EXIF"):
+        assert from_pil(image).metadata["exif"] == b"Exif\0\0nonsense"
+
+
+@pytest.mark.parametrize(
+    ("mode", "shown"),
+    [("1", "L"), ("P", "RGB"), ("PA", "RGBA"), ("La", "LA"), ("RGBa", "RGBA"), ("RGBX", "RGB")],
+)
+def test_modes_that_another_holds(mode: str, shown: str) -> None:
+    rng = np.random.default_rng(1)
+    image = Image.fromarray(rng.integers(0, 256, (6, 5, 3)).astype(np.uint8))
+    image = image.convert({"PA": "P", "La": "LA", "RGBa": "RGBA"}.get(mode, mode)).convert(mode)
+    picture = as_picture(image)
+
+    assert picture.mode == shown
+    assert np.array_equal(
+        picture.samples, image.convert("RGBA").convert(shown) if mode == "PA" else image.convert(shown)
+    )
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "LAB", "HSV"])
+def test_conversions_are_said(mode: str) -> None:
+    image = Image.new(mode, (4, 4), (10, 200, 30, 5)[: len(Image.new(mode, (1, 1)).getbands())])
+    with pytest.warns(LicframeWarning, match=f"is {mode} and was converted to RGB"):
+        picture = as_picture(image)
+    assert np.array_equal(picture.pixels, image.convert("RGB"))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
 def test_other_modes_are_refused_with_a_way_out(mode: str) -> None:
     with pytest.raises(ImageError, match="convert"):
         as_picture(Image.new(mode, (4, 4)))
 
 
-def test_transparent_palette_colour_is_not_dropped() -> None:
-    image = Image.new("RGB", (4, 4))
-    image.info["transparency"] = (0, 0, 0)
+@pytest.mark.parametrize(("mode", "key"), [("RGB", (1, 2, 3)), ("L", 7), ("P", 3)])
+def test_transparent_colours_become_alpha(mode: str, key: object) -> None:
+    image = Image.new(mode, (4, 4), key)
+    image.putpixel((0, 0), 9 if mode != "RGB" else (9, 9, 9))
+    buffer = io.BytesIO()
+    if mode == "P":
+        image.putpalette(list(range(30)))
+    image.save(buffer, "PNG", transparency=bytes([255] * key + [0]) if mode == "P" else key)
+    picture = read_picture(buffer.getvalue())
 
-    with pytest.raises(ImageError, match="transparency"):
-        as_picture(image)
+    assert picture.mode == ("LA" if mode == "L" else "RGBA")
+    assert picture.alpha.tolist() == [[255, 0, 0, 0]] + [[0] * 4] * 3
 
 
-def test_animation_is_refused() -> None:
+def animation() -> bytes:
     buffer = io.BytesIO()
     frames = [Image.new("RGB", (8, 8), c) for c in ("red", "blue")]
     frames[0].save(buffer, "PNG", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()
 
-    with pytest.raises(ImageError, match="2 frames"):
-        read_picture(buffer.getvalue())
+
+def test_animation_is_refused_or_its_first_frame_taken() -> None:
+    with pytest.raises(ImageError, match=r"2 frames.*--first-frame"):
+        read_picture(animation())
+    assert read_picture(animation(), first_frame=True).pixels[0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("largest", [65535, 1023, 256])
+def test_pnm_of_other_depths(largest: int) -> None:
+    values = np.array([0, 1, largest // 2, largest, 5, 6])
+    body = values.astype(">u2").tobytes()
+    rgb = read_picture(b"P6 # made by hand\n2 1\n%d\n" % largest + body)
+    grey = read_picture(b"P5 3 2 %d\n" % largest + body)
+
+    expected = (values * 65535 + largest // 2) // largest
+    assert rgb.pixels.ravel().tolist() == expected.tolist() == grey.pixels.ravel().tolist()
+    assert (rgb.size, grey.size, rgb.depth, grey.depth) == ((2, 1), (3, 2), 16, 16)
+    with pytest.raises(ImageError, match="complete"):
+        read_picture(b"P6 2 1 %d\n" % largest + body[:-1])
+
+
+def test_pillow_gets_what_it_has_modes_for() -> None:
+    for shape, depth in (((3, 4), 8), ((3, 4, 4), 8), ((3, 4), 16)):
+        pixels = samples(*shape, depth=depth)
+        assert np.array_equal(np.asarray(from_array(pixels).to_pil()), pixels)
+    deep = from_array(samples(3, 4, 3, depth=16))
+    with pytest.raises(ImageError, match=r"no 16-bit RGB.*to_8_bit"):
+        deep.to_pil()
+    assert np.abs(deep.to_8_bit().pixels - deep.pixels / 257).max() <= 0.5
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros(4, np.uint8)]
+    "array", [np.zeros((4, 4, 5), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros(4, np.uint8)]
 )
 def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
     with pytest.raises(ImageError, match="uint8"):
@@ -69,9 +195,26 @@ def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
 def test_empty_and_huge_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LimitError, match="empty"):
         from_array(np.zeros((0, 4, 3), np.uint8))
-    Image.new("L", (100, 100)).save(tmp_path / "a.png")
-    with pytest.raises(LimitError, match="--max-pixels"):
-        read_picture(tmp_path / "a.png", max_pixels=9999)
+    Image.new("L", (100, 90)).save(tmp_path / "a.png")
+    for limits, said in (
+        (Limits(pixels=8999), "--limit pixels=9000"),
+        (Limits(side=99), "--limit side=100"),
+        (Limits(memory=10**6), "--limit memory="),
+    ):
+        with pytest.raises(LimitError, match=said):
+            read_picture(tmp_path / "a.png", limits)
+
+
+def test_limits_from_texts() -> None:
+    limits = Limits().with_settings(["pixels=5e8", "memory=2G", "seconds=0.5"])
+    assert (limits.pixels, limits.memory, limits.seconds) == (5 * 10**8, 2 * 2**30, 0.5)
+    for text, said in (
+        ("width=3", "known limits are pixels"),
+        ("side=", "positive"),
+        ("side=-1", "positive"),
+    ):
+        with pytest.raises(LimitError, match=said):
+            Limits().with_settings([text])
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n" + bytes(30)])
@@ -82,14 +225,33 @@ def test_what_is_no_picture_is_refused(tmp_path: Path, data: bytes) -> None:
         read_picture(tmp_path / "a.png")
 
 
-def test_truncated_picture_is_refused(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    buffer = io.BytesIO()
-    Image.fromarray(rng.integers(0, 255, (64, 64, 3)).astype(np.uint8)).save(buffer, "PNG")
-    (tmp_path / "a.png").write_bytes(buffer.getvalue()[:3000])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_truncated_picture_is_refused(tmp_path: Path, depth: int) -> None:
+    data = from_array(samples(64, 64, 3, depth=depth)).encode(".png")
+    (tmp_path / "a.png").write_bytes(data[:3000])
 
     with pytest.raises(ImageError, match="complete"):
         read_picture(tmp_path / "a.png")
+
+
+def test_pillows_own_limit_stays_as_it_was() -> None:
+    before = Image.MAX_IMAGE_PIXELS
+    read_picture(from_array(samples(4, 4)).encode(".png"))
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_cmyk_is_converted_by_its_profile() -> None:
+    image = Image.new("CMYK", (4, 4), (10, 20, 30, 40))
+    image.info["icc_profile"] = ICC  # of another colour space
+    with pytest.warns(LicframeWarning), pytest.raises(ImageError, match="ICC profile"):
+        as_picture(image)
+
+
+def test_what_codecs_are_compared_on() -> None:
+    picture = attrs.evolve(from_array(samples(3, 4, 2, depth=16)), metadata={"xmp": XMP})
+    plain = picture.to_rgb()
+    assert (plain.mode, plain.depth, plain.metadata) == ("RGB", 8, {})
+    assert np.array_equal(plain.pixels[..., 0], picture.to_8_bit().pixels)
 
 
 def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
@@ -101,3 +263,15 @@ def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     with pytest.raises(ImageError, match="cannot read"):
         read_file(tmp_path / "a")
+
+
+def test_interrupted_write_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "a.lic").write_bytes(b"old")
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "a.lic", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.lic"]
+    assert (tmp_path / "a.lic").read_bytes() == b"old"

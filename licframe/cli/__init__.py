@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 def main() -> None:
     """Run ``licframe``. The exit code of an error is its class's (see ``licframe.errors``)."""
-    from licframe.cli.app import app
-    from licframe.errors import LicframeError
+    import warnings
 
+    from licframe.cli.app import app
+    from licframe.errors import LicframeError, LicframeWarning
+
+    plain = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, LicframeWarning):
+            print(f"licframe: note: {message}", file=sys.stderr)  # noqa: T201
+        else:
+            plain(message, category, *rest, **more)
+
+    warnings.showwarning = show
     try:
         app()
     except LicframeError as error:

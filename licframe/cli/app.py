@@ -18,6 +18,7 @@ from licframe.cli.profiles import profiles
 from licframe.cli.report import report
 from licframe.cli.run import run
 from licframe.cli.train import train
+from licframe.cli.verify import verify
 
 app = typer.Typer(
     help="Learned image compression: small files that decode the same everywhere.",
@@ -48,6 +49,7 @@ for _command in (
     compress,
     decompress,
     info,
+    verify,
     profiles,
     plugins,
     doctor,

@@ -74,7 +74,7 @@ def rd(
                     progress=advance,
                 )
             )
-    from licframe.images import write_atomically
+    from licframe.files import write_atomically
 
     write_atomically(folder / "points.csv", results.to_csv(found).encode())
     lines = _differences(found, anchor or [], dataset.name, folder, method)
@@ -131,12 +131,13 @@ def speed(
     from licframe.cli.run import sample_photograph
     from licframe.evaluation import speed as timing
     from licframe.evaluation.contestants import check_names
-    from licframe.images import read_picture, write_atomically
+    from licframe.files import write_atomically
+    from licframe.images import read_picture
 
     check_names(profiles)
     if threads:
         torch.set_num_threads(threads)
-    pixels = read_picture(image or sample_photograph()).pixels
+    pixels = read_picture(image or sample_photograph()).to_rgb().pixels
     with _progress("rounds") as advance:
         timings = timing.measure(
             profiles,

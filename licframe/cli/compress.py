@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import attrs
 import typer
 
+from licframe.cli import streams
 from licframe.cli.options import (
     Bpp,
     Json,
-    MaxPixels,
+    Limit,
     Overrides,
     Overwrite,
+    Profile,
     Psnr,
     Quality,
+    Quiet,
     Size,
-    output_paths,
     print_json,
 )
-from licframe.limits import MAX_PIXELS
+from licframe.limits import DEFAULT
+
+if TYPE_CHECKING:
+    from licframe.images import Picture
 
 
 def compress(
-    images: Annotated[list[Path], typer.Argument(help="Pictures: 8-bit RGB or grey.")],
+    images: Annotated[list[Path], typer.Argument(help="Pictures; - is standard input.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A .lic file, or a folder; beside the picture if left out."),
+        typer.Option("--output", "-o", help="A .lic file, a folder, or -; beside the picture if left out."),
     ] = None,
-    profile: Annotated[str, typer.Option("--profile", "-p", help="Name or TOML file.")] = "balanced",
+    profile: Profile = "balanced",
     quality: Quality = None,
     bpp: Bpp = None,
     size: Size = None,
     psnr: Psnr = None,
     overrides: Overrides = None,
+    strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC, EXIF and XMP.")] = False,
+    first_frame: Annotated[
+        bool, typer.Option("--first-frame", help="Take the first frame of an animation.")
+    ] = False,
     overwrite: Overwrite = False,
-    max_pixels: MaxPixels = MAX_PIXELS,
+    limit: Limit = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Compress pictures to .lic files."""
@@ -44,21 +55,31 @@ def compress(
 
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
+    limits = DEFAULT.with_settings(limit or [])
+    inputs = streams.sources(images)
+    paths = streams.targets(inputs, output, ".lic", overwrite)
+    say = streams.reporter(paths, quiet, as_json)
 
-    from licframe.images import read_picture, write_atomically
+    from licframe.images import read_picture
 
-    paths = output_paths(images, output, ".lic", overwrite)
-    pictures = [read_picture(source, max_pixels) for source in images[:1]]
+    def picture_of(source: Path) -> Picture:
+        data = source if source != streams.STREAM else streams.read(source)
+        picture = read_picture(data, limits, first_frame=first_frame)
+        return attrs.evolve(picture, metadata={}) if strip else picture
+
+    # The only picture is read before the codec is loaded: most mistakes then show at once.
+    ready = [picture_of(inputs[0])] if len(inputs) == 1 else []
 
     from licframe.loading import load
 
     codec = load(checked)
-    records = []
-    for source, path in zip(images, paths, strict=True):
-        # The first was read before the codec was loaded: most mistakes then show at once.
-        picture = pictures.pop() if pictures else read_picture(source, max_pixels)
+    records: list[dict[str, Any]] = []
+
+    def work(number: int) -> None:
+        source, path = inputs[number], paths[number]
+        picture = ready.pop() if ready else picture_of(source)
         encoded = codec.encode(picture, target)
-        write_atomically(path, encoded.data)
+        streams.write(path, encoded.data)
         width, height = picture.size
         record = {
             "image": str(source),
@@ -69,20 +90,27 @@ def compress(
             "seconds": sum(encoded.seconds.values()),
         }
         records.append(record)
-        if not as_json:
-            typer.echo(
-                f"{path}: {record['bytes']} bytes, {record['bpp']:.3f} bpp, quality {encoded.quality}, "
-                f"{record['seconds']:.2f} s"
-            )
-    if as_json:
-        print_json(records)
+        say(
+            f"{path}: {record['bytes']} bytes, {record['bpp']:.3f} bpp, quality {encoded.quality}, "
+            f"{record['seconds']:.2f} s"
+        )
+
+    try:
+        streams.for_each(inputs, work)
+    finally:
+        if as_json:
+            print_json(records)
 
 
 def decompress(
-    files: Annotated[list[Path], typer.Argument(help=".lic files.")],
+    files: Annotated[list[Path], typer.Argument(help=".lic files; - is standard input.")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A picture, or a folder; beside the file if left out."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="A picture, whose suffix says its kind, a folder, or - for PNG; beside the file if left out.",
+        ),
     ] = None,
     profile: Annotated[
         str | None,
@@ -91,33 +119,46 @@ def decompress(
     decoder: Annotated[
         str | None, typer.Option("--decoder", help="Another synthesis for the same file, e.g. distilled.")
     ] = None,
+    best_effort: Annotated[
+        bool, typer.Option("--best-effort", help="Do without metadata and alpha that are damaged.")
+    ] = False,
+    strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC, EXIF and XMP.")] = False,
     overwrite: Overwrite = False,
-    max_pixels: MaxPixels = MAX_PIXELS,
+    limit: Limit = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Decompress .lic files to PNG, or to what the suffix of the output says."""
     from licframe import container
-    from licframe.errors import LicframeError, located
-    from licframe.images import read_file
 
-    paths = output_paths(files, output, ".png", overwrite)
-    codecs = {}
-    records = []
-    for source, path in zip(files, paths, strict=True):
-        data = read_file(source)
-        try:
-            header = container.read(data, max_pixels).header
-            if header.fingerprint not in codecs:
-                from licframe.loading import load_for
+    limits = DEFAULT.with_settings(limit or [])
+    inputs = streams.sources(files)
+    paths = streams.targets(inputs, output, ".png", overwrite)
+    say = streams.reporter(paths, quiet, as_json)
+    codecs: dict[bytes, Any] = {}
+    records: list[dict[str, Any]] = []
 
-                codecs[header.fingerprint] = load_for(header, profile, decoder)
-            decoded = codecs[header.fingerprint].decode(data, max_pixels)
-        except LicframeError as error:
-            raise located(error, str(source)) from error
-        decoded.picture.save(path)
+    def work(number: int) -> None:
+        source, path = inputs[number], paths[number]
+        data = streams.read_lic(source, limits)
+        # checked without torch: most damage then shows at once
+        header = container.read(data, limits, best_effort=best_effort).header
+        if header.fingerprint not in codecs:
+            from licframe.loading import load_for
+
+            codecs[header.fingerprint] = load_for(header, profile, decoder)
+        decoded = codecs[header.fingerprint].decode(data, limits, best_effort=best_effort)
+        picture = attrs.evolve(decoded.picture, metadata={}) if strip else decoded.picture
+        streams.write(path, picture.encode(path.suffix.lower() or ".png", str(path)))
         seconds = sum(decoded.seconds.values())
-        records.append({"file": str(source), "image": str(path), "seconds": seconds})
-        if not as_json:
-            typer.echo(f"{path}: {header.width}x{header.height} {header.mode}, {seconds:.2f} s")
-    if as_json:
-        print_json(records)
+        records.append(
+            {"file": str(source), "image": str(path), "seconds": seconds, "damage": list(decoded.damage)}
+        )
+        shown = f"{header.width}x{header.height} {header.mode}" + " 16-bit" * (header.depth == 16)
+        say(f"{path}: {shown}, {seconds:.2f} s" + "".join(f"; {what}" for what in decoded.damage))
+
+    try:
+        streams.for_each(inputs, work)
+    finally:
+        if as_json:
+            print_json(records)

@@ -7,22 +7,25 @@ from typing import Annotated, Any
 
 import typer
 
-from licframe.cli.options import Json, print_json, print_table
+from licframe.cli import streams
+from licframe.cli.options import Json, Limit, print_json, print_table
+from licframe.limits import DEFAULT
 
 
-def info(files: Annotated[list[Path], typer.Argument(help=".lic files.")], as_json: Json = False) -> None:
+def info(
+    files: Annotated[list[Path], typer.Argument(help=".lic files; - is standard input.")],
+    limit: Limit = None,
+    as_json: Json = False,
+) -> None:
     """Show size, quality, parts and checksums of .lic files, without decoding them."""
     from licframe import container
-    from licframe.errors import CorruptStreamError, LicframeError, located
+    from licframe.errors import LicframeError, located
 
     records: list[dict[str, Any]] = []
-    for source in files:
+    for source in streams.sources(files):
         try:
-            data = source.read_bytes()
-        except OSError as error:
-            raise CorruptStreamError(f"cannot read {source}: {error.strerror}") from error
-        try:
-            file = container.read(data)
+            data = streams.read(source)
+            file = container.read(data, DEFAULT.with_settings(limit or []))
         except LicframeError as error:
             raise located(error, str(source)) from error
         header = file.header
@@ -42,6 +45,7 @@ def info(files: Annotated[list[Path], typer.Argument(help=".lic files.")], as_js
                 "weights": header.fingerprint.hex(),
                 "payload_bytes": sum(len(payload) for payload, _ in file.payloads),
                 "symbol_digests": [f"{digest:08x}" for _, digest in file.payloads],
+                "alpha_bytes": len(file.alpha or b""),
                 "metadata": {name: len(value) for name, value in file.metadata.items()},
             }
         )

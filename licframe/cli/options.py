@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -21,8 +20,26 @@ Bpp = Annotated[float | None, typer.Option("--bpp", help="Largest rate, in bits 
 Size = Annotated[int | None, typer.Option("--size", help="Largest file, in bytes.")]
 Psnr = Annotated[float | None, typer.Option("--psnr", help="Least PSNR, in dB.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
-MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Refuse larger images.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite/--no-overwrite", help="Replace files that exist.")]
+Limit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit", metavar="NAME=VALUE", help="Raise a limit: pixels, side, memory (e.g. 32G) or seconds."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+
+
+def profile_names() -> list[str]:
+    """Return the names of the shipped profiles, for completion."""
+    from licframe.profile import shipped_profiles
+
+    return sorted(shipped_profiles())
+
+
+Profile = Annotated[
+    str, typer.Option("--profile", "-p", help="Name or TOML file.", autocompletion=profile_names)
+]
 
 
 def print_json(value: Any) -> None:
@@ -57,30 +74,3 @@ def _print_plain(title: str, columns: list[str], rows: list[list[str]], note: st
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     if note:
         typer.echo(note)
-
-
-def output_paths(sources: list[Path], output: Path | None, suffix: str, overwrite: bool) -> list[Path]:
-    """Return where each result goes: beside its source, in a folder, or the file ``output``.
-
-    A path without a suffix is a folder.
-
-    Raises:
-        ImageError: two results would have one name, or a file is there already.
-    """
-    from licframe.errors import ImageError
-
-    names = [source.with_suffix(suffix).name for source in sources]
-    if output is None:
-        paths = [source.with_name(name) for source, name in zip(sources, names, strict=True)]
-    elif output.is_dir() or not output.suffix:
-        paths = [output / name for name in names]
-    elif len(sources) > 1:
-        raise ImageError(f"{len(sources)} inputs do not fit into one file {output}; give a folder to -o")
-    else:
-        paths = [output]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise ImageError(f"several inputs would become {path}; treat them one by one, with -o")
-        if path.exists() and not overwrite:
-            raise ImageError(f"{path} exists; name another file with -o, or replace it with --overwrite")
-    return paths

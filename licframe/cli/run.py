@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,6 +45,7 @@ def run(
 
     from licframe import images
     from licframe.evaluation import metrics
+    from licframe.files import write_atomically
     from licframe.loading import load
 
     source = image or sample_photograph()
@@ -53,18 +53,23 @@ def run(
     codec = load(checked)
     encoded = codec.encode(picture, target)
     file = output / f"{source.stem}.lic"
-    images.write_atomically(file, encoded.data)
+    write_atomically(file, encoded.data)
 
     data = file.read_bytes()
     decoded = codec.decode(data)
     decoded.picture.save(output / f"{source.stem}.decoded.png")
-    comparison = side_by_side(picture.pixels, decoded.picture.pixels)
+    comparison = side_by_side(picture.to_8_bit().pixels, decoded.picture.to_8_bit().pixels)
     images.Picture(comparison).save(output / f"{source.stem}.comparison.png")
 
-    png = io.BytesIO()
-    picture.to_pil().save(png, "png", optimize=True)
+    png_bytes = len(picture.encode(".png"))
     width, height = picture.size
-    similarity = metrics.ms_ssim(picture.pixels, decoded.picture.pixels)
+    before, after = picture.pixels, decoded.picture.pixels
+    if picture.alpha is not None and picture.alpha.any():  # what nobody sees is not kept
+        visible = picture.alpha > 0
+        similarity = None
+        before, after = before[visible], after[visible]
+    else:
+        similarity = metrics.ms_ssim(before, after)
     result: dict[str, Any] = {
         "profile": codec.profile.name,
         "image": str(source),
@@ -73,12 +78,12 @@ def run(
         "quality": encoded.quality,
         "bytes": len(data),
         "bpp": 8 * len(data) / (width * height),
-        "psnr_db": metrics.psnr(picture.pixels, decoded.picture.pixels),
+        "psnr_db": metrics.psnr(before, after),
         "ms_ssim": similarity,
         "encode_seconds": sum(encoded.seconds.values()),
         "decode_seconds": sum(decoded.seconds.values()),
-        "png_bytes": len(png.getvalue()),
-        "smaller_than_png": len(png.getvalue()) / len(data),
+        "png_bytes": png_bytes,
+        "smaller_than_png": png_bytes / len(data),
         "encode_stages": encoded.seconds,
         "decode_stages": decoded.seconds,
         "output": str(output),

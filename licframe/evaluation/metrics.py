@@ -1,4 +1,4 @@
-"""Image quality of 8-bit pictures."""
+"""Image quality of pictures with 8 or 16 bits a sample."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _MS_SSIM_MIN_SIDE = 161
 """Four halvings must leave room for the 11-pixel window."""
 
 
-def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """Return the PSNR in dB of uint8 pictures of equal shape, over all samples; inf if equal."""
+def psnr(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return the PSNR in dB of samples of equal shape, uint8 or uint16; inf if equal."""
     error = float(np.square(a.astype(np.float64) - b.astype(np.float64)).mean())
-    return 10 * math.log10(255**2 / error) if error else math.inf
+    return 20 * math.log10(np.iinfo(a.dtype).max) - 10 * math.log10(error) if error else math.inf
 
 
-def ms_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
+def ms_ssim(a: NDArray[Any], b: NDArray[Any]) -> float | None:
     """Return the mean MS-SSIM over channels in [0, 1]; None where a side is below 161 pixels."""
     if min(a.shape[:2]) < _MS_SSIM_MIN_SIDE:
         return None
-    return float(_ms_ssim(_batch(a), _batch(b), data_range=255))
+    return float(_ms_ssim(_batch(a), _batch(b), data_range=np.iinfo(a.dtype).max))
 
 
 def decibel(similarity: float) -> float:

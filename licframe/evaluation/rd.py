@@ -8,7 +8,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import attrs
-import numpy as np
 
 from licframe.errors import LicframeError
 from licframe.evaluation import metrics, results
@@ -31,10 +30,7 @@ class Job:
 def run_job(job: Job) -> list[Point]:
     """Encode, decode and compare one image at each quality."""
     codec = contestant(job.codec, job.overrides)
-    picture = read_picture(job.path)
-    if picture.mode != "RGB":
-        picture = attrs.evolve(picture, pixels=np.repeat(picture.pixels[..., None], 3, 2))
-    picture = attrs.evolve(picture, metadata={})  # rates are those of the pixels
+    picture = read_picture(job.path).to_rgb()  # rates are those of the pixels
     width, height = picture.size
     points = []
     for quality in job.qualities:

@@ -32,7 +32,7 @@ import attrs
 import cattrs
 
 from licframe.errors import ResultsError
-from licframe.images import write_atomically
+from licframe.files import write_atomically
 
 SCHEMA = "licframe-rd-1"
 

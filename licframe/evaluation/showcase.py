@@ -61,7 +61,7 @@ def showcase(
     path: Path, profile: str, baseline: str, quality: int, overrides: tuple[str, ...] = ()
 ) -> Showcase:
     """Encode an image with a profile, and with a baseline at the same size."""
-    picture = attrs.evolve(read_picture(path), metadata={})
+    picture = read_picture(path).to_rgb()
     if picture.mode != "RGB":
         picture = attrs.evolve(picture, pixels=np.repeat(picture.pixels[..., None], 3, 2))
     codec, other = contestant(profile, overrides), contestant(baseline)

@@ -64,15 +64,24 @@ def _share(count: int, size: int) -> NDArray[np.int64]:
 
 
 class _Coder:
-    """What encoder and decoder share: grouping, and a digest of the residuals."""
+    """What encoder and decoder share: grouping, and a digest of the residuals.
+
+    Attributes:
+        bits: information content of what was coded so far, under the coder's own probabilities.
+    """
 
     def __init__(self) -> None:
         self.digest = 0
+        self.bits = 0.0
 
     def note(self, residual: Tensor) -> None:
         """Add a step's residuals to the digest."""
         values = residual.numpy().astype("<i4")
         self.digest = zlib.crc32(values.tobytes(), self.digest)
+
+    def _count(self, probability: NDArray[np.int64], bits: NDArray[np.bool_]) -> None:
+        taken = np.where(bits, probability, BIT_TOTAL - probability)
+        self.bits -= float(np.log2(taken / BIT_TOTAL).sum())
 
     def _run(
         self, index: Tensor, residual: NDArray[np.int64], visit: Callable[[int, NDArray[np.int64]], None]
@@ -83,16 +92,11 @@ class _Coder:
 
 
 class Encoder(_Coder):
-    """Collect residuals of successive steps; ``finish`` gives the bytes.
-
-    Attributes:
-        bits: information content of what was coded so far, under the coder's own probabilities.
-    """
+    """Collect residuals of successive steps; ``finish`` gives the bytes."""
 
     def __init__(self) -> None:
         super().__init__()
         self._coder = constriction.stream.queue.RangeEncoder()
-        self.bits = 0.0
 
     def code(self, bank: TableBank, index: Tensor, symbols: Tensor | None) -> Tensor:
         """Encode residuals; return them with zeros where nothing is coded (see SymbolCoder)."""
@@ -124,8 +128,7 @@ class Encoder(_Coder):
         """Encode decisions (see SymbolCoder)."""
         assert bits is not None
         self._coder.encode(bits.astype(np.int32), _Bernoulli, probability / BIT_TOTAL)
-        taken = np.where(bits, probability, BIT_TOTAL - probability)
-        self.bits -= float(np.log2(taken / BIT_TOTAL).sum())
+        self._count(probability, bits)
         return bits
 
     def code_flags(self, flags: NDArray[np.bool_]) -> None:
@@ -167,6 +170,7 @@ class Decoder(_Coder):
         self._coder = constriction.stream.queue.RangeDecoder(
             np.frombuffer(data, dtype="<u4").astype(np.uint32)
         )
+        self._most_bits = 8.1 * len(data) + 128  # tables are rounded to the coder's 24 bits
 
     def code(self, bank: TableBank, index: Tensor, symbols: Tensor | None = None) -> Tensor:
         """Decode one residual per element (see SymbolCoder)."""
@@ -174,7 +178,10 @@ class Decoder(_Coder):
 
         def visit(table: int, positions: NDArray[np.int64]) -> None:
             half = int(bank.halves[table])
-            values = self._decode(_model(bank, table), len(positions)).astype(np.int64) - half
+            shown = self._decode(_model(bank, table), len(positions))
+            self.bits += float(bank.information(table)[shown].sum())
+            self._check_length()
+            values = shown.astype(np.int64) - half
             for k in np.flatnonzero(values > half):
                 values[k] = self._escape(half)
             residual[positions] = values
@@ -185,7 +192,10 @@ class Decoder(_Coder):
         self, probability: NDArray[np.int64], bits: NDArray[np.bool_] | None = None
     ) -> NDArray[np.bool_]:
         """Decode decisions (see SymbolCoder)."""
-        return self._decode(_Bernoulli, probability / BIT_TOTAL) != 0
+        bits = self._decode(_Bernoulli, probability / BIT_TOTAL) != 0
+        self._count(probability, bits)
+        self._check_length()
+        return bits
 
     def code_flags(self, size: int) -> NDArray[np.bool_]:
         """Decode the flags of ``size`` channels."""
@@ -193,6 +203,11 @@ class Decoder(_Coder):
         if 0 < count < size:
             return self.code_bits(_share(count, size))
         return np.full(size, count > 0)
+
+    def _check_length(self) -> None:
+        # The coder reads zeros past the end; what it then decodes would take time and mean nothing.
+        if self.bits > self._most_bits:
+            raise CorruptStreamError("the coded stream ends before its last symbol; it is damaged")
 
     def _decode(self, model: Any, count: Any) -> NDArray[np.int32]:
         try:

@@ -20,9 +20,9 @@ class Options:
     """
 
     hyper: int = attrs.field(default=64, validator=ge(1))
-    width: int = attrs.field(default=96, validator=ge(1))
-    context: int = attrs.field(default=192, validator=ge(1))
-    hidden: int = attrs.field(default=256, validator=ge(1))
+    width: int = attrs.field(default=64, validator=ge(1))
+    context: int = attrs.field(default=128, validator=ge(1))
+    hidden: int = attrs.field(default=192, validator=ge(1))
     order: str = attrs.field(default="raster", validator=in_(("raster", "wavefront")))
 
 

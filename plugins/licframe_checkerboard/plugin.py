@@ -18,8 +18,8 @@ class Options:
     """
 
     hyper: int = attrs.field(default=64, validator=ge(1))
-    width: int = attrs.field(default=96, validator=ge(1))
-    hidden: int = attrs.field(default=256, validator=ge(1))
+    width: int = attrs.field(default=64, validator=ge(1))
+    hidden: int = attrs.field(default=160, validator=ge(1))
 
 
 @licframe.hookimpl

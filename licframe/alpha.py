@@ -1,0 +1,68 @@
+"""The alpha plane, coded without loss; and colours for what nobody sees.
+
+A plane of one value is that value, in 1 or 2 bytes; any other is a grey PNG of its depth.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from licframe.errors import CorruptStreamError
+
+_MODES = {1: "L", 2: "I;16"}
+
+
+def encode(alpha: NDArray[Any]) -> bytes:
+    """Return the bytes of a plane ``(H, W)`` of uint8 or uint16."""
+    if (alpha == alpha.flat[0]).all():
+        return int(alpha.flat[0]).to_bytes(alpha.itemsize, "little")
+    buffer = io.BytesIO()
+    Image.fromarray(alpha).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def decode(data: bytes, height: int, width: int, depth: int) -> NDArray[Any]:
+    """Return the plane, uint8 or uint16 by ``depth``.
+
+    Raises:
+        CorruptStreamError: the bytes hold no plane of that size and depth.
+    """
+    itemsize = depth // 8
+    if len(data) == itemsize:
+        return np.full((height, width), int.from_bytes(data, "little"), f"u{itemsize}")
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            # checked before anything of that size is allocated
+            if image.size != (width, height) or image.mode != _MODES[itemsize]:
+                raise ValueError(f"{image.mode} {image.size[0]}x{image.size[1]}")
+            return np.asarray(image).astype(f"u{itemsize}")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise CorruptStreamError(
+            f"the .lic file is damaged: its alpha plane is no {width}x{height} plane of {depth} bits ({error}); get a "
+            "new copy of it"
+        ) from error
+
+
+def fill(image: Tensor, visible: Tensor) -> Tensor:
+    """Replace what is not visible by a smooth continuation of what is, so that it costs next to nothing.
+
+    Args:
+        image: ``(1, C, H, W)`` float; visible: ``(1, 1, H, W)`` bool.
+    """
+    if visible.all():
+        return image
+    if not visible.any():
+        return torch.full_like(image, 0.5)
+    weight = F.avg_pool2d(visible.to(image.dtype), 2, ceil_mode=True)
+    mean = F.avg_pool2d(image * visible, 2, ceil_mode=True) / weight.clamp_min(1e-6)
+    below = fill(mean, weight > 0)
+    smooth = F.interpolate(below, image.shape[-2:], mode="bilinear")
+    return torch.where(visible, image, smooth)

@@ -1,0 +1,57 @@
+"""``licframe verify``: are .lic files whole?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from licframe.cli import streams
+from licframe.cli.options import Json, Limit, Quiet, print_json
+from licframe.limits import DEFAULT
+
+
+def verify(
+    files: Annotated[list[Path], typer.Argument(help=".lic files; - is standard input.")],
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", "-p", help="Profile that has the weights, if not a shipped one."),
+    ] = None,
+    limit: Limit = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Check every checksum of .lic files, and decode their symbols and compare them with their digest."""
+    from licframe import container
+    from licframe.errors import LicframeError
+
+    limits = DEFAULT.with_settings(limit or [])
+    inputs = streams.sources(files)
+    say = streams.reporter([], quiet, as_json)
+    codecs: dict[bytes, Any] = {}
+    records: list[dict[str, Any]] = []
+
+    def work(number: int) -> None:
+        source = inputs[number]
+        record: dict[str, Any] = {"file": str(source), "sound": False}
+        records.append(record)
+        try:
+            data = streams.read_lic(source, limits)
+            header = container.read(data, limits).header
+            if header.fingerprint not in codecs:
+                from licframe.loading import load_for
+
+                codecs[header.fingerprint] = load_for(header, profile)
+            codecs[header.fingerprint].verify(data, limits)
+        except LicframeError as error:
+            record["error"] = str(error)
+            raise
+        record["sound"] = True
+        say(f"{source}: sound")
+
+    try:
+        streams.for_each(inputs, work)
+    finally:
+        if as_json:
+            print_json(records)

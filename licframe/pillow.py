@@ -1,0 +1,100 @@
+"""Teaches Pillow the .lic format; importing this module is all it takes.
+
+>>> import licframe.pillow                                              # doctest: +SKIP
+>>> image = Image.open("photo.lic")      # size, mode and metadata; pixels when they are needed
+>>> image.save("other.lic", quality=60, profile="fast")                 # doctest: +SKIP
+
+``save`` takes ``profile`` (a name or a TOML file), ``quality``, ``bpp``, ``size`` or ``psnr``, and
+``icc_profile``, ``exif`` and ``xmp`` in place of those of the image. Samples of 16 bits become 8-bit ones where
+Pillow has no mode for them, as with its other formats; ``licframe.read`` gives them whole.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import IO, TYPE_CHECKING, Any
+
+from PIL import Image, ImageFile
+
+from licframe import container
+
+if TYPE_CHECKING:
+    from licframe.codec import Codec
+
+FORMAT = "LIC"
+MIME = "image/x-lic"
+SUFFIX = ".lic"
+_INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
+_OPTIONS = ("quality", "bpp", "size", "psnr")
+
+
+@functools.lru_cache(maxsize=4)
+def _codec(profile: str) -> Codec:
+    from licframe.loading import load
+
+    return load(profile)
+
+
+@functools.lru_cache(maxsize=4)
+def _codec_for(fingerprint: bytes, header: container.Header) -> Codec:
+    from licframe.loading import load_for
+
+    return load_for(header)
+
+
+class LicImageFile(ImageFile.ImageFile):
+    """A .lic file that Pillow has opened; decoded when its pixels are asked for."""
+
+    format = FORMAT
+    format_description = "licframe learned image"
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        self._data = self.fp.read()
+        file = container.read(self._data)
+        header = file.header
+        self._size = header.width, header.height
+        self._mode = "I;16" if header.depth == 16 and header.mode == "L" else header.mode
+        self.info.update({_INFO[name]: value for name, value in file.metadata.items()})
+        self.info.update(quality=header.quality, profile=header.profile)
+        self._header = header
+
+    def load(self) -> Any:
+        if self._data:
+            import attrs
+
+            # one codec for all files of the same weights
+            key = attrs.evolve(self._header, width=1, height=1, quality=0, mode="L", depth=8)
+            picture = _codec_for(key.fingerprint, key).decode(self._data).picture
+            if self._mode != "I;16":
+                picture = picture.to_8_bit()
+            self.im = picture.to_pil().im
+            self._data = b""
+            if self._exclusive_fp and self.fp is not None:
+                self.fp.close()
+            self.fp = None
+        return Image.Image.load(self)
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(container.MAGIC)
+
+
+def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    from licframe.images import from_pil
+    from licframe.rate import Target
+
+    wanted = image.encoderinfo
+    picture = from_pil(image)
+    for name, field in _INFO.items():
+        if wanted.get(field):
+            given = wanted[field]
+            picture.metadata[name] = given.tobytes() if isinstance(given, Image.Exif) else bytes(given)
+    target = Target(**{name: wanted[name] for name in _OPTIONS if name in wanted})
+    fp.write(_codec(str(wanted.get("profile", "balanced"))).encode(picture, target).data)
+
+
+Image.register_open(FORMAT, LicImageFile, _accept)
+Image.register_save(FORMAT, _save)
+Image.register_extension(FORMAT, SUFFIX)
+Image.register_mime(FORMAT, MIME)
