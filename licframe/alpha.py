@@ -1,6 +1,7 @@
 """The alpha plane, coded without loss; and colours for what nobody sees.
 
-A plane of one value is that value, in 1 or 2 bytes; any other is a grey PNG of its depth.
+A plane of one value is that value, in 1 or 2 bytes; any other is a grey PNG of its depth or, with 8 bits, a
+lossless WebP picture of three such planes, whichever is smaller.
 """
 
 from __future__ import annotations
@@ -17,15 +18,24 @@ from torch.nn import functional as F
 
 from licframe.errors import CorruptStreamError
 
-_MODES = {1: "L", 2: "I;16"}
+_KINDS = {1: (("PNG", "L"), ("WEBP", "RGB")), 2: (("PNG", "I;16"),)}
+_WEBP_SIDE = 16383
 
 
 def encode(alpha: NDArray[Any]) -> bytes:
     """Return the bytes of a plane ``(H, W)`` of uint8 or uint16."""
     if (alpha == alpha.flat[0]).all():
         return int(alpha.flat[0]).to_bytes(alpha.itemsize, "little")
+    image = Image.fromarray(alpha)
+    files = [_file(image, "PNG", optimize=True)]
+    if alpha.itemsize == 1 and max(alpha.shape) <= _WEBP_SIDE:
+        files.append(_file(image.convert("RGB"), "WEBP", lossless=True, quality=100, method=6))
+    return min(files, key=len)
+
+
+def _file(image: Image.Image, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(alpha).save(buffer, "PNG", optimize=True)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -39,11 +49,12 @@ def decode(data: bytes, height: int, width: int, depth: int) -> NDArray[Any]:
     if len(data) == itemsize:
         return np.full((height, width), int.from_bytes(data, "little"), f"u{itemsize}")
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
             # checked before anything of that size is allocated
-            if image.size != (width, height) or image.mode != _MODES[itemsize]:
-                raise ValueError(f"{image.mode} {image.size[0]}x{image.size[1]}")
-            return np.asarray(image).astype(f"u{itemsize}")
+            if image.size != (width, height) or (image.format, image.mode) not in _KINDS[itemsize]:
+                raise ValueError(f"{image.format} {image.mode} {image.size[0]}x{image.size[1]}")
+            plane = image.getchannel(0) if image.mode == "RGB" else image
+            return np.asarray(plane).astype(f"u{itemsize}")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CorruptStreamError(
             f"the .lic file is damaged: its alpha plane is no {width}x{height} plane of {depth} bits ({error}); get a "

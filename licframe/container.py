@@ -91,17 +91,17 @@ def write(file: File) -> bytes:
     """Return the bytes of a .lic file."""
     out = bytearray(MAGIC)
     out.append(VERSION)
-    _append(out, b"H", _pack_header(file.header))
+    out += chunk(b"H", pack_header(file.header))
     for kind, name in _METADATA.items():
         if name in file.metadata:
-            _append(out, kind, file.metadata[name])
+            out += chunk(kind, file.metadata[name])
     if file.alpha is not None:
-        _append(out, b"A", file.alpha)
+        out += chunk(b"A", file.alpha)
     for payload, digest in file.payloads:
-        _append(out, b"P", digest.to_bytes(4, "little") + payload)
+        out += chunk(b"P", digest.to_bytes(4, "little") + payload)
     missing = _least_bytes(file.header) - len(out)
     if missing > 0:
-        _append(out, b"Z", bytes(missing))
+        out += chunk(b"Z", bytes(missing))
     return bytes(out)
 
 
@@ -117,11 +117,11 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
         LimitError: the header asks for more than the limits allow.
     """
     damage: list[str] = []
-    chunks = _sound_chunks(data, damage) if best_effort else _chunks(data)
-    header = _first(chunks, limits)
+    stream = _sound_chunks(data, damage) if best_effort else chunks(data)
+    header = _first(stream, limits)
     found: dict[bytes, bytes] = {}
     rank = 0
-    for kind, body, offset in chunks:
+    for kind, body, offset in stream:
         if _RANKS.get(kind, -1) < rank or kind in found:
             raise _damaged(f"an unexpected chunk {kind!r} stands at byte {offset}")
         rank = _RANKS[kind]
@@ -152,16 +152,17 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
 
 def read_header(data: bytes, limits: Limits = DEFAULT) -> Header:
     """Parse and check the header only; the rest of the file may be missing."""
-    return _first(_chunks(data), limits)
+    return _first(chunks(data), limits)
 
 
 def _damaged(what: str) -> CorruptStreamError:
     return CorruptStreamError(f"the .lic file is damaged: {what}; get a new copy of it")
 
 
-def _append(out: bytearray, kind: bytes, body: bytes) -> None:
-    chunk = kind + _varint(len(body)) + body
-    out += chunk + zlib.crc32(chunk).to_bytes(4, "little")
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """Return a chunk with its length and checksum."""
+    start = kind + _varint(len(body)) + body
+    return start + zlib.crc32(start).to_bytes(4, "little")
 
 
 def _least_bytes(header: Header) -> int:
@@ -200,7 +201,7 @@ def _is_sound(data: bytes, offset: int, end: int) -> bool:
     return zlib.crc32(data[offset:end]) == int.from_bytes(data[end : end + 4], "little")
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+def chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
     """Yield (type, body, offset) of each chunk, checked."""
     offset = _start(data)
     while offset < len(data):
@@ -233,16 +234,17 @@ def _sound_chunks(data: bytes, damage: list[str]) -> Iterator[tuple[bytes, bytes
         damage.append(f"bytes {sound_end} to {len(data)} are damaged")
 
 
-def _first(chunks: Iterator[tuple[bytes, bytes, int]], limits: Limits) -> Header:
-    kind, body, _ = next(chunks, (b"", b"", 0))
+def _first(stream: Iterator[tuple[bytes, bytes, int]], limits: Limits) -> Header:
+    kind, body, _ = next(stream, (b"", b"", 0))
     if kind != b"H":
         raise _damaged("it does not begin with a header")
-    header = _unpack_header(body)
+    header = unpack_header(body)
     limits.check(header.width, header.height, "the image in the file")
     return header
 
 
-def _pack_header(header: Header) -> bytes:
+def pack_header(header: Header) -> bytes:
+    """Return the body of the header chunk."""
     kind = MODES.index(header.mode) | (header.depth // 16) << 3 | header.tile << 4
     names = "/".join([header.profile, *header.parts])
     return (
@@ -254,7 +256,8 @@ def _pack_header(header: Header) -> bytes:
     )
 
 
-def _unpack_header(body: bytes) -> Header:
+def unpack_header(body: bytes) -> Header:
+    """Invert :func:`pack_header`, checking that the values are possible."""
     if len(body) < 3:
         raise _damaged("the header is too short")
     revision, kind, quality = body[:3]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from PIL import Image
 
 from licframe import container, weights
@@ -66,7 +67,8 @@ def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequ
         raise WeightsMismatchError(
             f"profile {profile.source} names no weights; train some with licframe train {profile.source}"
         )
-    codec = build(profile)
+    with torch.random.fork_rng(devices=[]):  # untrained weights are drawn at random, and replaced
+        codec = build(profile)
     codec.fingerprint = bytes.fromhex(weights.load(path, codec, profile.structure()))
     # ready to code: no gradients for the weights, however many threads use them
     return codec.freeze().requires_grad_(False)

@@ -36,7 +36,7 @@ def _codec(profile: str) -> Codec:
 
 
 @functools.lru_cache(maxsize=4)
-def _codec_for(fingerprint: bytes, header: container.Header) -> Codec:
+def _codec_for(header: container.Header) -> Codec:
     from licframe.loading import load_for
 
     return load_for(header)
@@ -65,7 +65,7 @@ class LicImageFile(ImageFile.ImageFile):
 
             # one codec for all files of the same weights
             key = attrs.evolve(self._header, width=1, height=1, quality=0, mode="L", depth=8)
-            picture = _codec_for(key.fingerprint, key).decode(self._data).picture
+            picture = _codec_for(key).decode(self._data).picture
             if self._mode != "I;16":
                 picture = picture.to_8_bit()
             self.im = picture.to_pil().im
@@ -80,7 +80,7 @@ def _accept(prefix: bytes) -> bool:
     return prefix.startswith(container.MAGIC)
 
 
-def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+def _save(image: Image.Image, fp: IO[bytes], _: str | bytes) -> None:
     from licframe.images import from_pil
     from licframe.rate import Target
 

@@ -133,7 +133,13 @@ def test_plugins_lists_parts_and_failures(folder: Path, tmp_path: Path) -> None:
     assert "msp" in done.stdout
     assert "failed to load: lic_broken" in done.stdout
     parts = json.loads(licframe("plugins", "--json", cwd=folder).stdout)["parts"]
-    assert {p["kind"] for p in parts} == {"transform", "context_scheduler", "entropy_model", "refiner"}
+    assert {p["kind"] for p in parts} == {
+        "transform",
+        "context_scheduler",
+        "entropy_model",
+        "refiner",
+        "baseline",
+    }
 
 
 def test_profiles_prints_the_resolved_form(folder: Path) -> None:
@@ -178,14 +184,14 @@ def test_bad_files_give_one_line_and_leave_nothing(tmp_path: Path, name: str, co
         (["compress", "none.png"], 8, "no file none.png"),
         (["compress", "text.png"], 8, "not a picture"),
         (["compress", "zero.png"], 8, "not a picture"),
-        (["compress", "alpha.png"], 8, "RGBA"),
+        (["compress", "float.tiff"], 8, "mode F"),
         (["compress", "grey.png", "-q", "101"], 7, "quality is 101"),
         (["compress", "grey.png", "-q", "10", "--bpp", "1"], 7, "one of quality"),
         (["compress", "grey.png", "-p", "tiny", "--size", "3"], 7, "at quality 0"),
         (["compress", "grey.png", "-p", "none"], 3, "no profile"),
         (["compress", "grey.png", "--set", "transform.plugin=residuall"], 3, 'did you mean "residual"'),
         (["compress", "grey.png", "--set", "weights.file=none.safetensors"], 5, "cannot read weights"),
-        (["compress", "grey.png", "-p", "tiny", "--max-pixels", "3"], 7, "--max-pixels"),
+        (["compress", "grey.png", "-p", "tiny", "--limit", "pixels=3"], 7, "--limit pixels=64"),
         (["compress", "grey.png", "-p", "tiny", "-o", "grey.png/x.lic"], 8, "cannot"),
         (["decompress", "none.lic"], 8, "cannot read none.lic"),
         (["run", "profiles/none.toml"], 3, "no profile"),
@@ -195,7 +201,7 @@ def test_bad_files_give_one_line_and_leave_nothing(tmp_path: Path, name: str, co
 def test_mistakes_give_one_line(tmp_path: Path, args: list[str], code: int, said: str) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "zero.png").write_bytes(b"")
-    Image.new("RGBA", (8, 8)).save(tmp_path / "alpha.png")
+    Image.new("F", (8, 8)).save(tmp_path / "float.tiff")
     Image.new("L", (8, 8)).save(tmp_path / "grey.png")
     before = sorted(tmp_path.iterdir())
     done = licframe(*args, cwd=tmp_path)

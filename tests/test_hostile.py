@@ -1,0 +1,125 @@
+"""Hostile files: whatever the bytes, the answer is a picture or a LicframeError, soon and in little memory."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import tracemalloc
+from pathlib import Path
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from licframe import container
+from licframe.codec import Codec
+from licframe.errors import CorruptStreamError, LicframeError, LimitError
+from licframe.limits import Limits
+from licframe.loading import load_for
+from licframe.testing.mutations import CHUNK_OPERATIONS, OPERATIONS, mutate
+
+GOLDEN = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "golden").glob("*.lic"))}
+SMALL = ("grey-q60-revision2", "one-pixel-q0", "strip-q100")
+
+operations = st.lists(
+    st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 2**32), st.integers(0, 2**32)),
+    min_size=1,
+    max_size=4,
+)
+
+
+def attempt(codec: Codec, data: bytes) -> None:
+    """Do what decompress does, with one codec loaded."""
+    header = container.read(data).header
+    known = header.fingerprint == codec.fingerprint[:6]
+    (codec if known else load_for(header)).decode(data)
+
+
+@given(st.sampled_from(sorted(GOLDEN)), operations)
+@settings(max_examples=2000)
+def test_mutations_give_an_image_or_an_error(codec: Codec, name: str, changes: list) -> None:
+    begin = time.perf_counter()
+    with contextlib.suppress(LicframeError):
+        attempt(codec, mutate(GOLDEN[name], changes))
+    assert time.perf_counter() - begin < 20  # a hang, on a busy machine
+
+
+def test_mutations_reach_what_lies_behind_the_checksum() -> None:
+    """Otherwise the test above would only try the checksum."""
+    reached = 0
+    for name in CHUNK_OPERATIONS:
+        try:
+            container.read(mutate(GOLDEN["rgb-q50"], [(name, 1, 3)]))
+            reached += 1
+        except LicframeError:
+            pass
+    assert reached >= 4
+    assert mutate(GOLDEN["rgb-q50"], []) == GOLDEN["rgb-q50"]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_flipped_bit_is_detected(codec: Codec, name: str) -> None:
+    data = GOLDEN[name]
+    for position in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[position // 8] ^= 1 << position % 8
+        with pytest.raises(LicframeError):
+            codec.decode(bytes(damaged))
+
+
+def test_a_small_file_takes_little_time_and_memory(codec: Codec) -> None:
+    """127 bytes that claim 9000x9000 are refused before anything is allocated."""
+    file = container.read(GOLDEN["one-pixel-q0"])
+    claim = container.write(attrs.evolve(file, header=attrs.evolve(file.header, width=9000, height=9000)))
+    claim = claim[: claim.index(b"Z", 50)].ljust(127, b"\0")
+    tracemalloc.start()
+    begin = time.perf_counter()
+    with pytest.raises(CorruptStreamError):
+        container.read(claim, Limits(memory=2**40))
+    assert time.perf_counter() - begin < 0.05
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_a_stream_that_is_too_short_ends_early(codec: Codec) -> None:
+    """A decoder does not go on reading zeros until a large image is full."""
+    file = container.read(GOLDEN["rgb-q50"])
+    ((payload, digest),) = file.payloads
+    said = set()
+    for length in range(0, 200, 4):
+        with pytest.raises(CorruptStreamError) as caught:
+            codec.decode(container.write(attrs.evolve(file, payloads=((payload[:length], digest),))))
+        said.add(str(caught.value).split(";")[0])
+    assert "the coded stream ends before its last symbol" in said
+    assert not any("digest" in text for text in said)
+
+
+def test_time_is_limited(codec: Codec) -> None:
+    with pytest.raises(LimitError, match="--limit seconds="):
+        codec.decode(GOLDEN["rgb-q50"], Limits(seconds=1e-6))
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/passwd", "nobody", "licframe"])
+def test_names_in_a_file_open_and_import_nothing(name: str, monkeypatch) -> None:
+    import builtins
+    import importlib
+
+    file = container.read(GOLDEN["one-pixel-q0"])
+    header = attrs.evolve(file.header, profile=name.replace("/", "."), fingerprint=b"nobody")
+    parts = tuple(f"{name.replace('/', '.')} 1" for _ in range(3))
+    data = container.write(attrs.evolve(file, header=attrs.evolve(header, parts=parts)))
+    real_open, real_import = builtins.open, importlib.import_module
+
+    def checked_open(path: object, *args: object, **more: object) -> object:
+        assert "passwd" not in str(path)
+        return real_open(path, *args, **more)
+
+    def checked_import(module: str, *args: object) -> object:
+        assert "nobody" not in module
+        return real_import(module, *args)
+
+    monkeypatch.setattr(builtins, "open", checked_open)
+    monkeypatch.setattr(importlib, "import_module", checked_import)
+    with pytest.raises(LicframeError, match="not installed"):
+        load_for(container.read(data).header)
