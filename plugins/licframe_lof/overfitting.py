@@ -13,7 +13,7 @@ import json
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from licframe.interfaces import Problem, Refiner
+from licframe.interfaces import Problem, Quantise, Refiner
 
 from .plugin import OverfittingOptions
 from .relaxations import RELAXATIONS
@@ -44,24 +44,21 @@ class LatentOverfitting(Refiner):
             again = problem.true_cost(saved)
             if again < cost:
                 best, cost = saved, again
-        generator_state = torch.get_rng_state()  # the caller's random numbers are not ours to use
-        torch.manual_seed(options.seed)
-        try:
-            with _progress(options.progress) as show:
-                for relaxation, rate, restart in self._settings():
-                    if budget.spent():
-                        break
-                    start = problem.start if restart == "start" else best
-                    candidate = self._run(problem, start, relaxation, rate, budget, show)
-                    found = problem.true_cost(candidate)
-                    kept = found < cost
-                    log.add(cost=found, kept=kept, relaxation=relaxation, rate=rate, restart=restart)
-                    if kept:
-                        best, cost = candidate, found
-                        log.save(best)
-                    show(budget.share(), cost)
-        finally:
-            torch.set_rng_state(generator_state)
+        generator = torch.Generator().manual_seed(options.seed)
+        with _progress(options.progress) as show:
+            for relaxation, rate, restart in self._settings():
+                if budget.spent():
+                    break
+                start = problem.start if restart == "start" else best
+                make = RELAXATIONS[relaxation]
+                candidate = self._run(problem, start, make, rate, budget, generator, show)
+                found = problem.true_cost(candidate)
+                kept = found < cost
+                log.add(cost=found, kept=kept, relaxation=relaxation, rate=rate, restart=restart)
+                if kept:
+                    best, cost = candidate, found
+                    log.save(best)
+                show(budget.share(), cost)
         return best
 
     def _settings(self) -> Iterator[tuple[str, float, str]]:
@@ -74,12 +71,18 @@ class LatentOverfitting(Refiner):
                 first = False
 
     def _run(
-        self, problem: Problem, start: Tensor, relaxation: str, rate: float, budget: _Budget, show: Any
+        self,
+        problem: Problem,
+        start: Tensor,
+        make: Callable[[float, torch.Generator], Quantise],
+        rate: float,
+        budget: _Budget,
+        generator: torch.Generator,
+        show: Any,
     ) -> Tensor:
         """Return the latent after one run of Adam; the rate falls linearly to zero."""
         y = (start * problem.gain).clone().requires_grad_()
         adam = torch.optim.Adam([y], lr=rate)
-        make = RELAXATIONS[relaxation]
         length = self.options.run
         for step in range(length):
             # A run that the budget would cut short is annealed over what is left.
@@ -87,7 +90,7 @@ class LatentOverfitting(Refiner):
             if progress >= 1:
                 break
             adam.param_groups[0]["lr"] = rate * (1 - progress)
-            cost = problem.objective(y / problem.gain, make(progress))
+            cost = problem.objective(y / problem.gain, make(progress, generator))
             adam.zero_grad(set_to_none=True)
             cost.backward()
             adam.step()

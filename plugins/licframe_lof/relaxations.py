@@ -1,7 +1,8 @@
 """What takes the place of rounding while a latent is searched by gradients.
 
 Each is made for a step of the search with ``progress`` in [0, 1) and maps residuals about their
-predicted centres to relaxed ones.
+predicted centres to relaxed ones. Random numbers come from the search's own generator, so that searches in
+several threads do not change each other.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ def _temperature(progress: float, start: float, end: float) -> float:
     return start * (end / start) ** progress
 
 
-def noise(_: float) -> Callable[[Tensor], Tensor]:
+def noise(_: float, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
     """Add uniform noise in +-1/2."""
-    return lambda residual: residual + torch.rand_like(residual) - 0.5
+    return lambda residual: residual + torch.rand(residual.shape, generator=generator) - 0.5
 
 
-def straight_through(_: float) -> Callable[[Tensor], Tensor]:
+def straight_through(_: float, __: torch.Generator) -> Callable[[Tensor], Tensor]:
     """Round; the gradient is that of the identity."""
     return lambda residual: residual + (residual.round() - residual).detach()
 
 
-def sga(progress: float) -> Callable[[Tensor], Tensor]:
+def sga(progress: float, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
     """Stochastic Gumbel annealing between floor and ceiling (arXiv 2006.04240).
 
     Logits are ``-atanh(distance) / T``, T falls from 0.5 to 0.1.
@@ -40,13 +41,13 @@ def sga(progress: float) -> Callable[[Tensor], Tensor]:
         low = residual.detach().floor()
         part = (residual - low).clamp(_EPSILON, 1 - _EPSILON)
         logits = torch.stack([-torch.atanh(part), -torch.atanh(1 - part)], -1) / temperature
-        weights = _gumbel_softmax(logits, temperature)
+        weights = _gumbel_softmax(logits, temperature, generator)
         return low + weights[..., 1]
 
     return quantise
 
 
-def sga_plus(progress: float) -> Callable[[Tensor], Tensor]:
+def sga_plus(progress: float, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
     """Three-class SGA+ with sigmoid-scaled logits (arXiv 2401.17789): one below, nearest, one above.
 
     The probability of a neighbour at distance d is proportional to ``sigmoid(-1.4 * logit(d)) ** 1.4`` for
@@ -59,17 +60,19 @@ def sga_plus(progress: float) -> Callable[[Tensor], Tensor]:
         offsets = torch.tensor([-1.0, 0.0, 1.0])
         distance = (residual[..., None] - nearest[..., None] - offsets).abs().clamp(_EPSILON, 1 - _EPSILON)
         logits = 1.4 * torch.nn.functional.logsigmoid(-1.4 * torch.logit(distance)) / temperature
-        weights = _gumbel_softmax(logits, temperature)
+        weights = _gumbel_softmax(logits, temperature, generator)
         return nearest + (weights * offsets).sum(-1)
 
     return quantise
 
 
-def _gumbel_softmax(logits: Tensor, temperature: float) -> Tensor:
-    uniform = torch.rand_like(logits).clamp_(1e-9, 1 - 1e-7)
+def _gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    uniform = torch.rand(logits.shape, generator=generator).clamp_(1e-9, 1 - 1e-7)
     return torch.softmax((logits - torch.log(-torch.log(uniform))) / temperature, -1)
 
 
-RELAXATIONS: Mapping[str, Callable[[float], Callable[[Tensor], Tensor]]] = MappingProxyType(
-    {"noise": noise, "straight-through": straight_through, "sga": sga, "sga-plus": sga_plus}
+RELAXATIONS: Mapping[str, Callable[[float, torch.Generator], Callable[[Tensor], Tensor]]] = (
+    MappingProxyType(
+        {"noise": noise, "straight-through": straight_through, "sga": sga, "sga-plus": sga_plus}
+    )
 )
