@@ -188,7 +188,7 @@ def _start(data: bytes) -> int:
     return len(MAGIC) + 1
 
 
-def _extent(data: bytes, offset: int) -> tuple[int, int]:
+def extent(data: bytes, offset: int) -> tuple[int, int]:
     """Return where the body of the chunk at ``offset`` begins and ends."""
     length, start = _read_varint(data, offset + 1)
     end = start + length
@@ -205,7 +205,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
     """Yield (type, body, offset) of each chunk, checked."""
     offset = _start(data)
     while offset < len(data):
-        start, end = _extent(data, offset)
+        start, end = extent(data, offset)
         if not _is_sound(data, offset, end):
             raise _damaged(f"the checksum of the chunk at byte {offset} does not match")
         yield data[offset : offset + 1], data[start:end], offset
@@ -219,7 +219,7 @@ def _sound_chunks(data: bytes, damage: list[str]) -> Iterator[tuple[bytes, bytes
     while offset < len(data) and work < _SEARCH_WORK:
         kind = data[offset : offset + 1]
         try:
-            start, end = _extent(data, offset) if kind in _RANKS or kind == b"H" else (0, 0)
+            start, end = extent(data, offset) if kind in _RANKS or kind == b"H" else (0, 0)
         except CorruptStreamError:
             end = 0
         work += max(0, end - offset)

@@ -1,11 +1,15 @@
 """A second implementation of the decoding side, in plain numpy and Python integers.
 
-Nothing here uses constriction or torch's arithmetic, so that agreement means something.
+Made from docs/format.md. Nothing here uses licframe's container, constriction or torch's arithmetic, so that
+agreement means something.
 """
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
+import torch
 
 MASK = 2**64 - 1
 
@@ -86,3 +90,79 @@ def exact_conv(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarra
         for b in range(k):
             total += np.einsum("oc,chw->ohw", weight[:, :, a, b], padded[:, a : a + h, b : b + w])
     return total >> 14
+
+
+def varint(data: bytes, offset: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        number |= (data[offset] & 127) << shift
+        offset, shift = offset + 1, shift + 7
+        if data[offset - 1] < 128:
+            return number, offset
+
+
+def read_container(data: bytes) -> tuple[dict, dict[bytes, bytes]]:
+    """Return the header's fields and the bodies of the chunks."""
+    assert data[:8] == bytes([0x89, 0x4C, 0x49, 0x43, 0x0D, 0x0A, 0x1A, 1])
+    chunks, offset = {}, 8
+    while offset < len(data):
+        length, start = varint(data, offset + 1)
+        end = start + length
+        assert int.from_bytes(data[end : end + 4], "little") == zlib.crc32(data[offset:end])
+        chunks[data[offset : offset + 1]] = data[start:end]
+        offset = end + 4
+    body = chunks.pop(b"H")
+    width, offset = varint(body, 3)
+    height, offset = varint(body, offset)
+    number, letters = int.from_bytes(body[offset + 6 :], "little"), ""
+    while number > 1:
+        letters = " abcdefghijklmnopqrstuvwxyz0123456789-._/"[number % 41] + letters
+        number //= 41
+    header = {
+        "revision": body[0],
+        "mode": ("L", "RGB", "LA", "RGBA")[body[1] & 7],
+        "depth": 16 if body[1] & 8 else 8,
+        "quality": body[2],
+        "size": (width, height),
+        "fingerprint": body[offset : offset + 6],
+        "names": letters.split("/"),
+    }
+    return header, chunks
+
+
+class Coder:
+    """Reads symbols as a scheduler's and an entropy model's loop asks for them."""
+
+    def __init__(self, data: bytes) -> None:
+        self.decoder = RangeDecoder(data)
+        self.digest = 0
+
+    def code(self, bank, index: torch.Tensor, symbols: None = None) -> torch.Tensor:
+        found = decode_step(self.decoder, bank.halves, bank.counts, index.numpy())
+        return torch.from_numpy(found.astype(np.float64))
+
+    def code_bits(self, probability: np.ndarray, bits: None = None) -> np.ndarray:
+        def left(p: int) -> list[int]:
+            # two symbols, false first
+            return [0, *cumulative_floats([1 - p / 2**16, p / 2**16])[1:]]
+
+        return np.array([self.decoder.decode(left(int(p))) == 1 for p in probability], bool)
+
+    def code_flags(self, size: int) -> np.ndarray:
+        count = self.decoder.decode(uniform(size + 1))
+        if count in (0, size):
+            return np.full(size, count > 0)
+        return self.code_bits(np.full(size, count * 2**16 // size))
+
+    def note(self, residual: torch.Tensor) -> None:
+        self.digest = zlib.crc32(residual.numpy().astype("<i4").tobytes(), self.digest)
+
+
+def cumulative_floats(probabilities: list[float]) -> list[int]:
+    """As ``cumulative``, of probabilities in double precision that sum to 1."""
+    scale = (2**24 - len(probabilities)) / sum(probabilities)
+    out, total = [], 0.0
+    for symbol, p in enumerate(probabilities):
+        out.append(int(total * scale) + symbol)
+        total += p
+    return [*out, 2**24]

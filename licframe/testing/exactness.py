@@ -33,6 +33,7 @@ class Setting:
     onednn: bool = True
     channels_last: bool = False
     batch: int = 1
+    compiled: bool = False
 
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
@@ -48,6 +49,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "mkl-sse2": Setting({"MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "MKL_DEBUG_CPU_TYPE": "1"}),
         "channels-last": Setting(channels_last=True, threads=2),
         "batch-of-three": Setting(batch=3, threads=2),
+        "compiled": Setting(compiled=True, threads=2),
         "everything-off": Setting(
             {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
             onednn=False,

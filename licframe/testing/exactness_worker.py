@@ -66,6 +66,9 @@ def _main(
         codec.refiner = _Unrefined()
         if setting["channels_last"]:
             codec.transform.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if setting["compiled"]:
+            codec.transform.analysis = torch.compile(codec.transform.analysis)  # type: ignore[method-assign]
+            codec.transform.synthesis = torch.compile(codec.transform.synthesis)  # type: ignore[method-assign]
         codec.transform = _Batched(codec.transform, setting["batch"], setting["channels_last"])  # type: ignore[assignment]
         digests: list[str] = []
         _latent_digest(codec, digests)

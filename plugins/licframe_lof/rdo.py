@@ -47,8 +47,9 @@ class RdoQuantisation(Refiner):
     def _moved(problem: Problem, latent: Tensor, phase: tuple[int, int], share: float) -> Tensor:
         """Return the latent with the best-scored moves of one phase made."""
         decoded = problem.rounded(latent).requires_grad_()
-        torch.manual_seed(0)
-        (gradient,) = torch.autograd.grad(problem.objective(decoded, straight_through(0.0, torch.Generator())), decoded)
+        (gradient,) = torch.autograd.grad(
+            problem.objective(decoded, straight_through(0.0, torch.Generator())), decoded
+        )
         per_step = gradient / problem.gain
         # Moving against the gradient by one step changes the cost by about -|gradient|.
         inside = torch.zeros_like(decoded, dtype=torch.bool)
