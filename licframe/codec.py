@@ -34,8 +34,9 @@ from licframe.interfaces import (
     centre_to_float,
 )
 from licframe.limits import DEFAULT, Limits
+from licframe.problem import LatentProblem
 from licframe.profile import Profile
-from licframe.rate import Gains, Target, lambda_of, search
+from licframe.rate import Gains, Target, search
 
 DEFAULT_QUALITY = 50
 
@@ -137,7 +138,7 @@ class Codec(nn.Module):
         """
         latent = self.transform.analysis(image)
         gain, inverse = self.gains(quality)
-        bits, y = self._estimate_latent(latent, gain, quality)
+        bits, y = self.estimate_latent(latent, gain, quality)
         h, w = image.shape[-2:]
         decoded = self.transform.synthesis(y * inverse[:, :, None, None])
         return Estimate(decoded[..., :h, :w], bits, latent)
@@ -145,14 +146,14 @@ class Codec(nn.Module):
     def decoded_latent(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Return the bits ``(N,)`` of images, and the latent that the synthesis is given, float form."""
         gain, inverse = self.gains(quality)
-        bits, y = self._estimate_latent(self.transform.analysis(image), gain, quality)
+        bits, y = self.estimate_latent(self.transform.analysis(image), gain, quality)
         return bits, y * inverse[:, :, None, None]
 
     def latent_bits(self, latent: Tensor, quality: Tensor) -> Tensor:
         """Return the information ``(N,)`` of latents in coefficient units, as ``estimate`` does."""
-        return self._estimate_latent(latent, self.gains(quality)[0], quality)[0]
+        return self.estimate_latent(latent, self.gains(quality)[0], quality)[0]
 
-    def _estimate_latent(
+    def estimate_latent(
         self, latent: Tensor, gain: Tensor, quality: Tensor, quantise: Quantise | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the bits ``(N,)`` of a latent in coefficient units, and it rounded, in steps.
@@ -257,17 +258,17 @@ class Codec(nn.Module):
         target = target or Target()
         clock = Clock()
         with clock("analysis"):
-            image = self._to_tensor(picture)
+            image = self.to_tensor(picture)
             latent = self.transform.analysis(image)
-        tried: dict[int, _Coded] = {}
+        tried: dict[int, Coded] = {}
 
         def attempt(quality: int) -> tuple[int, Callable[[], float]]:
-            coded = tried[quality] = self._encode_latent(latent, quality, clock)
+            coded = tried[quality] = self.encode_latent(latent, quality, clock)
             return len(self._file(picture, coded)), lambda: self._psnr(picture, coded)
 
         width, height = picture.size
         quality = search(target, DEFAULT_QUALITY, width * height, attempt)
-        coded = tried.get(quality) or self._encode_latent(latent, quality, clock)
+        coded = tried.get(quality) or self.encode_latent(latent, quality, clock)
         with clock("refinement"):
             coded = self._refine(image, latent, coded)
         data = self._file(picture, coded)
@@ -336,7 +337,7 @@ class Codec(nn.Module):
 
     # -- latents ------------------------------------------------------------------------------
 
-    def _encode_latent(self, latent: Tensor, quality: int, clock: Clock) -> _Coded:
+    def encode_latent(self, latent: Tensor, quality: int, clock: Clock) -> Coded:
         """Code a latent ``(1, C, h, w)`` given in coefficient units."""
         condition = self.units.exact_form(quality)
         y = latent.double() * self.gain_table[quality].double()[:, None, None]
@@ -370,7 +371,7 @@ class Codec(nn.Module):
             again = shorter.finish()
             if len(again) < len(payload):
                 payload, encoder = again, shorter
-        return _Coded(quality, known["y"], payload, encoder.digest, encoder.bits)
+        return Coded(quality, known["y"], payload, encoder.digest, encoder.bits)
 
     def _decode_latent(
         self,
@@ -437,7 +438,7 @@ class Codec(nn.Module):
         pixels = samples.to(torch.uint8 if header.depth == 8 else torch.uint16)
         return np.ascontiguousarray((pixels if "RGB" in header.mode else pixels[..., 0]).numpy())
 
-    def _refine(self, image: Tensor, latent: Tensor, coded: _Coded) -> _Coded:
+    def _refine(self, image: Tensor, latent: Tensor, coded: Coded) -> Coded:
         """Let the refiner search for a cheaper latent of this image."""
         # A refiner may take gradients, which tensors of inference mode do not have.
         with torch.inference_mode(False), torch.enable_grad():
@@ -445,9 +446,9 @@ class Codec(nn.Module):
             refined = self.refiner.refine(problem).detach()
         if torch.equal(refined, problem.start):
             return coded
-        return self._encode_latent(refined, coded.quality, Clock())
+        return self.encode_latent(refined, coded.quality, Clock())
 
-    def _psnr(self, picture: Picture, coded: _Coded) -> float:
+    def _psnr(self, picture: Picture, coded: Coded) -> float:
         """Return the PSNR over what is not fully transparent."""
         error = np.square(
             self._synthesise(coded.y, self._header(picture, coded)) - picture.pixels.astype(np.float64)
@@ -457,7 +458,7 @@ class Codec(nn.Module):
         mean = error.mean()
         return 20 * math.log10(2**picture.depth - 1) - 10 * math.log10(mean) if mean else math.inf
 
-    def _header(self, picture: Picture, coded: _Coded) -> container.Header:
+    def _header(self, picture: Picture, coded: Coded) -> container.Header:
         width, height = picture.size
         return container.Header(
             width=width,
@@ -470,7 +471,7 @@ class Codec(nn.Module):
             depth=picture.depth,
         )
 
-    def _file(self, picture: Picture, coded: _Coded) -> bytes:
+    def _file(self, picture: Picture, coded: Coded) -> bytes:
         opacity = None if picture.alpha is None else alpha.encode(picture.alpha)
         payloads = ((coded.payload, coded.digest),)
         return container.write(
@@ -478,7 +479,8 @@ class Codec(nn.Module):
         )
 
     @staticmethod
-    def _to_tensor(picture: Picture) -> Tensor:
+    def to_tensor(picture: Picture) -> Tensor:
+        """Return what the transform is given: ``(1, 3, H, W)`` in [0, 1], filled in where it is transparent."""
         pixels = torch.from_numpy(picture.pixels.astype(np.float32) / (2**picture.depth - 1))
         if pixels.ndim == 2:
             pixels = pixels[..., None].expand(-1, -1, 3)
@@ -489,7 +491,7 @@ class Codec(nn.Module):
 
 
 @attrs.frozen(eq=False)
-class _Coded:
+class Coded:
     """A coded latent: integers, bytes, digest of the symbols, information in bits."""
 
     quality: int
@@ -497,47 +499,3 @@ class _Coded:
     payload: bytes
     digest: int
     information: float
-
-
-class LatentProblem:
-    """One image's latent and its cost; what a refiner works on (see ``interfaces.Problem``).
-
-    Attributes:
-        image: ``(1, 3, H, W)`` in [0, 1].
-        start: the latent of the analysis, in coefficient units.
-        gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
-        quality: 0..100; lambda: bits per unit of squared error (pixels in 0..255) per pixel.
-    """
-
-    def __init__(self, codec: Codec, image: Tensor, start: Tensor, quality: int) -> None:
-        self.image, self.start, self.quality = image, start, quality
-        self.gain = codec.gain_table[quality][:, None, None].clone()
-        self.lam = float(lambda_of(torch.tensor(float(quality))))
-        self._codec = codec
-
-    def objective(self, latent: Tensor, quantise: Quantise | None = None) -> Tensor:
-        """Return bits + lambda * squared error, differentiable in the latent."""
-        codec, q = self._codec, self.quality
-        inverse = codec.inverse_table[q][:, None, None].clone()
-        quality = torch.full((1,), float(q))
-        bits, y = codec._estimate_latent(latent, self.gain[None, :, 0, 0], quality, quantise)  # noqa: SLF001
-        return bits.sum() + self._distortion(y * inverse)
-
-    @torch.no_grad()
-    def rounded(self, latent: Tensor) -> Tensor:
-        """Return the latent that a decoder has, in the units of ``start``."""
-        coded = self._codec._encode_latent(latent, self.quality, Clock())  # noqa: SLF001
-        return centre_to_float(coded.y) / self.gain
-
-    @torch.no_grad()
-    def true_cost(self, latent: Tensor) -> float:
-        """Return the same with real coded bytes."""
-        codec, q = self._codec, self.quality
-        coded = codec._encode_latent(latent, q, Clock())  # noqa: SLF001
-        decoded = centre_to_float(coded.y) * codec.inverse_table[q][:, None, None]
-        return 8 * len(coded.payload) + float(self._distortion(decoded))
-
-    def _distortion(self, latent: Tensor) -> Tensor:
-        h, w = self.image.shape[-2:]
-        decoded = self._codec.transform.synthesis(latent)[..., :h, :w]
-        return self.lam * (255**2 / 3) * (decoded - self.image).square().sum()

@@ -52,8 +52,8 @@ def main() -> None:
         begin = time.perf_counter()
         for path in paths:
             with torch.inference_mode():
-                latent = codec.transform.analysis(codec._to_tensor(read_picture(path)))  # noqa: SLF001
-                bits += [codec._encode_latent(latent, q, Clock()).information for q in QUALITIES]  # noqa: SLF001
+                latent = codec.transform.analysis(codec.to_tensor(read_picture(path)))
+                bits += [codec.encode_latent(latent, q, Clock()).information for q in QUALITIES]
         base = base or bits
         mean = sum(b / a for a, b in zip(base, bits, strict=True)) / len(bits)
         records.append(

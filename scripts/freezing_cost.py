@@ -30,8 +30,8 @@ def main() -> None:
         frozen = floating = 0.0
         for path in sorted(args.images.iterdir())[: args.limit]:
             with torch.inference_mode():
-                latent = codec.transform.analysis(codec._to_tensor(read_picture(path)))  # noqa: SLF001
-                frozen += codec._encode_latent(latent, quality, Clock()).information  # noqa: SLF001
+                latent = codec.transform.analysis(codec.to_tensor(read_picture(path)))
+                frozen += codec.encode_latent(latent, quality, Clock()).information
             floating += float_information(codec, latent, quality)
         print(
             f"quality {quality:3}: float {floating:.0f} bits, frozen {frozen:.0f}, cost {frozen / floating - 1:+.3%}"

@@ -15,12 +15,13 @@ import licframe
 from licframe import container
 from licframe.cli.run import sample_photograph
 from licframe.clock import Clock
-from licframe.codec import Codec, LatentProblem
+from licframe.codec import Codec
 from licframe.errors import CorruptStreamError, LicframeError, WeightsMismatchError
 from licframe.evaluation.metrics import psnr
 from licframe.images import Picture, read_picture
 from licframe.interfaces import Refiner
 from licframe.loading import load
+from licframe.problem import LatentProblem
 from licframe.rate import Target
 from tests.conftest import noise_picture
 
@@ -65,11 +66,11 @@ def test_file_holds_its_information_and_little_more(codec: Codec) -> None:
 
 def test_freezing_costs_next_to_nothing(codec: Codec) -> None:
     """On pictures like those of training; elsewhere the tables' escape code is even cheaper."""
-    image = Codec._to_tensor(read_picture(sample_photograph()))[:, :, :320, :320]
+    image = Codec.to_tensor(read_picture(sample_photograph()))[:, :, :320, :320]
     with torch.no_grad():
         latent = codec.transform.analysis(image)
         for quality in (20, 50, 80):
-            frozen = codec._encode_latent(latent, quality, Clock()).information
+            frozen = codec.encode_latent(latent, quality, Clock()).information
             y = latent * codec.gain_table[quality][:, None, None]
 
             assert frozen <= _bits_of_rounded(codec, y, quality) * 1.005
@@ -184,7 +185,7 @@ def test_estimate_is_differentiable_everywhere(untrained: Codec) -> None:
 
 
 def test_refiner_gets_a_true_cost(codec: Codec, picture: Picture) -> None:
-    image = Codec._to_tensor(picture)
+    image = Codec.to_tensor(picture)
     with torch.no_grad():
         latent = codec.transform.analysis(image)
     problem = LatentProblem(codec, image, latent, 50)

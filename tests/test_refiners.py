@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from licframe.codec import Codec, LatentProblem
+from licframe.codec import Codec
 from licframe.errors import ProfileError
 from licframe.loading import load
+from licframe.problem import LatentProblem
 from licframe.profile import load_profile
 from licframe.testing.conformance import picture_of
 from licframe_lof.relaxations import RELAXATIONS
 
 
 def problem_of(codec: Codec, quality: int = 40, size: int = 64) -> LatentProblem:
-    image = codec._to_tensor(picture_of(size, size))
+    image = codec.to_tensor(picture_of(size, size))
     return LatentProblem(codec, image, codec.transform.analysis(image).detach(), quality)
 
 

@@ -39,7 +39,7 @@ def test_wavefront_and_raster_give_the_same_symbols() -> None:
     wavefront.freeze()
     latent = torch.randn(1, 48, 5, 7, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        one, two = (c._encode_latent(latent, 50, Clock()) for c in (raster, wavefront))
+        one, two = (c.encode_latent(latent, 50, Clock()) for c in (raster, wavefront))
 
     assert torch.equal(one.y, two.y)
     assert one.information == pytest.approx(two.information)
@@ -84,12 +84,12 @@ def test_one_entropy_model_serves_every_pass() -> None:
 
 def test_empty_channels_are_left_out(codec: Codec) -> None:
     """A latent with empty channels costs fewer bytes with their flags, and decodes the same."""
-    latent = codec.transform.analysis(codec._to_tensor(picture_of(200, 160)))
+    latent = codec.transform.analysis(codec.to_tensor(picture_of(200, 160)))
     with torch.no_grad():
         sparse = latent * 0.02
-        coded = codec._encode_latent(sparse, 30, Clock())
+        coded = codec.encode_latent(sparse, 30, Clock())
         again = codec._decode_latent(coded.payload, coded.digest, 30, coded.y.shape[-2:], Clock())
-        old = codec._encode_latent(latent, 100, Clock())
+        old = codec.encode_latent(latent, 100, Clock())
 
     assert torch.equal(again, coded.y)
     from licframe.exact.coder import Decoder
@@ -175,7 +175,7 @@ def test_a_mixture_starts_where_the_single_density_was(codec: Codec) -> None:
     weights.load_shared(load_profile("tiny").weights_path, made)
     kinds = trained_kinds(load_profile("tiny").structure())
     assert made.scheduler.adopt(codec.scheduler.state_dict(), kinds)
-    latent = codec.transform.analysis(codec._to_tensor(picture_of(96, 96))).detach()
+    latent = codec.transform.analysis(codec.to_tensor(picture_of(96, 96))).detach()
     quality = torch.tensor([50.0])
     with torch.no_grad():
         torch.manual_seed(0)

@@ -26,11 +26,12 @@ import pytest
 import torch
 
 from licframe.clock import Clock
-from licframe.codec import Codec, LatentProblem
+from licframe.codec import Codec
 from licframe.errors import LicframeError
 from licframe.evaluation.information import float_information
 from licframe.images import Picture, from_array
 from licframe.loading import build, load
+from licframe.problem import LatentProblem
 from licframe.profile import Profile, load_profile
 from licframe.rate import Target
 from licframe.testing.exactness import sample_images
@@ -124,8 +125,8 @@ class Conformance:
     @torch.no_grad()
     def test_float_and_exact_forms_agree(self, codec: Codec) -> None:
         """The information under the frozen tables is that of the float model within 2 %."""
-        latent = codec.transform.analysis(codec._to_tensor(picture_of(96, 96)))  # noqa: SLF001
-        frozen = codec._encode_latent(latent, 70, Clock()).information  # noqa: SLF001
+        latent = codec.transform.analysis(codec.to_tensor(picture_of(96, 96)))
+        frozen = codec.encode_latent(latent, 70, Clock()).information
         floating = float_information(codec, latent, 70)
 
         assert frozen == pytest.approx(floating, rel=0.02, abs=64)
@@ -192,7 +193,7 @@ class Conformance:
 
     def test_refining_is_never_worse(self, codec: Codec) -> None:
         """The refiner's latent costs no more than the analysis's, in real bytes and squared error."""
-        image = codec._to_tensor(picture_of(48, 48))  # noqa: SLF001
+        image = codec.to_tensor(picture_of(48, 48))
         latent = codec.transform.analysis(image).detach()
         problem = LatentProblem(codec, image, latent, 40)
 

@@ -1,0 +1,59 @@
+"""One image's latent and its cost: what a refiner works on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from licframe.clock import Clock
+from licframe.interfaces import Quantise, centre_to_float
+from licframe.rate import lambda_of
+
+if TYPE_CHECKING:
+    from licframe.codec import Codec
+
+
+class LatentProblem:
+    """One image's latent and its cost; what a refiner works on (see ``interfaces.Problem``).
+
+    Attributes:
+        image: ``(1, 3, H, W)`` in [0, 1].
+        start: the latent of the analysis, in coefficient units.
+        gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
+        quality: 0..100; lambda: bits per unit of squared error (pixels in 0..255) per pixel.
+    """
+
+    def __init__(self, codec: Codec, image: Tensor, start: Tensor, quality: int) -> None:
+        self.image, self.start, self.quality = image, start, quality
+        self.gain = codec.gain_table[quality][:, None, None].clone()
+        self.lam = float(lambda_of(torch.tensor(float(quality))))
+        self._codec = codec
+
+    def objective(self, latent: Tensor, quantise: Quantise | None = None) -> Tensor:
+        """Return bits + lambda * squared error, differentiable in the latent."""
+        codec, q = self._codec, self.quality
+        inverse = codec.inverse_table[q][:, None, None].clone()
+        quality = torch.full((1,), float(q))
+        bits, y = codec.estimate_latent(latent, self.gain[None, :, 0, 0], quality, quantise)
+        return bits.sum() + self._distortion(y * inverse)
+
+    @torch.no_grad()
+    def rounded(self, latent: Tensor) -> Tensor:
+        """Return the latent that a decoder has, in the units of ``start``."""
+        coded = self._codec.encode_latent(latent, self.quality, Clock())
+        return centre_to_float(coded.y) / self.gain
+
+    @torch.no_grad()
+    def true_cost(self, latent: Tensor) -> float:
+        """Return the same with real coded bytes."""
+        codec, q = self._codec, self.quality
+        coded = codec.encode_latent(latent, q, Clock())
+        decoded = centre_to_float(coded.y) * codec.inverse_table[q][:, None, None]
+        return 8 * len(coded.payload) + float(self._distortion(decoded))
+
+    def _distortion(self, latent: Tensor) -> Tensor:
+        h, w = self.image.shape[-2:]
+        decoded = self._codec.transform.synthesis(latent)[..., :h, :w]
+        return self.lam * (255**2 / 3) * (decoded - self.image).square().sum()
