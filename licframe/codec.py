@@ -366,8 +366,9 @@ class Codec(nn.Module):
             # The same symbols again, without the channels that hold none: nearly always smaller.
             shorter = Encoder()
             shorter.code_flags(empty)
-            for step, model, parameters, residual in coded:
-                self._code(shorter, step, model, parameters, residual, ~empty, clock)
+            with clock("context"):
+                for step, model, parameters, residual in coded:
+                    self._code(shorter, step, model, parameters, residual, ~empty, clock)
             again = shorter.finish()
             if len(again) < len(payload):
                 payload, encoder = again, shorter
@@ -430,13 +431,14 @@ class Codec(nn.Module):
 
     def _synthesise(self, y: Tensor, header: container.Header) -> NDArray[Any]:
         latent = centre_to_float(y) * self.inverse_table[header.quality][:, None, None]
+        latent = latent.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
         image = self.transform.synthesis(latent)[0, :, : header.height, : header.width]
         if "RGB" not in header.mode:
             image = image.mean(0, keepdim=True)
         largest = 2**header.depth - 1
-        samples = image.mul(largest).round_().clamp_(0, largest).permute(1, 2, 0)
-        pixels = samples.to(torch.uint8 if header.depth == 8 else torch.uint16)
-        return np.ascontiguousarray((pixels if "RGB" in header.mode else pixels[..., 0]).numpy())
+        samples = image.permute(1, 2, 0).mul(largest).round_().clamp_(0, largest)
+        pixels = samples.to(torch.uint8 if header.depth == 8 else torch.uint16).contiguous()
+        return (pixels if "RGB" in header.mode else pixels[..., 0]).numpy()
 
     def _refine(self, image: Tensor, latent: Tensor, coded: Coded) -> Coded:
         """Let the refiner search for a cheaper latent of this image."""
@@ -484,7 +486,7 @@ class Codec(nn.Module):
         pixels = torch.from_numpy(picture.pixels.astype(np.float32) / (2**picture.depth - 1))
         if pixels.ndim == 2:
             pixels = pixels[..., None].expand(-1, -1, 3)
-        image = pixels.permute(2, 0, 1)[None].contiguous()
+        image = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
         if picture.alpha is not None:
             image = alpha.fill(image, torch.from_numpy(picture.alpha > 0)[None, None])
         return image

@@ -10,7 +10,7 @@ import attrs
 from licframe.errors import LicframeWarning, LimitError
 
 _WARN_PIXELS = 89_000_000
-_BYTES_PER_PIXEL = 400
+_BYTES_PER_PIXEL = 500
 """Memory that coding takes, measured over the shipped profiles and rounded up."""
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}

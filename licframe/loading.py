@@ -70,6 +70,7 @@ def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequ
     with torch.random.fork_rng(devices=[]):  # untrained weights are drawn at random, and replaced
         codec = build(profile)
     codec.fingerprint = bytes.fromhex(weights.load(path, codec, profile.structure()))
+    codec.transform.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # ready to code: no gradients for the weights, however many threads use them
     return codec.freeze().requires_grad_(False)
 

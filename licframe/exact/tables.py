@@ -68,18 +68,19 @@ class TableBank:
             digest.update(np.int64(half).tobytes() + row.astype("<i8").tobytes())
         self.digest = digest.hexdigest()
         self.models: dict[int, Any] = {}
-        self._information: dict[int, NDArray[np.float64]] = {}
+        self._information: NDArray[np.float64] | None = None
+        self._offsets = np.concatenate([[0], np.cumsum(2 * halves + 2)])
 
     def __len__(self) -> int:
         return len(self.halves)
 
-    def information(self, table: int) -> NDArray[np.float64]:
-        """Return the bits that each symbol of a table costs, escape last."""
-        bits = self._information.get(table)
-        if bits is None:
-            bits = PRECISION - np.log2(coded_counts(self.counts[table]))
-            self._information[table] = bits
-        return bits
+    def information(self, tables: NDArray[Any], symbols: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the bits that symbols of tables cost; symbol 0 is residual ``-half``, the escape comes last."""
+        if self._information is None:
+            self._information = PRECISION - np.log2(
+                np.concatenate([coded_counts(row) for row in self.counts])
+            )
+        return self._information[self._offsets[tables] + symbols]
 
     @classmethod
     def from_probabilities(cls, tables: Sequence[tuple[int, Sequence[float]]]) -> TableBank:

@@ -31,7 +31,7 @@ class Setting:
     environment: Mapping[str, str] = attrs.field(factory=dict)
     threads: int = 1
     onednn: bool = True
-    channels_last: bool = False
+    channels_last: bool = True
     batch: int = 1
     compiled: bool = False
 
@@ -47,7 +47,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "aten-avx2": Setting({"ATEN_CPU_CAPABILITY": "avx2"}),
         "mkl-compatible": Setting({"MKL_CBWR": "COMPATIBLE"}, threads=2),
         "mkl-sse2": Setting({"MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "MKL_DEBUG_CPU_TYPE": "1"}),
-        "channels-last": Setting(channels_last=True, threads=2),
+        "channels-first": Setting(channels_last=False, threads=2),
         "batch-of-three": Setting(batch=3, threads=2),
         "compiled": Setting(compiled=True, threads=2),
         "everything-off": Setting(

@@ -64,8 +64,8 @@ def _main(
     for number, profile in enumerate(profiles):
         codec = load(profile)
         codec.refiner = _Unrefined()
-        if setting["channels_last"]:
-            codec.transform.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if not setting["channels_last"]:
+            codec.transform.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if setting["compiled"]:
             codec.transform.analysis = torch.compile(codec.transform.analysis)  # type: ignore[method-assign]
             codec.transform.synthesis = torch.compile(codec.transform.synthesis)  # type: ignore[method-assign]

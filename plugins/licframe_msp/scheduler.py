@@ -251,7 +251,7 @@ class MultiScaleProgressive(ContextScheduler):
 
     def _slot(self, known: Known, level: int, slot: _Slot, channels: slice) -> Tensor:
         """Return a copy of the known samples of one slot, which later steps do not change."""
-        return _slot(known["y"][:, channels, :: 2**level, :: 2**level].clone(), slot)
+        return _slot(known["y"][:, channels, :: 2**level, :: 2**level], slot)
 
     def _neighbours(self, step: Step, target: _Slot, known: Known) -> Tensor:
         """Return the blended average of the nearest known samples, as a centre."""
@@ -303,12 +303,12 @@ def _count(positions: slice) -> int:
 
 
 def _slot(grid: Tensor, slot: _Slot) -> Tensor:
-    """Return the samples of a 2x2 slot on the compact grid.
+    """Return a copy of the samples of a 2x2 slot on the compact grid.
 
     Where the grid has an odd size the last sample is repeated; an empty slot is all zero.
     """
     h, w = ((size + 1) // 2 for size in grid.shape[-2:])
-    values = grid[..., slot[0] :: 2, slot[1] :: 2]
+    values = grid[..., slot[0] :: 2, slot[1] :: 2].clone()
     below, right = h - values.shape[-2], w - values.shape[-1]
     if not (below or right):
         return values
@@ -325,5 +325,5 @@ def _nearest(slots: Sequence[_Slot], target: _Slot) -> list[_Slot]:
 def _average(slots: dict[_Slot, Tensor], target: _Slot, exact: bool) -> Tensor:
     """Return the mean of the samples nearest to ``target``; floor of it in the exact form."""
     near = [v for s in _nearest(list(slots), target) for v in _offset(slots[s], s, target)]
-    total = torch.stack(near).sum(0)
+    total = sum(near[1:], near[0])
     return (total / len(near)).floor_() if exact else total / len(near)
