@@ -26,6 +26,7 @@ CONTEXTS = {
     "MSP, mixture of 3 Gaussians": ("max_quality", ["refiner.plugin=none"]),
     "MSP small, Gaussian (fast)": ("fast", []),
     "checkerboard, GLLMM and Gaussian": ("checkerboard", []),
+    "hyperprior only, Gaussian": ("balanced", ["context_scheduler.plugin=hyperprior"]),
     "serial 5x5, Gaussian": ("serial", []),
 }
 

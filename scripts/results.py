@@ -93,12 +93,11 @@ def curve_table() -> str:
     """Return the mean curves of the profiles as Markdown."""
     profiles, _ = load()
     lines = [
-        "| profile | quality | bpp | PSNR dB | MS-SSIM | encode s | decode s |",
-        "|---|---|---|---|---|---|---|",
+        "| profile | quality | bpp | PSNR dB | MS-SSIM |",
+        "|---|---|---|---|---|",
     ]
     lines += [
-        f"| `{item.codec}` | {m.quality:g} | {m.bpp:.4f} | {m.psnr:.2f} | {m.ms_ssim:.4f} | {m.encode_seconds:.2f} | "
-        f"{m.decode_seconds:.2f} |"
+        f"| `{item.codec}` | {m.quality:g} | {m.bpp:.4f} | {m.psnr:.2f} | {m.ms_ssim:.4f} |"
         for item in profiles
         for m in item.curve
     ]

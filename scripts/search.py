@@ -24,7 +24,7 @@ from licframe.loading import load
 from licframe.problem import LatentProblem
 
 QUALITIES = (14, 43, 71, 100)
-BUDGETS = (5, 15, 30, 60, 120)
+BUDGETS = (5, 15, 30, 60)
 # Every sixth image: portrait and landscape format, smooth and textured
 STRIDE = 6
 
@@ -64,9 +64,10 @@ def main() -> None:
     difference = bd_rate(runs["plain"], runs["searched"], "psnr")
     print(difference.describe(), flush=True)
     curve = {}
-    before = [cost(0, path, 43) for path in dataset.paths]
+    shown = dataset.paths[:2]
+    before = [cost(0, path, 43) for path in shown]
     for budget in BUDGETS:
-        after = [cost(budget, path, 43) for path in dataset.paths]
+        after = [cost(budget, path, 43) for path in shown]
         curve[budget] = round(sum(b / a for a, b in zip(before, after, strict=True)) / len(before) - 1, 5)
         print(budget, curve[budget], flush=True)
     record = {
