@@ -121,10 +121,14 @@ def speed_table(path: Path = SPEED) -> str:
         cost = t["complexity"]
         lines.append(
             f"| `{t['profile']}` | {t['width']}x{t['height']} | {t['encode']:.2f} | {t['decode']:.2f} | {stages} | "
-            f"{t['matrix_share']:.0%} | {cost['kmac_encode']} / {cost['kmac_decode']} | {cost['serial_passes']} | "
+            f"{share(t['matrix_share'])} | {cost['kmac_encode']} / {cost['kmac_decode']} | {cost['serial_passes']} | "
             f"{t['peak_mib']:.0f} |"
         )
     return "\n".join(lines)
+
+
+def share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
 
 
 def context_table() -> str:

@@ -162,7 +162,7 @@ def speed(
             f"{t.encode:.3f} ({t.encode_ratio:.1f}x)",
             f"{t.decode:.3f} ({t.decode_ratio:.1f}x)",
             ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in t.decode_stages.items()),
-            f"{t.matrix_share:.0%}",
+            "-" if t.matrix_share is None else f"{t.matrix_share:.0%}",
             f"{t.complexity['kmac_encode']} / {t.complexity['kmac_decode']}",
             "-" if t.peak_mib is None else f"{t.peak_mib:.0f}",
         ]

@@ -29,6 +29,7 @@ from licframe.loading import load
 from licframe.rate import Target
 
 SIZES = ((768, 512), (1913, 1361), (3840, 2160))
+_MOST_PASSES = 2000
 _MATRIX_OPERATORS = ("mm", "addmm", "bmm", "baddbmm", "mkldnn_convolution", "_slow_conv2d_forward")
 
 
@@ -39,7 +40,8 @@ class Timing:
     Attributes:
         encode, decode: seconds in all; encode_stages, decode_stages: seconds by stage.
         encode_ratio, decode_ratio: median of the seconds of the base over these, round by round.
-        matrix_share: share of decoding spent in matrix products and convolutions (profiler).
+        matrix_share: share of decoding spent in matrix products and convolutions (profiler); None for a plan of
+            thousands of steps, whose record would fill the memory.
         peak_mib: most memory of a process that encodes and decodes once, above the loaded codec.
     """
 
@@ -53,7 +55,7 @@ class Timing:
     decode_stages: dict[str, float]
     encode_ratio: float
     decode_ratio: float
-    matrix_share: float
+    matrix_share: float | None
     peak_mib: float | None
     complexity: dict[str, Any]
 
@@ -120,12 +122,18 @@ def measure(
                     decode_stages=_stages(decodes[name]),
                     encode_ratio=_ratio(encodes[base], encodes[name]),
                     decode_ratio=_ratio(decodes[base], decodes[name]),
-                    matrix_share=matrix_share(codec, files[name]),
+                    matrix_share=_share(codec, picture, files[name]),
                     peak_mib=_peak(name, overrides, width, height, quality) if memory else None,
                     complexity=complexity(codec),
                 )
             )
     return timings
+
+
+def _share(codec: Codec, picture: Picture, data: bytes) -> float | None:
+    stride = codec.transform.stride
+    passes = codec.scheduler.serial_passes(*(-(-side // stride) for side in picture.size[::-1]))
+    return matrix_share(codec, data) if passes <= _MOST_PASSES else None
 
 
 def matrix_share(codec: Codec, data: bytes) -> float:
