@@ -25,11 +25,14 @@ SECONDS, MEMORY = 2.0, 512 * 2**20
 
 def work(seed: int, count: int) -> None:
     """Try mutations and print a line of JSON: outcomes, findings, the slowest, memory."""
+    import torch
+
     from licframe import container
     from licframe.errors import LicframeError
     from licframe.loading import load, load_for
     from licframe.testing.mutations import OPERATIONS, mutate
 
+    torch.set_num_threads(1)
     files = {path.stem: path.read_bytes() for path in sorted(GOLDEN.glob("*.lic"))}
     codec = load("tiny")
     for data in files.values():

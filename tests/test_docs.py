@@ -21,7 +21,11 @@ def test_readme_shows_every_command() -> None:
 
 
 def test_readme_lists_every_exit_code() -> None:
-    codes = {e.exit_code for e in vars(errors).values() if isinstance(e, type) and issubclass(e, errors.LicframeError)}
+    codes = {
+        e.exit_code
+        for e in vars(errors).values()
+        if isinstance(e, type) and issubclass(e, errors.LicframeError)
+    }
     listed = {int(code) for code in re.findall(r"(\d) [a-z]", README[README.index("exit codes:") :][:200])}
 
     assert codes <= listed

@@ -110,6 +110,8 @@ def measure(
             if progress:
                 progress(rounds_done, rounds)
         for name, codec in codecs.items():
+            stride = codec.transform.stride
+            passes = codec.scheduler.serial_passes(-(-height // stride), -(-width // stride))
             timings.append(
                 Timing(
                     profile=name,
@@ -122,18 +124,12 @@ def measure(
                     decode_stages=_stages(decodes[name]),
                     encode_ratio=_ratio(encodes[base], encodes[name]),
                     decode_ratio=_ratio(decodes[base], decodes[name]),
-                    matrix_share=_share(codec, picture, files[name]),
+                    matrix_share=matrix_share(codec, files[name]) if passes <= _MOST_PASSES else None,
                     peak_mib=_peak(name, overrides, width, height, quality) if memory else None,
-                    complexity=complexity(codec),
+                    complexity={**complexity(codec), "serial_passes": passes},
                 )
             )
     return timings
-
-
-def _share(codec: Codec, picture: Picture, data: bytes) -> float | None:
-    stride = codec.transform.stride
-    passes = codec.scheduler.serial_passes(*(-(-side // stride) for side in picture.size[::-1]))
-    return matrix_share(codec, data) if passes <= _MOST_PASSES else None
 
 
 def matrix_share(codec: Codec, data: bytes) -> float:
