@@ -139,7 +139,8 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
             raise _damaged(
                 f"an image of mode {header.mode} comes {'with' if b'A' in found else 'without'} alpha"
             )
-        damage.append("its alpha plane is missing: everything is opaque")
+        if "A" in header.mode:
+            damage.append("its alpha plane is missing: everything is opaque")
     payload = found[b"P"]
     return File(
         header,
