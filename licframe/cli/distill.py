@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +39,8 @@ def distill(
     The run folder gets weights.safetensors that hold only the new synthesis, to be put beside the
     teacher's weights.
     """
+    import random
+
     from licframe.errors import LicframeError
     from licframe.profile import load_profile
 

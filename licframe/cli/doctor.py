@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import tempfile
 from pathlib import Path
 
 import typer
@@ -13,6 +11,8 @@ from licframe.cli.options import Json, print_json, print_table
 
 def doctor(as_json: Json = False) -> None:
     """Check versions, plugins, weights, and that files decode the same in several settings."""
+    import platform
+    import tempfile
     from importlib.metadata import version
 
     from licframe.errors import LicframeError

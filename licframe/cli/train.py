@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
-import random
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,6 +56,8 @@ def train(
     The run folder gets a checkpoint every few minutes, a log, the resolved profile, and at the end
     weights.safetensors, made from the averaged weights.
     """
+    import random
+
     from licframe.errors import LicframeError
     from licframe.profile import load_profile
 
@@ -150,6 +149,9 @@ def prepare_folder(folder: Path, profile: Any, data: list[Path], leg: Any) -> No
 
 
 def _environment(data: list[Path], leg: Any) -> dict[str, Any]:
+    import platform
+    import subprocess
+
     import attrs
     import torch
 
