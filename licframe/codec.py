@@ -337,8 +337,12 @@ class Codec(nn.Module):
 
     # -- latents ------------------------------------------------------------------------------
 
-    def encode_latent(self, latent: Tensor, quality: int, clock: Clock) -> Coded:
-        """Code a latent ``(1, C, h, w)`` given in coefficient units."""
+    def encode_latent(self, latent: Tensor, quality: int, clock: Clock, *, sparse: bool = True) -> Coded:
+        """Code a latent ``(1, C, h, w)`` given in coefficient units.
+
+        Args:
+            sparse: leave out channels that are zero everywhere, where that is shorter; off, for measurements.
+        """
         condition = self.units.exact_form(quality)
         y = latent.double() * self.gain_table[quality].double()[:, None, None]
         side = self.scheduler.side(latent, condition)
@@ -362,7 +366,7 @@ class Codec(nn.Module):
             known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
             self._walk(known, fix)
         payload = encoder.finish()
-        if empty.any():
+        if sparse and empty.any():
             # The same symbols again, without the channels that hold none: nearly always smaller.
             shorter = Encoder()
             shorter.code_flags(empty)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licframe.errors import NotExactError
-from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
+from licframe.exact.layers import FRACTION, WEIGHT_SHIFT, ExactConv, ExactReLU
 from tests.reference import exact_conv
 
 BOUND = 8 * 2.0**FRACTION
@@ -41,9 +41,13 @@ def test_frozen_layer_equals_int64_numpy(
 ) -> None:
     layer = frozen(cin, cout, kernel, rows=2, seed=seed)
     x = integers(1, cin, h, w, seed=seed)
-    weight = layer.weight_int.numpy().astype(np.int64).reshape(cout, cin, kernel, kernel)
+    weight = (
+        (layer.weight_exact * 2.0**WEIGHT_SHIFT).numpy().astype(np.int64).reshape(cout, cin, kernel, kernel)
+    )
     for row in range(2):
-        expected = exact_conv(x[0].numpy().astype(np.int64), weight, layer.bias_int[row].numpy())
+        expected = exact_conv(
+            x[0].numpy().astype(np.int64), weight, (layer.bias_exact[row] * 2.0**WEIGHT_SHIFT).numpy()
+        )
 
         assert np.array_equal(layer(x, row)[0].detach().numpy(), expected)
 

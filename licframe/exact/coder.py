@@ -28,6 +28,8 @@ _ESCAPE_BITS = 22
 LARGEST_RESIDUAL = 2**_ESCAPE_BITS - 1
 """Largest absolute residual that can be coded."""
 
+_SKIPPED = np.uint16(2**16 - 1)
+
 BIT_TOTAL = 2**16
 """Probabilities of decisions are counted out of this."""
 
@@ -49,19 +51,20 @@ class _Groups:
 
     Attributes:
         positions: of the elements; tables: of each of them.
-        runs: (table, start, end) of each table's run among them.
+        runs: (table, its half-width, start, end) of each table's run among them.
     """
 
-    def __init__(self, index: NDArray[np.int64]) -> None:
-        # numpy sorts 16-bit integers by radix, in linear time
-        small = index.astype(np.int16)
+    def __init__(self, bank: TableBank, index: NDArray[Any]) -> None:
+        # numpy sorts 16-bit integers by radix, in linear time; -1 becomes the largest
+        small = index.astype(np.uint16)
         order = np.argsort(small, kind="stable")
         ordered = small[order]
-        skipped = int(np.searchsorted(ordered, 0))
-        self.positions, self.tables = order[skipped:], ordered[skipped:]
-        starts = np.flatnonzero(np.diff(self.tables, prepend=-1))
-        ends = [*starts[1:].tolist(), len(self.tables)][: len(starts)]
-        self.runs = list(zip(self.tables[starts].tolist(), starts.tolist(), ends, strict=True))
+        coded = int(np.searchsorted(ordered, _SKIPPED))
+        self.positions, self.tables = order[:coded], ordered[:coded]
+        starts = np.flatnonzero(np.diff(self.tables, prepend=_SKIPPED))
+        tables = self.tables[starts]
+        edges = [*starts.tolist(), coded]
+        self.runs = list(zip(tables.tolist(), bank.halves[tables].tolist(), edges, edges[1:], strict=False))
 
 
 def _share(count: int, size: int) -> NDArray[np.int64]:
@@ -106,15 +109,17 @@ class Encoder(_Coder):
                 f"a latent value is {np.abs(wanted).max():.3g} quantisation steps from its prediction; "
                 f"at most {LARGEST_RESIDUAL} can be coded; use a lower quality or other weights"
             )
-        groups = _Groups(index.numpy().ravel())
+        groups = _Groups(bank, index.numpy().ravel())
         values = wanted[groups.positions].astype(np.int32)
         half = bank.halves[groups.tables]
         escaped = np.abs(values) > half
         shown = (np.where(escaped, half + 1, values) + half).astype(np.int32)
-        for table, start, end in groups.runs:
+        beyond = bool(escaped.any())
+        for table, width, start, end in groups.runs:
             self._coder.encode(shown[start:end], _model(bank, table))
-            for k in np.flatnonzero(escaped[start:end]).tolist():
-                self._escape(int(values[start + k]), int(bank.halves[table]))
+            if beyond:
+                for k in np.flatnonzero(escaped[start:end]).tolist():
+                    self._escape(int(values[start + k]), width)
         self.bits += float(bank.information(groups.tables, shown).sum())
         residual = np.zeros(wanted.size)
         residual[groups.positions] = values
@@ -172,14 +177,12 @@ class Decoder(_Coder):
 
     def code(self, bank: TableBank, index: Tensor, symbols: Tensor | None = None) -> Tensor:
         """Decode one residual per element (see SymbolCoder)."""
-        groups = _Groups(index.numpy().ravel())
+        groups = _Groups(bank, index.numpy().ravel())
         shown = np.empty(len(groups.positions), np.int32)
         escapes: list[tuple[int, int]] = []
-        for table, start, end in groups.runs:
-            half = int(bank.halves[table])
-            found = self._decode(_model(bank, table), end - start)
-            shown[start:end] = found
-            if np.maximum.reduce(found) > 2 * half:  # half the time of found.max()
+        for table, half, start, end in groups.runs:
+            shown[start:end] = found = self._decode(_model(bank, table), end - start)
+            if found[found.argmax()] > 2 * half:  # a third of the time of found.max()
                 escapes += [
                     (start + k, self._escape(half)) for k in np.flatnonzero(found > 2 * half).tolist()
                 ]

@@ -42,8 +42,9 @@ class ExactConv(nn.Module):
             serves several levels of a pyramid.
     """
 
-    weight_int: Tensor
-    bias_int: Tensor
+    #: the integer twin, in units of 2^-WEIGHT_SHIFT: a power of two changes no sum
+    weight_exact: Tensor
+    bias_exact: Tensor
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, rows: int = 1) -> None:
         super().__init__()
@@ -58,9 +59,9 @@ class ExactConv(nn.Module):
         n, _, h, w = x.shape
         k = self.kernel
         columns = x.flatten(2) if k == 1 else F.unfold(x, k, padding=k // 2)
-        total = torch.matmul(self.weight_int, columns)
-        total += self.bias_int[row].unsqueeze(1)
-        return total.div_(2.0**WEIGHT_SHIFT).floor_().reshape(n, -1, h, w)
+        weight = self.weight_exact.expand(n, -1, -1)
+        total = torch.baddbmm(self.bias_exact[row][:, None], weight, columns)
+        return total.floor_().reshape(n, -1, h, w)
 
     def freeze(self, bound: float) -> None:
         """Make the integer twin and prove it exact.
@@ -81,8 +82,9 @@ class ExactConv(nn.Module):
                 f"a layer of shape {tuple(self.weight.shape)} can reach {total:.3g}, not below 2^53 = "
                 f"{_EXACT:.3g}, so its sums could be rounded; train with smaller, finite weights"
             )
-        self.register_buffer("weight_int", weight.flatten(1), persistent=False)
-        self.register_buffer("bias_int", bias, persistent=False)
+        unit = 2.0**-WEIGHT_SHIFT
+        self.register_buffer("weight_exact", weight.flatten(1) * unit, persistent=False)
+        self.register_buffer("bias_exact", bias * unit, persistent=False)
 
 
 class ExactReLU(nn.Module):

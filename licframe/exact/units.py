@@ -38,7 +38,6 @@ _CENTRE_UNIT = 0.25
 """Network outputs are scaled by this where they are centres, so that a step of training moves a
 centre about as little as it moves a log-scale. A power of two."""
 
-_LATENT_LIMIT = 2.0**26
 _TABLE_SHIFT = 16
 _SPREAD_FLOOR = 0.08
 
@@ -100,7 +99,8 @@ class LatentUnits(nn.Module):
         tables = (self.to_context, self.from_context, self.log2_gain)
         rows = [table[quality].double()[None, :, None, None] for table in tables]
         plane = torch.full_like(rows[0][:, :1], quality * 2**FRACTION // 100)
-        return Condition(True, plane, *rows)
+        unit = 2.0**-_TABLE_SHIFT
+        return Condition(True, plane, rows[0] * unit, rows[1] * unit, rows[2])
 
 
 class Condition:
@@ -125,23 +125,17 @@ class Condition:
         if not self.exact:
             return (latent * self._to_context[:, channels]).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT)
         limit = CONTEXT_LIMIT * 2.0**FRACTION
-        latent = latent.clamp(-_LATENT_LIMIT, _LATENT_LIMIT)
-        scaled = (latent * self._to_context[:, channels]).div_(2.0**_TABLE_SHIFT)
-        return scaled.floor_().clamp_(-limit, limit)
+        return (latent * self._to_context[:, channels]).floor_().clamp_(-limit, limit)
 
     def centre(self, output: Tensor, channels: slice) -> Tensor:
         """Return a predicted centre in quantisation steps (exact: FRACTION fractional bits)."""
         if not self.exact:
             return output * self._from_context[:, channels]
         limit = OUTPUT_LIMIT * 2.0**FRACTION
-        output = output.clamp(-limit, limit)
-        return (output * self._from_context[:, channels]).div_(2.0**_TABLE_SHIFT).floor_()
+        return output.clamp(-limit, limit).mul_(self._from_context[:, channels]).floor_()
 
     def log2_scale(self, output: Tensor, channels: slice) -> Tensor:
         """Return a predicted log2 of the scale in quantisation steps."""
-        if self.exact:
-            limit = OUTPUT_LIMIT * 2.0**FRACTION
-            output = output.clamp(-limit, limit)
         return output + self._log2_gain[:, channels]
 
     def constant(self, values: Tensor) -> Tensor:
@@ -162,7 +156,7 @@ class Condition:
             value = raw[:, p]
             if kind == "centre":
                 value = value * _CENTRE_UNIT
-                value = self.centre(value.floor() if self.exact else value, channels)
+                value = self.centre(value.floor_() if self.exact else value, channels)
                 value = value if near is None else value + near
             elif kind == "log2_scale":
                 value = self.log2_scale(value, channels)

@@ -58,7 +58,11 @@ class Leg:
 
 
 class Objective(nn.Module):
-    """``L = R + lambda * 255^2 * MSE (+ beta * mean|y|)``, each sample over sqrt(lambda / 0.013)."""
+    """``L = R + lambda * 255^2 * MSE (+ beta * mean|y|)``, each sample over sqrt(lambda / 0.013).
+
+    The L1 term (arXiv 2309.02529) is of the latent in quantisation steps, where sparse means cheap; gains are not
+    its to shrink.
+    """
 
     def __init__(self, codec: Codec, beta: float) -> None:
         super().__init__()
@@ -73,7 +77,8 @@ class Objective(nn.Module):
         lam = lambda_of(quality)
         loss = bpp + lam * 255**2 * mse
         if self.beta:
-            loss = loss + self.beta * out.latent.abs().mean((1, 2, 3))
+            gain = self.codec.gains(quality)[0].detach()[:, :, None, None]
+            loss = loss + self.beta * (out.latent * gain).abs().mean((1, 2, 3))
         loss = loss / (lam / _REFERENCE_LAMBDA).sqrt()
         return loss.mean(), torch.stack([loss, bpp, mse]).detach()
 

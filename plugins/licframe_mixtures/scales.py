@@ -42,11 +42,11 @@ def scale_of(log2_scale: Tensor) -> Tensor:
 
 
 def scale_index(log2_scale: Tensor) -> Tensor:
-    """Return rungs 0..96 of the ladder for integer log2 scales, int64."""
-    # floor((log2_scale - minimum) * 8 + 1/2) in fixed point
-    minimum = round(LOG2_SCALE_MIN * 2**FRACTION)
-    index = (log2_scale - minimum) * STEPS_PER_OCTAVE + 2.0 ** (FRACTION - 1)
-    return (index / 2.0**FRACTION).floor_().clamp_(0, SCALES - 1).long()
+    """Return rungs 0..96 of the ladder for integer log2 scales, int16."""
+    # floor((log2_scale - minimum) * 8 + 1/2); multiples of powers of two, so nothing is rounded
+    unit = STEPS_PER_OCTAVE * 2.0**-FRACTION
+    minimum = round(LOG2_SCALE_MIN * 2**FRACTION) * unit
+    return log2_scale.mul(unit).add_(0.5 - minimum).floor_().clamp_(0, SCALES - 1).short()
 
 
 def scale_at(index: int) -> float:

@@ -47,13 +47,12 @@ class Single(EntropyModel):
         return -mass.clamp_min(_FLOOR).log2()
 
     def exact_centre(self, parameters: Tensor) -> Tensor:
-        shift = FRACTION - CENTRE_FRACTION
-        return ((parameters[:, 0] + 2.0 ** (shift - 1)) / 2.0**shift).floor_()
+        return parameters[:, 0].mul(2.0 ** (CENTRE_FRACTION - FRACTION)).add_(0.5).floor_()
 
     def index(self, parameters: Tensor) -> Tensor:
-        """Return table indices, int64, -1 where an element is not coded."""
+        """Return table indices, int16, -1 where an element is not coded."""
         index = scale_index(parameters[:, 1])
-        return torch.where(index == 0, -1, index)
+        return index.masked_fill_(index == 0, -1)
 
     def code(self, coder: SymbolCoder, parameters: Tensor, symbols: Tensor | None) -> Tensor:
         return coder.code(self.bank, self.index(parameters), symbols)

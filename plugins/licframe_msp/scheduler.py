@@ -202,7 +202,7 @@ class MultiScaleProgressive(ContextScheduler):
                     continue
                 for phase, targets in enumerate(self.phases):
                     samples = {slot: _slot(grid, slot) for slot in self._slots(phase)}
-                    x = torch.cat([_average(samples, target, False) for target in targets], -1)
+                    x = torch.cat([_average(samples, target) for target in targets], -1)
                     t = torch.cat([_slot(grid, target) for target in targets], -1)
                     blend = (x * t).sum((0, 2, 3)) / (x * x).sum((0, 2, 3)).clamp_min(1e-6)
                     self.blend[level, phase] = blend
@@ -250,21 +250,26 @@ class MultiScaleProgressive(ContextScheduler):
         return [(0, 0), *(slot for targets in self.phases[:phase] for slot in targets)]
 
     def _slot(self, known: Known, level: int, slot: _Slot, channels: slice) -> Tensor:
-        """Return a copy of the known samples of one slot, which later steps do not change."""
+        """Return the known samples of one slot; where gradients need them, later steps do not change them."""
         return _slot(known["y"][:, channels, :: 2**level, :: 2**level], slot)
 
     def _neighbours(self, step: Step, target: _Slot, known: Known) -> Tensor:
         """Return the blended average of the nearest known samples, as a centre."""
         samples = {
-            slot: known.condition.from_latent(self._slot(known, step.level, slot, step.channels))
+            slot: self._slot(known, step.level, slot, step.channels)
             for slot in _nearest(self._slots(step.phase), target)
         }
-        average = _average(samples, target, known.condition.exact)
-        blend = self.blend[step.level, step.phase, step.channels, None, None]
-        blend = known.condition.constant(blend)
+        average = _average(samples, target)
+        blend = known.condition.constant(self.blend[step.level, step.phase, step.channels, None, None])
         if known.condition.exact:
-            return (average * blend).div_(2.0**FRACTION).floor_()
+            # Two or four integers are averaged and the blend has few bits: only the floor rounds.
+            return average.mul_(known.condition.from_latent(blend) * 2.0**-FRACTION).floor_()
         return average * blend
+
+    def _seen(self, known: Known, level: int, slots: Sequence[_Slot], channels: slice) -> list[Tensor]:
+        """Return known samples of slots as a network sees them, then the same without their signs."""
+        values = [known.condition.context(self._slot(known, level, s, channels), channels) for s in slots]
+        return [*values, *(value.abs() for value in values)]
 
     def _head(self, step: Step, known: Known) -> Tensor:
         """Return outputs ``(N, targets, P, c, rows, columns)`` of one group, both slots at once."""
@@ -274,24 +279,15 @@ class MultiScaleProgressive(ContextScheduler):
             return known.memo["head"][1]
         everything = slice(0, self.groups[-1].stop)
         if known.memo.get("trunk", (None,))[0] != key:
-            values = torch.cat(
-                [
-                    condition.context(self._slot(known, level, slot, everything), everything)
-                    for slot in self._slots(step.phase)
-                ],
-                1,
-            )
-            plane = condition.plane.expand(values.shape[0], 1, *values.shape[2:])
-            features = self.trunks[step.phase](torch.cat([values, values.abs(), plane], 1), level)
+            seen = self._seen(known, level, self._slots(step.phase), everything)
+            plane = condition.plane.expand(seen[0].shape[0], 1, *seen[0].shape[2:])
+            features = self.trunks[step.phase](torch.cat([*seen, plane], 1), level)
             known.memo["trunk"] = (key, features)
         inputs = [known.memo["trunk"][1]]
         targets = self.phases[step.phase]
         if step.group:
             before = slice(0, self.groups[step.group].start)
-            values = torch.cat(
-                [condition.context(self._slot(known, level, s, before), before) for s in targets], 1
-            )
-            inputs += [values, values.abs()]
+            inputs += self._seen(known, level, targets, before)
         output = self.heads[step.phase][step.group](torch.cat(inputs, 1), level)
         output = output.unflatten(1, (len(targets), len(self.kinds), -1))
         known.memo["head"] = ((*key, step.group), output)
@@ -303,12 +299,14 @@ def _count(positions: slice) -> int:
 
 
 def _slot(grid: Tensor, slot: _Slot) -> Tensor:
-    """Return a copy of the samples of a 2x2 slot on the compact grid.
+    """Return the samples of a 2x2 slot on the compact grid, a copy where gradients are recorded.
 
     Where the grid has an odd size the last sample is repeated; an empty slot is all zero.
     """
     h, w = ((size + 1) // 2 for size in grid.shape[-2:])
-    values = grid[..., slot[0] :: 2, slot[1] :: 2].clone()
+    values = grid[..., slot[0] :: 2, slot[1] :: 2]
+    if torch.is_grad_enabled():
+        values = values.clone()
     below, right = h - values.shape[-2], w - values.shape[-1]
     if not (below or right):
         return values
@@ -322,8 +320,7 @@ def _nearest(slots: Sequence[_Slot], target: _Slot) -> list[_Slot]:
     return beside or list(slots)
 
 
-def _average(slots: dict[_Slot, Tensor], target: _Slot, exact: bool) -> Tensor:
-    """Return the mean of the samples nearest to ``target``; floor of it in the exact form."""
+def _average(slots: dict[_Slot, Tensor], target: _Slot) -> Tensor:
+    """Return the mean of the samples nearest to ``target``."""
     near = [v for s in _nearest(list(slots), target) for v in _offset(slots[s], s, target)]
-    total = sum(near[1:], near[0])
-    return (total / len(near)).floor_() if exact else total / len(near)
+    return sum(near[1:], near[0]) / len(near)

@@ -51,11 +51,33 @@ class Block(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        std = self.std[:, None, None]
-        h = F.leaky_relu(self.first(x / std), 0.1)
+        # Scaling weights instead of features saves two passes over the features.
+        scale = self.std.clamp_max(_OUTPUT_SCALE)
+        first = self.first.weight / self.std[:, None, None]
+        last = self.last.weight * scale[:, None, None, None]
+        h = F.leaky_relu_(F.conv2d(x, first, self.first.bias, padding=1), 0.1)
         for layer in self.inner:
-            h = h + F.leaky_relu(layer(h), 0.1)
-        return x + self.last(h) * std.clamp_max(_OUTPUT_SCALE)
+            h = h + F.leaky_relu_(layer(h), 0.1)
+        return F.conv2d(h, last, self.last.bias * scale, padding=1).add_(x)
+
+
+def _down(x: Tensor, weight: Tensor, shuffle: int) -> Tensor:
+    """Un-shuffle and merge: a convolution whose stride is its size."""
+    return F.conv2d(x, weight.reshape(len(weight), -1, shuffle, shuffle), stride=shuffle)
+
+
+def _up(x: Tensor, weight: Tensor, shuffle: int) -> Tensor:
+    """Merge transposed and shuffle, the inverse of ``_down`` where rows are orthonormal.
+
+    Equals ``F.pixel_shuffle`` after a 1x1 convolution, as one matrix product in channels-last order, where
+    whole pixels move.
+    """
+    inner = weight.shape[1] // shuffle**2
+    weight = weight[:, :, 0, 0].unflatten(1, (inner, shuffle, shuffle))  # (C, inner, a, b)
+    n, _, h, w = x.shape
+    y = x.permute(0, 2, 3, 1) @ weight.permute(0, 2, 3, 1).flatten(1)
+    y = y.reshape(n, h, w, shuffle, shuffle, inner).transpose(2, 3)
+    return y.reshape(n, h * shuffle, w * shuffle, inner).permute(0, 3, 1, 2)
 
 
 class ResidualTransform(Transform):
@@ -89,7 +111,7 @@ class ResidualTransform(Transform):
         for shuffle, linear, block in zip(
             (4, 2, 2), self.analysis_linear, self.analysis_blocks, strict=True
         ):
-            x = block(linear(F.pixel_unshuffle(x, shuffle)))
+            x = block(_down(x, linear.weight, shuffle))
         return x
 
     def synthesis(self, latent: Tensor) -> Tensor:
@@ -108,8 +130,7 @@ class ResidualTransform(Transform):
             strict=True,
         ):
             # The synthesis merges hold analysis-shaped matrices and are applied transposed.
-            weight = linear.weight.transpose(0, 1)
-            x = F.pixel_shuffle(F.conv2d(block(x), weight), shuffle)
+            x = _up(block(x), linear.weight, shuffle)
             stages.append((name, x))
         return [*stages[:-1], ("image", x + _PIXEL_OFFSET)]
 
