@@ -376,7 +376,7 @@ class Codec(nn.Module):
             again = shorter.finish()
             if len(again) < len(payload):
                 payload, encoder = again, shorter
-        return Coded(quality, known["y"], payload, encoder.digest, encoder.bits)
+        return Coded(quality, known["y"], payload, encoder.digest, encoder.bits, int(empty.sum()))
 
     def _decode_latent(
         self,
@@ -498,10 +498,11 @@ class Codec(nn.Module):
 
 @attrs.frozen(eq=False)
 class Coded:
-    """A coded latent: integers, bytes, digest of the symbols, information in bits."""
+    """A coded latent: integers, bytes, digest of the symbols, information in bits, channels without any."""
 
     quality: int
     y: Tensor
     payload: bytes
     digest: int
     information: float
+    empty: int

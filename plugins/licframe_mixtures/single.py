@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from licframe.exact.layers import FRACTION
