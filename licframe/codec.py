@@ -273,7 +273,7 @@ class Codec(nn.Module):
             coded = self._refine(image, latent, coded)
         data = self._file(picture, coded)
         with clock("check"):
-            decoded = self._decode_latent(coded.payload, coded.digest, quality, coded.y.shape[-2:], Clock())
+            decoded = self.decode_latent(coded.payload, coded.digest, quality, coded.y.shape[-2:], Clock())
             if not torch.equal(decoded, coded.y):
                 raise CorruptStreamError(
                     "the file that was just written does not decode to what was encoded; nothing was saved; "
@@ -333,7 +333,7 @@ class Codec(nn.Module):
         stride = self.transform.stride
         shape = (-(-header.height // stride), -(-header.width // stride))
         ((payload, digest),) = file.payloads
-        return self._decode_latent(payload, digest, header.quality, shape, clock, header.revision >= 2)
+        return self.decode_latent(payload, digest, header.quality, shape, clock, header.revision >= 2)
 
     # -- latents ------------------------------------------------------------------------------
 
@@ -378,7 +378,7 @@ class Codec(nn.Module):
                 payload, encoder = again, shorter
         return Coded(quality, known["y"], payload, encoder.digest, encoder.bits, int(empty.sum()))
 
-    def _decode_latent(
+    def decode_latent(
         self,
         payload: bytes,
         digest: int,

@@ -88,7 +88,7 @@ def test_empty_channels_are_left_out(codec: Codec) -> None:
     with torch.no_grad():
         sparse = latent * 0.02
         coded = codec.encode_latent(sparse, 30, Clock())
-        again = codec._decode_latent(coded.payload, coded.digest, 30, coded.y.shape[-2:], Clock())
+        again = codec.decode_latent(coded.payload, coded.digest, 30, coded.y.shape[-2:], Clock())
         old = codec.encode_latent(latent, 100, Clock())
 
     assert torch.equal(again, coded.y)

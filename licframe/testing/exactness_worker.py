@@ -41,14 +41,14 @@ class _Batched(nn.Module):
 
 def _latent_digest(codec: Codec, record: list[str]) -> None:
     """Record a digest of every latent that the codec codes or decodes."""
-    plain_decode = codec._decode_latent  # noqa: SLF001
+    plain_decode = codec.decode_latent
 
     def decode(*args: Any) -> Tensor:
         y = plain_decode(*args)
         record.append(hashlib.sha256(y.numpy().tobytes()).hexdigest())
         return y
 
-    codec._decode_latent = decode  # type: ignore[assignment, method-assign]  # noqa: SLF001
+    codec.decode_latent = decode  # type: ignore[assignment, method-assign]
 
 
 class _Unrefined(Refiner):
