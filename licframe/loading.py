@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -60,8 +59,7 @@ def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequ
     Raises:
         ProfileError, PluginLoadError, WeightsMismatchError, NotExactError.
     """
-    if not isinstance(profile, Profile):
-        profile = load_profile(os.fspath(profile), overrides)
+    profile = _loaded(profile, overrides)
     path = profile.weights_path
     if path is None:
         raise WeightsMismatchError(
@@ -75,8 +73,14 @@ def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequ
     return codec.freeze().requires_grad_(False)
 
 
+def _loaded(profile: str | os.PathLike[str] | Profile, overrides: Sequence[str] = ()) -> Profile:
+    return profile if isinstance(profile, Profile) else load_profile(os.fspath(profile), overrides)
+
+
 def load_for(
-    header: container.Header, profile: str | os.PathLike[str] | None = None, decoder: str | None = None
+    header: container.Header,
+    profile: str | os.PathLike[str] | Profile | None = None,
+    decoder: str | None = None,
 ) -> Codec:
     """Return the codec that decodes a file: of ``profile``, else of a shipped profile that fits.
 
@@ -86,7 +90,7 @@ def load_for(
     Raises:
         WeightsMismatchError: no installed weights are those of the file, or no such decoder.
     """
-    chosen = _profile_for(header) if profile is None else load_profile(os.fspath(profile))
+    chosen = _profile_for(header) if profile is None else _loaded(profile)
     return load(chosen if decoder is None else _with_decoder(chosen, decoder))
 
 
@@ -94,16 +98,16 @@ def _with_decoder(profile: Profile, decoder: str) -> Profile:
     """Return a profile whose transform is replaced by one that decodes the same files."""
     path, known = profile.weights_path, []
     if path is not None:
-        own = weights.find(path, profile.structure()).fingerprint
+        trunk = weights.find(path, profile.structure()).trunk
         for _, record in weights.neighbours(path.parent):
-            transform = next(p for p in record["structure"]["parts"] if p["kind"] == "transform")
-            if record.get("codes_as") != own:
+            if trunk not in (record.get("codes_as"), record["fingerprint"]):
                 continue
+            transform = next(p for p in record["structure"]["parts"] if p["kind"] == "transform")
             known.append(transform["plugin"])
             if transform["plugin"] == decoder:
-                options = {k: v for k, v in transform.items() if k not in ("kind", "version")}
-                settings = [f"transform.{k}={json.dumps(v)}" for k, v in options.items()]
-                return load_profile(profile.source, settings)
+                return profile.with_transform(
+                    {k: v for k, v in transform.items() if k not in ("kind", "version")}
+                )
     raise WeightsMismatchError(
         f'no decoder "{decoder}" for files of profile {profile.name}; there is '
         f"{', '.join(known) or 'none but its own'}; make one with licframe distill"

@@ -117,6 +117,10 @@ class Profile:
             ]
         }
 
+    def with_transform(self, table: Mapping[str, Any]) -> Profile:
+        """Return this profile with another ``[transform]``: its plugin and options."""
+        return attrs.evolve(self, transform=_choose("transform", table, self.source))
+
     def to_toml(self) -> str:
         """Return the resolved profile as TOML."""
         lines = [f"summary = {_toml(self.summary)}"]

@@ -64,10 +64,12 @@ class Found:
     Attributes:
         files: one file, or the file of a trunk and one that replaces some of its parts.
         record: fingerprint, structure and training record of the whole.
+        decoder: other weights of the same trunk, whose transform takes the place of these; it decodes the same files.
     """
 
     files: tuple[Path, ...]
     record: dict[str, Any]
+    decoder: Found | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -77,12 +79,17 @@ class Found:
         """
         return str(self.record.get("codes_as") or self.record["fingerprint"])
 
+    @property
+    def trunk(self) -> str:
+        """Fingerprint of the weights whose latents these code."""
+        return str(self.record.get("base") or self.record["fingerprint"])
+
 
 def find(path: Path, structure: Mapping[str, Any]) -> Found:
     """Find the weights of a structure, starting from a weights file.
 
-    The file may hold all of them; or be a trunk beside which another file replaces the parts that
-    differ; or be such a file itself, whose trunk lies beside it or comes with licframe.
+    The file may hold all of them; or be a trunk beside which another file replaces the parts that differ, or one file
+    the synthesis and another what codes; or be such a file itself, whose trunk lies beside it or comes with licframe.
 
     Raises:
         WeightsMismatchError: no such weights; says which parts have none and how to fit them.
@@ -91,14 +98,34 @@ def find(path: Path, structure: Mapping[str, Any]) -> Found:
     record = read_metadata(path)
     if record["structure"] == wanted:
         return Found(files_of(path), record)
-    for other, own in neighbours(path.parent):
-        if own.get("base") == record["fingerprint"] and own["structure"] == wanted:
-            return Found((path, other), own)
+    own = [
+        Found((path, other), found)
+        for other, found in neighbours(path.parent)
+        if found.get("base") == record["fingerprint"]
+    ]
+    for one in own:
+        if one.record["structure"] == wanted:
+            return one
+    transform, rest = _halves(wanted)
+    coding = [
+        one for one in own if _halves(one.record["structure"]) == (_halves(record["structure"])[0], rest)
+    ]
+    decoding = [
+        one for one in own if "codes_as" in one.record and _halves(one.record["structure"])[0] == transform
+    ]
+    if coding and decoding:
+        return attrs.evolve(coding[0], decoder=decoding[0])
     raise WeightsMismatchError(
         f"weights {path} belong to other parts or options: {_difference(record['structure'], structure)}, and "
         "no file beside them fits these; set the profile back, fit the parts on the same latents with licframe "
         "train PROFILE --fit context --data FOLDER, or train everything without --fit"
     )
+
+
+def _halves(structure: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+    """Return the transform of a structure, and the parts that code its latents."""
+    parts = structure["parts"]
+    return [p for p in parts if p["kind"] == "transform"], [p for p in parts if p["kind"] != "transform"]
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
@@ -152,11 +179,8 @@ def save(
         record["base"] = trunk["fingerprint"]
         old = load_file(base)
         tensors = {k: v for k, v in tensors.items() if k not in old or not torch.equal(old[k], v)}
-        same = [
-            [part for part in whole["parts"] if part["kind"] != "transform"]
-            for whole in (trunk["structure"], json.loads(json.dumps(structure)))
-        ]
-        if same[0] == same[1] and all(name.startswith("transform.") for name in tensors):
+        coding = [_halves(whole)[1] for whole in (trunk["structure"], json.loads(json.dumps(structure)))]
+        if coding[0] == coding[1] and all(map(_of_transform, tensors)):
             record["codes_as"] = trunk["fingerprint"]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
@@ -176,15 +200,10 @@ def load(path: Path, module: nn.Module, structure: Mapping[str, Any]) -> str:
 
     found = find(path, structure)
     expected = module.state_dict()
-    tensors: dict[str, Tensor] = {}
-    for number, file in enumerate(found.files):
-        own = _read(file)
-        last = number == len(found.files) - 1
-        tensors |= own if last else {k: v for k, v in own.items() if k in expected}
-    if _fingerprint(tensors, found.record["structure"]) != found.record["fingerprint"]:
-        raise WeightsMismatchError(
-            f"weights {path} do not match their fingerprint {found.record['fingerprint'][:12]}; get a new copy"
-        )
+    tensors = _whole(found, expected)
+    if found.decoder is not None:
+        synthesis = {k: v for k, v in _whole(found.decoder, expected).items() if _of_transform(k)}
+        tensors = {k: v for k, v in tensors.items() if not _of_transform(k)} | synthesis
     for name, value in expected.items():
         if name not in tensors or tensors[name].shape != value.shape:
             raise WeightsMismatchError(
@@ -194,6 +213,34 @@ def load(path: Path, module: nn.Module, structure: Mapping[str, Any]) -> str:
             raise WeightsMismatchError(f"weights {path} hold values that are not finite in {name}")
     module.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()}, strict=True)
     return found.fingerprint
+
+
+def _whole(found: Found, expected: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors of weights, checked against their fingerprint.
+
+    Args:
+        expected: names of the module that is filled; a trunk may hold others, of parts that are replaced.
+    """
+    *trunk, last = found.files
+    tensors = _read(last)
+    for file in trunk:
+        kept = [
+            before == after
+            for before, after in zip(
+                _halves(read_metadata(file)["structure"]), _halves(found.record["structure"]), strict=True
+            )
+        ]
+        old = _read(file)
+        tensors = {k: v for k, v in old.items() if kept[not _of_transform(k)] or k in expected} | tensors
+    if _fingerprint(tensors, found.record["structure"]) != found.record["fingerprint"]:
+        raise WeightsMismatchError(
+            f"weights {last} do not match their fingerprint {found.record['fingerprint'][:12]}; get a new copy"
+        )
+    return tensors
+
+
+def _of_transform(name: str) -> bool:
+    return name.startswith("transform.")
 
 
 def load_shared(path: Path, module: nn.Module) -> list[str]:

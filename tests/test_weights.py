@@ -10,10 +10,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from licframe.codec import Codec
+from licframe.container import read, read_header
 from licframe.errors import NotExactError, WeightsMismatchError
-from licframe.loading import build, load
+from licframe.loading import build, load, load_for
 from licframe.profile import load_profile
-from licframe.weights import read_metadata
+from licframe.weights import load_shared, read_metadata
+from tests.conftest import noise_picture
 
 
 @pytest.fixture
@@ -100,3 +102,49 @@ def test_shipped_weights_fit_and_are_small() -> None:
 def test_untrained_codec_can_be_built_for_every_profile() -> None:
     for name in ("tiny", "balanced", "max_quality"):
         assert isinstance(build(load_profile(name)), Codec)
+
+
+SMALL = [
+    "transform.plugin=distilled",
+    *(f"transform.{option}" for option in ("channels=48", "merged=64", "widths=[8,16,16]")),
+    *(f"transform.{option}" for option in ("analysis=[0,0,0]", "synthesis_widths=[4,0,0]")),
+]
+
+
+def beside(trunk: Path, name: str, settings: list[str]) -> list[str]:
+    """Write weights of parts on a trunk beside it; return the settings that name them."""
+    settings = [*settings, f"weights.file={trunk}"]
+    codec = build(load_profile("tiny", settings))
+    if load_shared(trunk, codec) == []:  # the same transform
+        torch.nn.init.normal_(codec.scheduler.base, std=0.1)
+    codec.save(trunk.parent / f"{name}.safetensors", {}, trunk)
+    return settings
+
+
+def test_a_synthesis_and_a_context_of_one_trunk_combine(saved: Path) -> None:
+    """Each is trained by itself; together they decode the files of the context."""
+    context = load("tiny", beside(saved, "w+laplace", ["entropy_model.plugin=laplace"]))
+    small = load("tiny", beside(saved, "w+small", SMALL))
+    both = load("tiny", [*SMALL, "entropy_model.plugin=laplace", f"weights.file={saved}"])
+    data = context.compress(noise_picture(56, 40), quality=40)
+
+    assert small.fingerprint.hex() == read_metadata(saved)["fingerprint"]
+    assert both.fingerprint == context.fingerprint != small.fingerprint
+    assert torch.equal(
+        both.transform.synthesis_blocks[0].first.weight, small.transform.synthesis_blocks[0].first.weight
+    )
+    assert read(both.compress(noise_picture(56, 40), quality=40)).payloads == read(data).payloads
+    assert both.decompress(data).size == (56, 40)
+    assert [
+        load_for(read_header(data), context.profile, name).fingerprint for name in ("distilled", "residual")
+    ] == [context.fingerprint] * 2
+
+
+@pytest.mark.parametrize("name", ["w", "w+laplace", "w+small"])
+def test_each_file_of_a_combination_is_checked(saved: Path, name: str) -> None:
+    beside(saved, "w+laplace", ["entropy_model.plugin=laplace"])
+    beside(saved, "w+small", SMALL)
+    change(saved.with_stem(name), lambda tensors: next(iter(tensors.values())).add_(1))
+
+    with pytest.raises(WeightsMismatchError, match="fingerprint"):
+        load("tiny", [*SMALL, "entropy_model.plugin=laplace", f"weights.file={saved}"])
