@@ -158,7 +158,7 @@ def test_rate_estimate_matches_tables() -> None:
             bits = model.bits(
                 torch.full((1, 1), float(residual)), torch.stack([log2_scale * 0, log2_scale], 1)
             )
-            exact = model.bank.information(table, residual + model.bank.halves[table])
+            exact = model.bank.information(model.bank.starts[table], residual + model.bank.halves[table])
             if exact < 12:
                 assert float(bits) == pytest.approx(exact, abs=0.02)
             fixed = torch.stack([log2_scale * 0, (log2_scale * 4096).round()], 1).double()

@@ -48,7 +48,7 @@ def test_a_patch_larger_than_a_photograph_is_scaled(photographs: Photographs) ->
 
 def test_training_lowers_the_loss_and_logs_it(photographs: Photographs, tmp_path: Path) -> None:
     made = trainer(photographs, tmp_path, 60)
-    made.initialise()
+    made.initialise(photographs)
     made.run()
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
 
@@ -63,7 +63,7 @@ def test_same_seed_same_weights(photographs: Photographs, tmp_path: Path) -> Non
     for name in ("a", "b"):
         torch.manual_seed(0)
         made = trainer(photographs, tmp_path / name, 4)
-        made.initialise()
+        made.initialise(photographs)
         made.run()
         states.append(made.codec.state_dict())
 
@@ -72,7 +72,7 @@ def test_same_seed_same_weights(photographs: Photographs, tmp_path: Path) -> Non
 
 def test_resume_goes_on(photographs: Photographs, tmp_path: Path) -> None:
     first = trainer(photographs, tmp_path, 6)
-    first.initialise()
+    first.initialise(photographs)
     first.run()
     second = trainer(photographs, tmp_path, 6)
     second.resume()
@@ -94,7 +94,7 @@ def test_resume_from_nothing_or_damage_is_named(photographs: Photographs, tmp_pa
 
 def test_nan_stops_the_leg_with_the_batch_saved(photographs: Photographs, tmp_path: Path) -> None:
     made = trainer(photographs, tmp_path, 10)
-    made.initialise()
+    made.initialise(photographs)
     torch.nn.init.constant_(made.codec.gains.log2_gain, float("nan"))
 
     with pytest.raises(LicframeError, match="diverged"):

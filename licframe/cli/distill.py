@@ -30,6 +30,10 @@ def distill(
     costs: Annotated[
         bool, typer.Option("--costs", help="Only show what removing each block of the teacher costs.")
     ] = False,
+    latents: Annotated[
+        int, typer.Option("--latents", min=8, help="Patches that are coded once; 2000 take 0.7 GB.")
+    ] = 2000,
+    rate: Annotated[float | None, typer.Option("--rate", help="Factor of all learning rates.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", help="Read at most so many pictures.")] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     overrides: Overrides = None,
@@ -54,7 +58,7 @@ def distill(
     from licframe.evaluation.complexity import complexity
     from licframe.loading import build, load
     from licframe.training.data import Photographs
-    from licframe.training.distillation import DistillationObjective, removal_costs
+    from licframe.training.distillation import DecodedPatches, DistillationObjective, removal_costs
     from licframe.training.loop import Leg, Trainer
 
     if master.weights_path is None:
@@ -72,10 +76,17 @@ def distill(
     learn = getattr(new.transform, "learn_from", None)
     if learn is not None:
         learn(old.transform)
-    leg = Leg(minutes=minutes, batch=defaults.batch, patch=defaults.patch, rate=defaults.rate, seed=seed)
+    leg = Leg(
+        minutes=minutes,
+        batch=defaults.batch,
+        patch=defaults.patch,
+        rate=rate or defaults.rate,
+        seed=seed,
+    )
     folder = folder or Path("runs") / f"{checked.name}-distilled"
     fabric = Fabric(accelerator="auto", devices=1)
-    trainer = Trainer(new, photographs, leg, folder, fabric, DistillationObjective(new, old))
+    decoded = DecodedPatches(old, photographs, latents, leg.patch, random.Random(seed))
+    trainer = Trainer(new, decoded, leg, folder, fabric, DistillationObjective(new, old))
     if resume:
         trainer.resume()
     prepare_folder(folder, checked, data, leg)

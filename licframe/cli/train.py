@@ -102,7 +102,7 @@ def train(
         assert trunk is not None
         weights.load_shared(trunk, codec)
         cached = CachedLatents(codec, photographs, latents, leg.patch, random.Random(seed))
-        sample = cached.patches(min(192, latents), leg.patch, random.Random(seed))
+        sample = cached.draw(min(192, latents), random.Random(seed))
         codec.scheduler.initialise(sample, codec.units.std)
         state = weights.scheduler_state(trunk)
         if codec.scheduler.adopt(state, trained_kinds(weights.read_metadata(trunk)["structure"])):
@@ -115,7 +115,7 @@ def train(
     elif fit is None and start is not None:
         weights.load(start, codec, checked.structure())
     elif fit is None:
-        trainer.initialise()
+        trainer.initialise(photographs)
     prepare_folder(trainer.folder, checked, data, leg)
     with show_progress() as show:
         figures = trainer.run(show)

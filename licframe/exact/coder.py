@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import constriction
@@ -27,8 +28,6 @@ from licframe.exact.tables import TableBank
 _ESCAPE_BITS = 22
 LARGEST_RESIDUAL = 2**_ESCAPE_BITS - 1
 """Largest absolute residual that can be coded."""
-
-_SKIPPED = np.uint16(2**16 - 1)
 
 BIT_TOTAL = 2**16
 """Probabilities of decisions are counted out of this."""
@@ -50,21 +49,26 @@ class _Groups:
     """The coded elements of a step in coding order: by table, in raster order within one.
 
     Attributes:
-        positions: of the elements; tables: of each of them.
-        runs: (table, its half-width, start, end) of each table's run among them.
+        positions: of the elements; tables: that occur, ascending; counts: of the elements of each.
     """
 
-    def __init__(self, bank: TableBank, index: NDArray[Any]) -> None:
-        # numpy sorts 16-bit integers by radix, in linear time; -1 becomes the largest
-        small = index.astype(np.uint16)
-        order = np.argsort(small, kind="stable")
-        ordered = small[order]
-        coded = int(np.searchsorted(ordered, _SKIPPED))
-        self.positions, self.tables = order[:coded], ordered[:coded]
-        starts = np.flatnonzero(np.diff(self.tables, prepend=_SKIPPED))
-        tables = self.tables[starts]
-        edges = [*starts.tolist(), coded]
-        self.runs = list(zip(tables.tolist(), bank.halves[tables].tolist(), edges, edges[1:], strict=False))
+    def __init__(self, index: NDArray[Any]) -> None:
+        # numpy sorts 16-bit integers by radix, in linear time; 0 stands for what is not coded
+        small = (index + 1).astype(np.uint16)
+        counts = np.bincount(small, minlength=1)
+        self.positions = np.argsort(small, kind="stable")[counts[0] :]
+        self.tables = np.flatnonzero(counts[1:])
+        self.counts = counts[1:][self.tables]
+
+    def spread(self, values: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return for each element the value of its table."""
+        return np.repeat(values[self.tables], self.counts)
+
+    def runs(self, halves: NDArray[np.int64]) -> Iterator[tuple[int, int, int, int]]:
+        """Yield table, its half-width, start and end of its elements."""
+        ends = self.counts.cumsum()
+        columns = (self.tables, halves[self.tables], ends - self.counts, ends)
+        return zip(*(column.tolist() for column in columns), strict=True)
 
 
 def _share(count: int, size: int) -> NDArray[np.int64]:
@@ -109,18 +113,18 @@ class Encoder(_Coder):
                 f"a latent value is {np.abs(wanted).max():.3g} quantisation steps from its prediction; "
                 f"at most {LARGEST_RESIDUAL} can be coded; use a lower quality or other weights"
             )
-        groups = _Groups(bank, index.numpy().ravel())
+        groups = _Groups(index.numpy().ravel())
         values = wanted[groups.positions].astype(np.int32)
-        half = bank.halves[groups.tables]
+        half = groups.spread(bank.halves)
         escaped = np.abs(values) > half
         shown = (np.where(escaped, half + 1, values) + half).astype(np.int32)
         beyond = bool(escaped.any())
-        for table, width, start, end in groups.runs:
+        for table, width, start, end in groups.runs(bank.halves):
             self._coder.encode(shown[start:end], _model(bank, table))
             if beyond:
                 for k in np.flatnonzero(escaped[start:end]).tolist():
                     self._escape(int(values[start + k]), width)
-        self.bits += float(bank.information(groups.tables, shown).sum())
+        self.bits += float(bank.information(groups.spread(bank.starts), shown).sum())
         residual = np.zeros(wanted.size)
         residual[groups.positions] = values
         return torch.from_numpy(residual).reshape(index.shape)
@@ -177,18 +181,18 @@ class Decoder(_Coder):
 
     def code(self, bank: TableBank, index: Tensor, symbols: Tensor | None = None) -> Tensor:
         """Decode one residual per element (see SymbolCoder)."""
-        groups = _Groups(bank, index.numpy().ravel())
+        groups = _Groups(index.numpy().ravel())
         shown = np.empty(len(groups.positions), np.int32)
         escapes: list[tuple[int, int]] = []
-        for table, half, start, end in groups.runs:
+        for table, half, start, end in groups.runs(bank.halves):
             shown[start:end] = found = self._decode(_model(bank, table), end - start)
             if found[found.argmax()] > 2 * half:  # a third of the time of found.max()
                 escapes += [
                     (start + k, self._escape(half)) for k in np.flatnonzero(found > 2 * half).tolist()
                 ]
-        self.bits += float(bank.information(groups.tables, shown).sum())
+        self.bits += float(bank.information(groups.spread(bank.starts), shown).sum())
         self._check_length()
-        values = shown - bank.halves[groups.tables]
+        values = shown - groups.spread(bank.halves)
         for position, value in escapes:
             values[position] = value
         residual = np.zeros(index.numel())

@@ -51,6 +51,7 @@ class TableBank:
     Attributes:
         halves: largest absolute residual of each table, ``(T,)`` int64.
         counts: for each table, counts of ``-half .. half`` and of the escape, int64.
+        starts: where each table's symbols begin when all are laid end to end.
         digest: SHA-256 of the content, hex.
         models: the range coder's models, made by it on first use.
     """
@@ -69,18 +70,21 @@ class TableBank:
         self.digest = digest.hexdigest()
         self.models: dict[int, Any] = {}
         self._information: NDArray[np.float64] | None = None
-        self._offsets = np.concatenate([[0], np.cumsum(2 * halves + 2)])
+        self.starts = np.cumsum(2 * halves + 2) - (2 * halves + 2)
 
     def __len__(self) -> int:
         return len(self.halves)
 
-    def information(self, tables: NDArray[Any], symbols: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the bits that symbols of tables cost; symbol 0 is residual ``-half``, the escape comes last."""
+    def information(self, starts: NDArray[Any], symbols: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the bits that symbols cost, of tables that start at ``starts``.
+
+        Symbol 0 is residual ``-half``, the escape comes last.
+        """
         if self._information is None:
             self._information = PRECISION - np.log2(
                 np.concatenate([coded_counts(row) for row in self.counts])
             )
-        return self._information[self._offsets[tables] + symbols]
+        return self._information[starts + symbols]
 
     @classmethod
     def from_probabilities(cls, tables: Sequence[tuple[int, Sequence[float]]]) -> TableBank:

@@ -51,11 +51,14 @@ def _sources(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
     return found
 
 
-class PatchSource(Protocol):
-    """Where training patches come from."""
+class Source(Protocol):
+    """Where the inputs of training steps come from."""
 
-    def patches(self, count: int, size: int, rng: random.Random) -> Tensor:
-        """Return ``count`` patches of side ``size`` pixels."""
+    def batch(self, count: int, size: int, rng: random.Random) -> tuple[Tensor, ...]:
+        """Return what an objective is given for ``count`` patches of side ``size`` pixels.
+
+        The last tensor holds their qualities ``(count,)``, uniform in 0..100.
+        """
 
 
 class Photographs:
@@ -79,6 +82,10 @@ class Photographs:
         sizes = np.array([x[0].numel() for x in self.images], dtype=np.float64)
         self.megapixels = float(sizes.sum() / 1e6)
         self._cumulative = (sizes.cumsum() / sizes.sum()).tolist()
+
+    def batch(self, count: int, size: int, rng: random.Random) -> tuple[Tensor, ...]:
+        """Return patches and qualities."""
+        return self.patches(count, size, rng), torch.rand(count) * 100
 
     def patches(self, count: int, size: int, rng: random.Random) -> Tensor:
         """Return ``(count, 3, size, size)`` float in [0, 1]: crops, downscaled, flipped, transposed.

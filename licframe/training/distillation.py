@@ -7,6 +7,7 @@ pass 2 on the smaller decoder. The analysis, the context and so the files stay t
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import torch
@@ -14,8 +15,37 @@ from torch import Tensor, nn
 
 from licframe.codec import Codec
 from licframe.rate import lambda_of
+from licframe.training.data import Photographs
 
 _REFERENCE_LAMBDA = 0.013
+
+
+class DecodedPatches:
+    """Random patches, each with the latent that a decoder has of it at a random quality; made once, kept in memory.
+
+    Args:
+        teacher: codes the patches; count: how many; size: their side in pixels.
+    """
+
+    @torch.no_grad()
+    def __init__(
+        self, teacher: Codec, photographs: Photographs, count: int, size: int, rng: random.Random
+    ) -> None:
+        parts = []
+        for begin in range(0, count, 8):
+            image = photographs.patches(min(8, count - begin), size, rng)
+            quality = torch.rand(len(image)) * 100
+            bits, latent = teacher.decoded_latent(image, quality)
+            parts.append((image.mul(255).round().byte(), latent.half(), bits, quality))
+        self.images, self.latents, self.bits, self.qualities = (
+            torch.cat(x) for x in zip(*parts, strict=True)
+        )
+
+    def batch(self, count: int, size: int, rng: random.Random) -> tuple[Tensor, ...]:
+        """Return images, decoded latents, their bits ``(count,)`` and qualities."""
+        which = [rng.randrange(len(self.images)) for _ in range(count)]
+        image = self.images[which].float() / 255
+        return image, self.latents[which].float(), self.bits[which], self.qualities[which]
 
 
 class DistillationObjective(nn.Module):
@@ -25,7 +55,7 @@ class DistillationObjective(nn.Module):
     matched by 1x1 projections that exist only in training.
 
     Args:
-        image_weight, feature_weight: a and b at the beginning; both fall linearly to 0 at 80 % of the leg.
+        image_weight, feature_weight: a and b at the beginning; both fall linearly to 0 at half of the leg.
     """
 
     def __init__(
@@ -50,22 +80,24 @@ class DistillationObjective(nn.Module):
                 key = name.replace("/", "_").replace(".", "_")
                 self.projections[key] = nn.Conv2d(new[name].shape[1], old[name].shape[1], 1)
 
-    def forward(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, latent: Tensor, bits: Tensor, quality: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return the loss, and ``(3, N)`` of loss, bpp and MSE."""
-        (teacher,) = self._teacher
-        with torch.no_grad():
-            bits, latent = teacher.decoded_latent(image, quality)
-            targets = teacher.transform.features(latent)
         found = self.student.transform.features(latent)
         h, w = image.shape[-2:]
         decoded = found["image"][..., :h, :w]
-        mse = _mse(decoded, image)
-        fade = max(0.0, 1 - self.elapsed / 0.8)
-        total = mse + fade * self.image_weight * _mse(decoded, targets["image"][..., :h, :w])
-        for name in found.keys() & targets.keys() - {"image"}:
-            key = name.replace("/", "_").replace(".", "_")
-            value = self.projections[key](found[name]) if key in self.projections else found[name]
-            total = total + fade * self.feature_weight * _mse(value, targets[name])
+        total = mse = _mse(decoded, image)
+        fade = max(0.0, 1 - self.elapsed / 0.5)
+        if fade:
+            (teacher,) = self._teacher
+            with torch.no_grad():
+                targets = teacher.transform.features(latent)
+            total = mse + fade * self.image_weight * _mse(decoded, targets["image"][..., :h, :w])
+            for name in found.keys() & targets.keys() - {"image"}:
+                key = name.replace("/", "_").replace(".", "_")
+                value = self.projections[key](found[name]) if key in self.projections else found[name]
+                total = total + fade * self.feature_weight * _mse(value, targets[name])
         lam = lambda_of(quality)
         loss = lam * 255**2 * total / (lam / _REFERENCE_LAMBDA).sqrt()
         return loss.mean(), torch.stack([loss, bits / (h * w), mse]).detach()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from licframe.codec import Codec
 from licframe.rate import lambda_of
-from licframe.training.data import PatchSource
+from licframe.training.data import Photographs
 
 _REFERENCE_LAMBDA = 0.013
 
@@ -23,7 +23,7 @@ class CachedLatents:
     """
 
     def __init__(
-        self, codec: Codec, photographs: PatchSource, count: int, size: int, rng: random.Random
+        self, codec: Codec, photographs: Photographs, count: int, size: int, rng: random.Random
     ) -> None:
         kept = []
         with torch.no_grad():
@@ -33,7 +33,11 @@ class CachedLatents:
         self.latents = torch.cat(kept)
         self.pixels = size * size
 
-    def patches(self, count: int, size: int, rng: random.Random) -> Tensor:
+    def batch(self, count: int, size: int, rng: random.Random) -> tuple[Tensor, ...]:
+        """Return latents and qualities."""
+        return self.draw(count, rng), torch.rand(count) * 100
+
+    def draw(self, count: int, rng: random.Random) -> Tensor:
         """Return ``(count, C, h, w)`` latents in coefficient units; flipped and transposed they would be
         other latents, so they come as they are."""
         return self.latents[[rng.randrange(len(self.latents)) for _ in range(count)]].float()

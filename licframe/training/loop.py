@@ -21,7 +21,7 @@ from licframe.codec import Codec
 from licframe.errors import LicframeError
 from licframe.interfaces import parameter_kind
 from licframe.rate import lambda_of
-from licframe.training.data import PatchSource
+from licframe.training.data import Photographs, Source
 from licframe.training.muon import Muon
 
 RATES = {"matrix": 8e-3, "linear": 1e-4, "output": 1.2e-3, "bias": 1.2e-3, "scale": 6e-3}
@@ -169,7 +169,7 @@ class Trainer:
     def __init__(
         self,
         codec: Codec,
-        data: PatchSource,
+        data: Source,
         leg: Leg,
         folder: Path,
         fabric: Fabric,
@@ -190,9 +190,9 @@ class Trainer:
         """Where the run is saved, every few minutes and at its end."""
         return self.folder / "checkpoint.pt"
 
-    def initialise(self) -> None:
-        """Set the linear start from the training images."""
-        self.codec.initialise(self.data.patches(_INITIAL_PATCHES, self.leg.patch, self.rng).cpu())
+    def initialise(self, photographs: Photographs) -> None:
+        """Set the linear start from training images."""
+        self.codec.initialise(photographs.patches(_INITIAL_PATCHES, self.leg.patch, self.rng).cpu())
 
     def resume(self) -> None:
         """Go on from the newest checkpoint of the run folder.
@@ -253,12 +253,11 @@ class Trainer:
             factor = schedule(step, elapsed, warmup) * 0.5**failures
             for group in (g for o in plain for g in o.param_groups):
                 group["lr"] = group["full_lr"] * factor
-            image = self.data.patches(leg.batch, leg.patch, self.rng).to(device)
-            quality = torch.rand(leg.batch, device=device) * 100
+            batch = [x.to(device) for x in self.data.batch(leg.batch, leg.patch, self.rng)]
             waited += time.monotonic() - now
             if hasattr(self.objective, "elapsed"):  # one whose weights change over the leg
                 self.objective.elapsed = elapsed
-            loss, detail = model(image, quality)
+            loss, detail = model(*batch)
             self.fabric.backward(loss)
             norm = torch.nn.utils.clip_grad_norm_(clipped, 1.0)
             # On a GPU looking at every step would make the host wait for the device.
@@ -266,7 +265,7 @@ class Trainer:
             if look and not torch.isfinite(loss.detach() + norm):
                 failures += 1
                 if failures > _MAX_FAILURES:
-                    torch.save({"image": image, "quality": quality}, self.folder / "bad_batch.pt")
+                    torch.save(batch, self.folder / "bad_batch.pt")
                     raise LicframeError(
                         f"training diverged at step {step}: the loss is not finite; the batch is in "
                         f"{self.folder / 'bad_batch.pt'}; go on with --resume and a lower --rate"
@@ -275,7 +274,7 @@ class Trainer:
                 for opt in opts:
                     opt.step()
                 average.update(step)
-                tally.add(quality, detail)
+                tally.add(batch[-1], detail)
                 step += 1
                 self.patches += leg.batch * self.fabric.world_size
             for opt in opts:
