@@ -18,6 +18,7 @@ from licframe.evaluation import datasets, plots, published, rd, results, speed
 from licframe.evaluation.bd import bd_rate
 from licframe.evaluation.results import Results
 from licframe.images import read_picture
+from licframe.memory import keep_freed
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "results" / "kodak"
@@ -184,6 +185,7 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true", help="measure nothing")
     args = parser.parse_args()
     if not args.tables:
+        keep_freed()
         measure(args.data)
     write_tables()
 

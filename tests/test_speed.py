@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 
 import pytest
 from typer.testing import CliRunner
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from licframe.cli.app import app
 from licframe.errors import LicframeError, LimitError
 from licframe.evaluation import speed
+from licframe.memory import keep_freed
 from licframe.testing.exactness import sample_images
 
 
@@ -52,3 +54,7 @@ def test_command_writes_a_record(tmp_path) -> None:
     assert "64x48" in done.stdout
     assert record["schema"] == "licframe-speed-1"
     assert record["timings"][0]["profile"] == "tiny"
+
+
+def test_keeping_memory_is_asked_for_where_there_is_glibc() -> None:
+    assert keep_freed() == (platform.libc_ver()[0] == "glibc")

@@ -12,7 +12,9 @@ def main() -> None:
 
     from licframe.cli.app import app
     from licframe.errors import LicframeError, LicframeWarning
+    from licframe.memory import keep_freed
 
+    keep_freed()
     plain = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
