@@ -12,13 +12,17 @@ import torch
 from lightning.fabric import Fabric
 from PIL import Image
 
+from licframe.codec import Codec
 from licframe.errors import ImageError, LicframeError
-from licframe.loading import build
+from licframe.loading import build, load
 from licframe.profile import load_profile
+from licframe.rate import lambda_of
 from licframe.testing.exactness import sample_images
 from licframe.training.data import Photographs
-from licframe.training.loop import Leg, Tally, Trainer, schedule
+from licframe.training.distillation import DecodedPatches, DistillationObjective
+from licframe.training.loop import Leg, Objective, Tally, Trainer, schedule
 from licframe.training.muon import Muon, orthogonalise
+from licframe.weights import load_shared
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +152,58 @@ def test_bad_training_data_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.png").unlink()
     with pytest.raises(ImageError, match="no pictures"):
         Photographs([tmp_path])
+
+
+def test_distillation_teaches_a_small_synthesis_and_nothing_else(
+    photographs: Photographs, tmp_path: Path
+) -> None:
+    options = (
+        "channels=48",
+        "merged=64",
+        "widths=[8,16,16]",
+        "analysis=[0,0,0]",
+        "synthesis_widths=[8,8,0]",
+    )
+    teacher = load("tiny")
+    student = build(
+        load_profile("tiny", ["transform.plugin=distilled", *(f"transform.{o}" for o in options)])
+    )
+    load_shared(load_profile("tiny").weights_path, student)
+    student.transform.learn_from(teacher.transform)
+    decoded = DecodedPatches(teacher, photographs, 12, 64, random.Random(0))
+    image, latent, bits, quality = decoded.batch(12, 64, random.Random(1))
+    before = {k: v.clone() for k, v in student.state_dict().items()}
+
+    def error() -> float:
+        with torch.no_grad():
+            return float((student.transform.synthesis(latent) - image).square().mean())
+
+    start = error()
+    objective = DistillationObjective(student, teacher)
+    leg = Leg(minutes=1, steps=40, batch=4, patch=64, log_every=20, warmup=5)
+    Trainer(student, decoded, leg, tmp_path, Fabric(accelerator="cpu", devices=1), objective).run()
+
+    assert bits.shape == quality.shape == (12,)
+    assert error() < 0.97 * start
+    changed = {k for k, v in student.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert all("transform.synthesis" in name for name in changed)
+
+
+def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:
+    """It grows with the gain, and its gradient does not shrink gains."""
+    image, quality = torch.rand(2, 3, 64, 64), torch.tensor([10.0, 90.0])
+    losses = []
+    for beta in (0.0, 1.0):
+        torch.manual_seed(0)
+        losses.append(Objective(untrained, beta)(image, quality)[0])
+    term = losses[1] - losses[0]
+    term.backward()
+
+    with torch.no_grad():
+        steps = untrained.transform.analysis(image) * untrained.gains(quality)[0][:, :, None, None]
+    low, high = (float(x.abs().mean()) for x in steps)
+    weights = (lambda_of(quality) / 0.013).sqrt()
+    assert high > 2 * low > 0
+    assert float(term.detach()) == pytest.approx((low / float(weights[0]) + high / float(weights[1])) / 2, rel=1e-3)
+    assert float(untrained.gains.log2_gain.grad.abs().max()) < 1e-4
