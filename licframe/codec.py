@@ -394,7 +394,7 @@ class Codec(nn.Module):
 
         def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
             residual = self._code(decoder, step, model, parameters, None, live, clock)
-            return model.exact_centre(parameters) + residual * 2.0**CENTRE_FRACTION
+            return residual.mul_(2.0**CENTRE_FRACTION).add_(model.exact_centre(parameters))
 
         with clock("context"):
             shapes = {"y": (channels, *shape), **self.scheduler.side_shapes(*shape)}

@@ -205,5 +205,7 @@ def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:
     low, high = (float(x.abs().mean()) for x in steps)
     weights = (lambda_of(quality) / 0.013).sqrt()
     assert high > 2 * low > 0
-    assert float(term.detach()) == pytest.approx((low / float(weights[0]) + high / float(weights[1])) / 2, rel=1e-3)
+    assert float(term.detach()) == pytest.approx(
+        (low / float(weights[0]) + high / float(weights[1])) / 2, rel=1e-3
+    )
     assert float(untrained.gains.log2_gain.grad.abs().max()) < 1e-4

@@ -127,20 +127,9 @@ class Condition:
         limit = CONTEXT_LIMIT * 2.0**FRACTION
         return (latent * self._to_context[:, channels]).floor_().clamp_(-limit, limit)
 
-    def centre(self, output: Tensor, channels: slice) -> Tensor:
-        """Return a predicted centre in quantisation steps (exact: FRACTION fractional bits)."""
-        if not self.exact:
-            return output * self._from_context[:, channels]
-        limit = OUTPUT_LIMIT * 2.0**FRACTION
-        return output.clamp(-limit, limit).mul_(self._from_context[:, channels]).floor_()
-
-    def log2_scale(self, output: Tensor, channels: slice) -> Tensor:
-        """Return a predicted log2 of the scale in quantisation steps."""
-        return output + self._log2_gain[:, channels]
-
     def constant(self, values: Tensor) -> Tensor:
         """Return learned constants; in the exact form as integers."""
-        return (values.double() * 2.0**FRACTION).round() if self.exact else values
+        return (values.detach().double() * 2.0**FRACTION).round() if self.exact else values
 
     def parameters(
         self, raw: Tensor, kinds: Sequence[str], channels: slice, near: Tensor | None = None
@@ -151,17 +140,35 @@ class Condition:
             kinds: what each of the P outputs is (see ``EntropyModel.kinds``).
             near: a centre ``(N, c, ...)`` that predicted centres are added to.
         """
+        if self.exact:
+            return self._exact_parameters(raw, kinds, channels, near)
         out = []
-        for p, kind in enumerate(kinds):
-            value = raw[:, p]
+        for value, kind in zip(raw.unbind(1), kinds, strict=True):
             if kind == "centre":
-                value = value * _CENTRE_UNIT
-                value = self.centre(value.floor_() if self.exact else value, channels)
-                value = value if near is None else value + near
+                centre = value * _CENTRE_UNIT * self._from_context[:, channels]
+                out.append(centre if near is None else centre + near)
             elif kind == "log2_scale":
-                value = self.log2_scale(value, channels)
-            out.append(value)
+                out.append(value + self._log2_gain[:, channels])
+            else:
+                out.append(value)
         return torch.stack(out, 1)
+
+    def _exact_parameters(
+        self, raw: Tensor, kinds: Sequence[str], channels: slice, near: Tensor | None
+    ) -> Tensor:
+        limit = OUTPUT_LIMIT * 2.0**FRACTION
+        parameters = torch.empty(raw.shape, dtype=raw.dtype, device=raw.device)
+        for value, out, kind in zip(raw.unbind(1), parameters.unbind(1), kinds, strict=True):
+            if kind == "centre":
+                torch.mul(value, _CENTRE_UNIT, out=out).floor_().clamp_(-limit, limit)
+                out.mul_(self._from_context[:, channels]).floor_()
+                if near is not None:
+                    out.add_(near)
+            elif kind == "log2_scale":
+                torch.add(value, self._log2_gain[:, channels], out=out)
+            else:
+                out.copy_(value)
+        return parameters
 
     def from_latent(self, latent: Tensor) -> Tensor:
         """Return a latent with the fractional bits of a predicted parameter."""

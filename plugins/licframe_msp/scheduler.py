@@ -175,10 +175,8 @@ class MultiScaleProgressive(ContextScheduler):
         slot = (step.rows.start >> step.level, step.columns.start >> step.level)
         targets = self.phases[step.phase]
         output = self._head(step, known)[:, targets.index(slot)]
-        own = condition.constant(self.own[step.level, step.phase, :, step.channels])[..., None, None]
-        near = self._neighbours(step, slot, known)
-        raw = (output + own)[..., :rows, :columns]
-        return condition.parameters(raw, self.kinds, step.channels, near[..., :rows, :columns])
+        near = self._neighbours(step, slot, known)[..., :rows, :columns]
+        return condition.parameters(output[..., :rows, :columns], self.kinds, step.channels, near)
 
     def freeze(self) -> None:
         bound = CONTEXT_LIMIT * 2.0**FRACTION
@@ -290,6 +288,8 @@ class MultiScaleProgressive(ContextScheduler):
             inputs += self._seen(known, level, targets, before)
         output = self.heads[step.phase][step.group](torch.cat(inputs, 1), level)
         output = output.unflatten(1, (len(targets), len(self.kinds), -1))
+        own = condition.constant(self.own[step.level, step.phase, :, step.channels])[..., None, None]
+        output = output.add_(own) if condition.exact else output + own
         known.memo["head"] = ((*key, step.group), output)
         return output
 
