@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from licframe_residual.transform import ResidualTransform
+from licframe_residual.transform import Removed, ResidualTransform
 
 from .convolution import DeformConv
 from .plugin import Options
@@ -21,6 +21,8 @@ class DeformableTransform(ResidualTransform):
         super().__init__(options)
         for blocks in (self.analysis_blocks, self.synthesis_blocks):
             for block in list(blocks)[1:]:
+                if isinstance(block, Removed):
+                    continue
                 width = block.first.out_channels
                 block.inner = nn.ModuleList(DeformConv(width, width) for _ in block.inner)
                 for layer in block.inner:

@@ -10,22 +10,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from licframe_residual.transform import Block, ResidualTransform
+from licframe_residual.transform import Removed, ResidualTransform, make_blocks
 
 from .plugin import Options
-
-
-class _Removed(nn.Module):
-    """What is left of a removed block: nothing but the scale that the analysis shares."""
-
-    std: torch.Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("std", torch.ones(channels))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x
 
 
 class DistilledTransform(ResidualTransform):
@@ -34,8 +21,7 @@ class DistilledTransform(ResidualTransform):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         channels = (48, options.merged, options.channels)
-        sizes = zip(channels, options.synthesis_widths, options.synthesis, strict=True)
-        self.synthesis_blocks = nn.ModuleList(Block(c, w, d) if w else _Removed(c) for c, w, d in sizes)
+        self.synthesis_blocks = make_blocks(channels, options.synthesis_widths, options.synthesis)
 
     @torch.no_grad()
     def learn_from(self, teacher: nn.Module) -> None:
@@ -45,7 +31,7 @@ class DistilledTransform(ResidualTransform):
         self.load_state_dict({k: state[k] for k in own}, strict=False)
         for block, old in zip(self.synthesis_blocks, teacher.synthesis_blocks, strict=True):
             block.std.copy_(old.std)
-            if isinstance(block, _Removed):
+            if isinstance(block, Removed):
                 continue
             norms = old.last.weight.square().sum((0, 2, 3)) * old.first.weight.square().sum((1, 2, 3))
             keep = norms.topk(min(len(norms), block.first.out_channels)).indices.sort().values

@@ -7,7 +7,8 @@ from attrs.validators import and_, deep_iterable, ge, instance_of, le, max_len, 
 
 import licframe
 
-_three = and_(min_len(3), max_len(3), deep_iterable(member_validator=and_(instance_of(int), ge(0))))
+_counts = deep_iterable(member_validator=and_(instance_of(int), ge(0)))
+_three = and_(min_len(3), max_len(3), _counts)
 
 
 @attrs.frozen
@@ -17,16 +18,22 @@ class Options:
     Attributes:
         channels: channels of the latent, at 1/16 of the resolution.
         merged: channels at 1/8; 192 keeps everything that the 8x8 blocks hold.
-        widths: channels inside the residual blocks at 1/4, 1/8 and 1/16.
+        widths: channels inside the residual blocks at 1/4, 1/8 and 1/16; 0 leaves a block out. Six numbers give the
+            encoder's and then the decoder's.
         analysis: inner layers of the blocks at 1/4, 1/8 and 1/16, encoder side.
         synthesis: the same, decoder side.
     """
 
     channels: int = attrs.field(default=256, validator=[ge(1), le(768)])
     merged: int = attrs.field(default=192, validator=[ge(1), le(192)])
-    widths: tuple[int, ...] = attrs.field(default=(48, 96, 128), validator=_three)
+    widths: tuple[int, ...] = attrs.field(default=(48, 96, 128), validator=_counts)
     analysis: tuple[int, ...] = attrs.field(default=(0, 2, 2), validator=_three)
     synthesis: tuple[int, ...] = attrs.field(default=(1, 2, 2), validator=_three)
+
+    @widths.validator
+    def _three_or_six(self, _: object, value: tuple[int, ...]) -> None:
+        if len(value) not in (3, 6):
+            raise ValueError(f"widths has {len(value)} numbers; give three for both sides, or six")
 
 
 @licframe.hookimpl

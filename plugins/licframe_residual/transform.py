@@ -13,6 +13,8 @@ zero: before training, analysis and synthesis are the linear codec.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -61,6 +63,25 @@ class Block(nn.Module):
         return F.conv2d(h, last, self.last.bias * scale, padding=1).add_(x)
 
 
+class Removed(nn.Module):
+    """What is left of a block that is left out: its scale."""
+
+    std: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("std", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def make_blocks(channels: Sequence[int], widths: Sequence[int], depths: Sequence[int]) -> nn.ModuleList:
+    """Return a block for each level; none where the width is 0."""
+    sizes = zip(channels, widths, depths, strict=True)
+    return nn.ModuleList(Block(c, w, d) if w else Removed(c) for c, w, d in sizes)
+
+
 def _down(x: Tensor, weight: Tensor, shuffle: int) -> Tensor:
     """Un-shuffle and merge: a convolution whose stride is its size."""
     return F.conv2d(x, weight.reshape(len(weight), -1, shuffle, shuffle), stride=shuffle)
@@ -90,19 +111,20 @@ class ResidualTransform(Transform):
         self.options = options
         self.latent_channels = options.channels
         channels = (48, options.merged, options.channels)
-        sides = (("analysis", options.analysis), ("synthesis", options.synthesis))
-        for side, depths in sides:
+        widths = options.widths
+        sides = (
+            ("analysis", widths[:3], options.analysis),
+            ("synthesis", widths[-3:], options.synthesis),
+        )
+        for side, inside, depths in sides:
             linear = nn.ModuleList(
                 nn.Conv2d(a, b, 1, bias=False)
                 for a, b in ((48, 48), (192, options.merged), (4 * options.merged, options.channels))
             )
             for merge in linear:
                 trained_as("linear", merge.weight)
-            blocks = nn.ModuleList(
-                Block(c, w, d) for c, w, d in zip(channels, options.widths, depths, strict=True)
-            )
             self.add_module(f"{side}_linear", linear)
-            self.add_module(f"{side}_blocks", blocks)
+            self.add_module(f"{side}_blocks", make_blocks(channels, inside, depths))
 
     def analysis(self, image: Tensor) -> Tensor:
         h, w = image.shape[-2:]
