@@ -23,7 +23,7 @@ QUALITIES = (14, 43, 71, 100)
 # Each context by the profile that has it, and what is set in that
 CONTEXTS = {
     "MSP, Gaussian": ("balanced", []),
-    "MSP, mixture of 3 Gaussians": ("max_quality", ["refiner.plugin=none"]),
+    "MSP, mixture of 3 Gaussians": ("balanced", ["entropy_model.plugin=gaussian-mixture"]),
     "MSP small, Gaussian (fast)": ("fast", []),
     "checkerboard, GLLMM and Gaussian": ("checkerboard", []),
     "hyperprior only, Gaussian": ("balanced", ["context_scheduler.plugin=hyperprior"]),

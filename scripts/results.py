@@ -26,7 +26,7 @@ SPEED = ROOT / "docs" / "results" / "speed.json"
 SERIAL = SPEED.with_name("speed-serial.json")
 # kodim22, the median of Kodak in rate
 SPEED_IMAGE = 21
-PROFILES = ("fast", "balanced", "checkerboard", "mixture")
+PROFILES = ("fast", "balanced", "checkerboard", "mixture", "unsearched")
 BASELINES = ("jpeg", "webp", "avif", "jpeg2000", "jxl")
 ANCHORS = ("jpeg", "webp", "avif", "jxl", "vtm-9.1", "bpg", "cheng2020", "elic", "hpcm-large")
 NAMES = {
@@ -39,8 +39,11 @@ NAMES = {
     "elic": "ELIC",
     "hpcm-large": "HPCM-L",
 }
-# What is not a profile's name: the profile it is, and what is set in it. max_quality without its search.
-SETTINGS = {"mixture": ("max_quality", ("refiner.plugin=none",))}
+# What is not a profile's name: the profile it is, and what is set in it.
+SETTINGS = {
+    "mixture": ("balanced", ("entropy_model.plugin=gaussian-mixture",)),
+    "unsearched": ("max_quality", ("refiner.plugin=none",)),
+}
 
 
 def measure(data: Path) -> None:
