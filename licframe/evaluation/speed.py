@@ -30,6 +30,7 @@ from licframe.rate import Target
 
 SIZES = ((768, 512), (1913, 1361), (3840, 2160))
 _MOST_PASSES = 2000
+_PROFILED_ROUNDS = 5
 _MATRIX_OPERATORS = ("mm", "addmm", "bmm", "baddbmm", "mkldnn_convolution", "_slow_conv2d_forward")
 
 
@@ -133,19 +134,22 @@ def measure(
 
 
 def matrix_share(codec: Codec, data: bytes) -> float:
-    """Return the share of decoding's own time that torch spends in matrix products."""
+    """Return the share of decoding's own time that torch spends in matrix products, the median of some rounds."""
     from torch.autograd.profiler import profile
 
-    with profile(use_kineto=False) as record:
-        begin = time.perf_counter()
-        codec.decode(data)
-        seconds = time.perf_counter() - begin
-    inside = sum(
-        event.self_cpu_time_total
-        for event in record.key_averages()
-        if event.key.removeprefix("aten::") in _MATRIX_OPERATORS
-    )
-    return float(inside / 1e6 / seconds)
+    shares = []
+    for _ in range(_PROFILED_ROUNDS):
+        with profile(use_kineto=False) as record:
+            begin = time.perf_counter()
+            codec.decode(data)
+            seconds = time.perf_counter() - begin
+        inside = sum(
+            event.self_cpu_time_total
+            for event in record.key_averages()
+            if event.key.removeprefix("aten::") in _MATRIX_OPERATORS
+        )
+        shares.append(inside / 1e6 / seconds)
+    return float(statistics.median(shares))
 
 
 def _total(runs: Sequence[dict[str, float]]) -> float:
