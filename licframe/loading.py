@@ -85,7 +85,7 @@ def load_for(
     """Return the codec that decodes a file: of ``profile``, else of a shipped profile that fits.
 
     Args:
-        decoder: a transform with another synthesis for the same files, such as "distilled".
+        decoder: name of a transform with another synthesis for the same files.
 
     Raises:
         WeightsMismatchError: no installed weights are those of the file, or no such decoder.

@@ -6,16 +6,16 @@
     summary = "one line"
 
     [transform]
-    plugin = "residual"             # and the plugin's own options beside it
+    plugin = "NAME"                 # and the plugin's own options beside it
 
     [context_scheduler]
-    plugin = "msp"
+    plugin = "NAME"
 
     [entropy_model]                 # for every pass of the scheduler, or [[entropy_model]] once for each
-    plugin = "gaussian"
+    plugin = "NAME"
 
     [refiner]
-    plugin = "none"
+    plugin = "NAME"
 
     [weights]
     file = "weights/balanced.safetensors"    # beside the profile
