@@ -64,7 +64,7 @@ def distill(
     if master.weights_path is None:
         raise LicframeError(f"the teacher {teacher} has no weights; train it first")
     old = load(master)
-    photographs = Photographs(data, limit)
+    photographs = Photographs(data, limit, candidates=checked.training.candidates)
     defaults = checked.training
     if costs:
         sample = photographs.patches(32, defaults.patch, random.Random(seed))

@@ -92,7 +92,7 @@ def train(
         log_every=_CHECK_STEPS if check else 50,
     )
     fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
-    photographs = Photographs(data, limit, fabric.device)
+    photographs = Photographs(data, limit, fabric.device, defaults.candidates)
     typer.echo(
         f"{len(photographs.images)} photographs, {photographs.megapixels:.0f} megapixels, {fabric.device}"
     )

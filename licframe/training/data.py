@@ -68,11 +68,17 @@ class Photographs:
         paths: folders, tar shards of pictures, or pictures.
         limit: read at most this many pictures.
         device: where the pixels live; patches are made there.
+        candidates: each patch is the busiest of so many draws.
     """
 
     def __init__(
-        self, paths: Sequence[Path], limit: int | None = None, device: torch.device | str = "cpu"
+        self,
+        paths: Sequence[Path],
+        limit: int | None = None,
+        device: torch.device | str = "cpu",
+        candidates: int = 1,
     ) -> None:
+        self.candidates = candidates
         sources = _sources(paths)[:limit]
         with ProcessPoolExecutor() as pool:
             decoded = list(pool.map(_decode, sources, chunksize=8))
@@ -88,25 +94,38 @@ class Photographs:
         return self.patches(count, size, rng), torch.rand(count) * 100
 
     def patches(self, count: int, size: int, rng: random.Random) -> Tensor:
-        """Return ``(count, 3, size, size)`` float in [0, 1]: crops, downscaled, flipped, transposed.
+        """Return ``(count, 3, size, size)`` float in [0, 1], each the busiest of its candidates."""
+        if self.candidates == 1:
+            return torch.stack([self._draw(size, rng) for _ in range(count)])
+        drawn = torch.stack([self._draw(size, rng) for _ in range(count * self.candidates)])
+        drawn = drawn.unflatten(0, (count, self.candidates))
+        return drawn[torch.arange(count, device=drawn.device), _activity(drawn).argmax(1)]
+
+    def _draw(self, size: int, rng: random.Random) -> Tensor:
+        """Return a crop, downscaled, flipped, transposed.
 
         A picture is drawn in proportion to its area; a downscale of 0.6 to 1.0 hides what is left
         of an earlier lossy coding.
         """
-        out = []
-        for image in rng.choices(self.images, cum_weights=self._cumulative, k=count):
-            room = min(image.shape[1:])
-            side = min(room, round(size / rng.uniform(0.6, 1.0)))
-            top = rng.randint(0, image.shape[1] - side)
-            left = rng.randint(0, image.shape[2] - side)
-            patch = image[:, top : top + side, left : left + side].float() / 255
-            if side != size:
-                patch = F.interpolate(patch[None], (size, size), mode="bilinear", antialias=side > size)[0]
-            if rng.random() < 0.5:
-                patch = patch.flip(2)
-            if rng.random() < 0.5:
-                patch = patch.flip(1)
-            if rng.random() < 0.5:
-                patch = patch.transpose(1, 2)
-            out.append(patch)
-        return torch.stack(out)
+        image = rng.choices(self.images, cum_weights=self._cumulative)[0]
+        room = min(image.shape[1:])
+        side = min(room, round(size / rng.uniform(0.6, 1.0)))
+        top = rng.randint(0, image.shape[1] - side)
+        left = rng.randint(0, image.shape[2] - side)
+        patch = image[:, top : top + side, left : left + side].float() / 255
+        if side != size:
+            patch = F.interpolate(patch[None], (size, size), mode="bilinear", antialias=side > size)[0]
+        if rng.random() < 0.5:
+            patch = patch.flip(2)
+        if rng.random() < 0.5:
+            patch = patch.flip(1)
+        if rng.random() < 0.5:
+            patch = patch.transpose(1, 2)
+        return patch
+
+
+def _activity(patches: Tensor) -> Tensor:
+    """Return the mean absolute difference of neighbouring samples of ``(..., 3, H, W)``."""
+    across = (patches[..., 1:] - patches[..., :-1]).abs().mean((-3, -2, -1))
+    down = (patches[..., 1:, :] - patches[..., :-1, :]).abs().mean((-3, -2, -1))
+    return across + down
