@@ -15,16 +15,17 @@ from licframe.errors import LicframeError
 
 if TYPE_CHECKING:
     from licframe.codec import Codec
-    from licframe.hooks import Part, hookimpl
+    from licframe.hooks import Part, added, hookimpl
     from licframe.loading import decompress, load, read
 
-__all__ = ["Codec", "LicframeError", "Part", "decompress", "hookimpl", "load", "read"]
+__all__ = ["Codec", "LicframeError", "Part", "added", "decompress", "hookimpl", "load", "read"]
 __version__ = "0.1.0"
 
 
 _HOMES = {
     "Codec": "codec",
     "Part": "hooks",
+    "added": "hooks",
     "decompress": "loading",
     "hookimpl": "hooks",
     "load": "loading",

@@ -140,7 +140,7 @@ class Codec(nn.Module):
         gain, inverse = self.gains(quality)
         bits, y = self.estimate_latent(latent, gain, quality)
         h, w = image.shape[-2:]
-        decoded = self.transform.synthesis(y * inverse[:, :, None, None])
+        decoded = self.transform.synthesis(y * inverse[:, :, None, None], quality)
         return Estimate(decoded[..., :h, :w], bits, latent)
 
     def decoded_latent(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
@@ -436,7 +436,8 @@ class Codec(nn.Module):
     def _synthesise(self, y: Tensor, header: container.Header) -> NDArray[Any]:
         latent = centre_to_float(y) * self.inverse_table[header.quality][:, None, None]
         latent = latent.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
-        image = self.transform.synthesis(latent)[0, :, : header.height, : header.width]
+        quality = torch.tensor([float(header.quality)], device=latent.device)
+        image = self.transform.synthesis(latent, quality)[0, :, : header.height, : header.width]
         if "RGB" not in header.mode:
             image = image.mean(0, keepdim=True)
         largest = 2**header.depth - 1

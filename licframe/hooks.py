@@ -8,12 +8,33 @@ one is imported when a profile asks for it, so listing plugins stays fast.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import pluggy
 
 hookspec = pluggy.HookspecMarker("licframe")
 hookimpl = pluggy.HookimplMarker("licframe")
+
+
+_ADDED = "licframe.added"
+
+
+def added(**field: Any) -> Any:
+    """Return an ``attrs.field`` for an option that a part gains after weights of it exist.
+
+    While it has its default it is no part of what weights are checked against, so those stay usable.
+    """
+    return attrs.field(metadata={_ADDED: True}, **field)
+
+
+def identity(options: Any) -> dict[str, Any]:
+    """Return the options by name that weights belong to, without those of ``added`` at their default."""
+    return {
+        field.name: getattr(options, field.name)
+        for field in attrs.fields(type(options))
+        if _ADDED not in field.metadata or getattr(options, field.name) != field.default
+    }
 
 
 @attrs.frozen

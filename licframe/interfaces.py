@@ -123,7 +123,8 @@ class Transform(nn.Module, ABC):
 
     Images are ``(N, 3, H, W)`` in [0, 1], any size; latents are ``(N, C, h, w)`` with
     ``h = ceil(H / stride)``; padding happens inside. ``synthesis`` gives ``h * stride`` rows, which
-    the codec crops, and is not clamped.
+    the codec crops, and is not clamped. It may use the qualities ``(N,)``, 0..100, that the latents
+    were rounded for; the analysis may not, so that one latent serves every quality.
     """
 
     #: channels C of the latent
@@ -138,10 +139,10 @@ class Transform(nn.Module, ABC):
         """Return the latent of an image, in coefficient units (before gains)."""
 
     @abstractmethod
-    def synthesis(self, latent: Tensor) -> Tensor:
+    def synthesis(self, latent: Tensor, quality: Tensor) -> Tensor:
         """Return the image of a latent, ``(N, 3, h * stride, w * stride)``."""
 
-    def features(self, latent: Tensor) -> dict[str, Tensor]:
+    def features(self, latent: Tensor, quality: Tensor) -> dict[str, Tensor]:
         """Return named intermediate features of the synthesis, as distillation targets."""
         return {}
 

@@ -55,5 +55,6 @@ class LatentProblem:
 
     def _distortion(self, latent: Tensor) -> Tensor:
         h, w = self.image.shape[-2:]
-        decoded = self._codec.transform.synthesis(latent)[..., :h, :w]
+        quality = torch.full((len(latent),), float(self.quality), device=latent.device)
+        decoded = self._codec.transform.synthesis(latent, quality)[..., :h, :w]
         return self.lam * (255**2 / 3) * (decoded - self.image).square().sum()

@@ -38,7 +38,7 @@ import cattrs
 from attrs.validators import ge, gt, le
 
 from licframe.errors import ProfileError, suggestion
-from licframe.hooks import Part
+from licframe.hooks import Part, identity
 from licframe.registry import registry
 
 _TABLES = ("transform", "context_scheduler", "entropy_model", "refiner")
@@ -115,7 +115,12 @@ class Profile:
         choices = (self.transform, self.context_scheduler, *self.entropy_models)
         return {
             "parts": [
-                {"kind": c.kind, "plugin": c.part.name, "version": c.part.version, **_plain(c.options)}
+                {
+                    "kind": c.kind,
+                    "plugin": c.part.name,
+                    "version": c.part.version,
+                    **_lists(identity(c.options)),
+                }
                 for c in choices
             ]
         }
@@ -324,9 +329,11 @@ def _say(error: BaseException, _: type | None) -> str:
 
 
 def _plain(record: Any) -> dict[str, Any]:
-    return {
-        k: list(v) if isinstance(v, tuple) else v for k, v in attrs.asdict(record, recurse=False).items()
-    }
+    return _lists(attrs.asdict(record, recurse=False))
+
+
+def _lists(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def _toml(value: Any) -> str:

@@ -27,6 +27,14 @@ def lambda_of(quality: Tensor) -> Tensor:
     return LAMBDA_MIN * LAMBDA_RATIO ** (quality / 100.0)
 
 
+def between_knots(table: Tensor, quality: Tensor) -> Tensor:
+    """Return a table ``(KNOTS, ...)`` at qualities ``(N,)`` in 0..100, linear between the knots: ``(N, ...)``."""
+    position = quality * ((KNOTS - 1) / 100.0)
+    below = position.floor().clamp(0, KNOTS - 2).long()
+    share = (position - below).view(-1, *[1] * (table.dim() - 1))
+    return table[below] * (1 - share) + table[below + 1] * share
+
+
 class Gains(nn.Module):
     """Per-channel gains at the knots, log2, ``(KNOTS, C)``, and their inverses."""
 
@@ -39,14 +47,8 @@ class Gains(nn.Module):
 
     def forward(self, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Return gains and inverse gains ``(N, C)`` for qualities ``(N,)`` in 0..100."""
-        position = quality * ((KNOTS - 1) / 100.0)
-        below = position.floor().clamp(0, KNOTS - 2).long()
-        share = (position - below)[:, None]
-
-        def at(table: Tensor) -> Tensor:
-            return torch.exp2(table[below] * (1 - share) + table[below + 1] * share)
-
-        return at(self.log2_gain), at(self.log2_inverse)
+        gain, inverse = (between_knots(table, quality) for table in (self.log2_gain, self.log2_inverse))
+        return torch.exp2(gain), torch.exp2(inverse)
 
 
 @attrs.frozen

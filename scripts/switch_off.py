@@ -37,7 +37,13 @@ def curve(codec: Codec, paths: list[Path]) -> tuple[list[float], list[float]]:
         for k, quality in enumerate(QUALITIES):
             coded = codec.encode_latent(latent, quality, Clock())
             y = centre_to_float(coded.y) * codec.inverse_table[quality][:, None, None]
-            decoded = codec.transform.synthesis(y)[..., :h, :w].clamp(0, 1).mul(255).round().div(255)
+            decoded = (
+                codec.transform.synthesis(y, torch.tensor([float(quality)]))[..., :h, :w]
+                .clamp(0, 1)
+                .mul(255)
+                .round()
+                .div(255)
+            )
             rates[k] += coded.information / (h * w) / len(paths)
             fidelities[k] += float(-10 * (decoded - image).square().mean().log10()) / len(paths)
     return rates, fidelities

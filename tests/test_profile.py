@@ -145,3 +145,15 @@ def test_channel_groups_must_ascend_below_the_channels() -> None:
 
 def test_to_toml_is_valid_toml() -> None:
     assert tomllib.loads(load_profile("balanced").to_toml())["transform"]["plugin"] == "residual"
+
+
+def test_an_added_option_leaves_old_weights_usable() -> None:
+    """What a part gains later counts only where it is used."""
+    without, default, used = (
+        load_profile("tiny", settings).structure()
+        for settings in ([], ["transform.conditioned=false"], ["transform.conditioned=true"])
+    )
+
+    assert without == default
+    assert "conditioned" not in without["parts"][0]
+    assert used["parts"][0]["conditioned"] is True

@@ -176,7 +176,7 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
 
     def error() -> float:
         with torch.no_grad():
-            return float((student.transform.synthesis(latent) - image).square().mean())
+            return float((student.transform.synthesis(latent, quality) - image).square().mean())
 
     start = error()
     objective = DistillationObjective(student, teacher)

@@ -11,9 +11,11 @@ from licframe.registry import load_class
 from licframe.testing.exactness import sample_images
 from licframe_residual.components import principal_components
 
+MIDDLE = torch.tensor([50.0])
+
 
 def make(**options: int):
-    choice = load_profile("tiny", [f"transform.{k}={v}" for k, v in options.items()]).transform
+    choice = load_profile("tiny", [f"transform.{k}={str(v).lower()}" for k, v in options.items()]).transform
     return load_class(choice.part)(choice.options)
 
 
@@ -38,7 +40,7 @@ def test_untrained_transform_is_the_projection_on_principal_components(images: t
     expected = torch.einsum("kp,nphw->nkhw", basis[:40].float(), blocks)
     with torch.no_grad():
         latent = model.analysis(images)
-        decoded = model.synthesis(latent)
+        decoded = model.synthesis(latent, MIDDLE.expand(len(latent)))
 
     assert torch.allclose(latent, expected, atol=1e-4)
     assert torch.allclose(model.channel_std(), variance[:40].sqrt().float().clamp_min(1e-3))
@@ -50,7 +52,9 @@ def test_all_components_reconstruct_perfectly(images: torch.Tensor) -> None:
     model = make(channels=768, merged=192)
     model.initialise(images)
     with torch.no_grad():
-        assert torch.allclose(model.synthesis(model.analysis(images)), images, atol=1e-4)
+        assert torch.allclose(
+            model.synthesis(model.analysis(images), MIDDLE.expand(len(images))), images, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 16), (33, 50)])
@@ -58,17 +62,17 @@ def test_any_size_is_padded_inside(height: int, width: int) -> None:
     model = make()
     with torch.no_grad():
         latent = model.analysis(torch.rand(2, 3, height, width))
-        image = model.synthesis(latent)
+        image = model.synthesis(latent, MIDDLE.expand(2))
 
     assert latent.shape == (2, 48, -(-height // 16), -(-width // 16))
     assert image.shape == (2, 3, latent.shape[2] * 16, latent.shape[3] * 16)
 
 
 def test_gradients_reach_every_weight() -> None:
-    model = make(synthesis=[1, 1, 1], analysis=[1, 1, 1])
+    model = make(synthesis=[1, 1, 1], analysis=[1, 1, 1], conditioned=True)
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.1)
-    model.synthesis(model.analysis(torch.rand(1, 3, 32, 32))).square().sum().backward()
+    model.synthesis(model.analysis(torch.rand(1, 3, 32, 32)), MIDDLE).square().sum().backward()
 
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
@@ -77,7 +81,30 @@ def test_features_end_in_the_image() -> None:
     model = make()
     latent = torch.rand(1, 48, 2, 2)
     with torch.no_grad():
-        features = model.features(latent)
+        features = model.features(latent, MIDDLE)
 
-        assert torch.equal(features["image"], model.synthesis(latent))
+        assert torch.equal(features["image"], model.synthesis(latent, MIDDLE))
     assert set(features) == {"1/8", "1/4", "image"}
+
+
+@pytest.mark.parametrize("kind", ["residual", "deformable-residual"])
+def test_a_conditioned_synthesis_knows_each_quality(kind: str) -> None:
+    """Untrained it changes nothing; trained, each sample of a batch gets what it would get alone."""
+    plain, model = (make(plugin=kind, synthesis=[1, 1, 1], conditioned=c) for c in (False, True))
+    model.load_state_dict(plain.state_dict(), strict=False)
+    latent = torch.randn(3, model.latent_channels, 2, 2)
+    quality = torch.tensor([0.0, 43.0, 100.0])
+    for p in (p for n, p in model.named_parameters() if n.endswith("last.weight")):
+        torch.nn.init.normal_(p, std=0.1)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    with torch.no_grad():
+        assert torch.equal(model.synthesis(latent, quality), plain.synthesis(latent, quality))
+        for p in (p for n, p in model.named_parameters() if n.endswith("tone")):
+            torch.nn.init.normal_(p, std=0.3)
+        together = model.synthesis(latent, quality)
+        alone = [model.synthesis(latent[i : i + 1], quality[i : i + 1]) for i in range(3)]
+        other = model.synthesis(latent, quality.flip(0))
+
+    assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+    assert (together - other)[0].abs().max() > 1e-3
+    assert torch.allclose(together[1], other[1], atol=1e-5)

@@ -29,7 +29,7 @@ def complexity(codec: Codec) -> dict[str, Any]:
     with torch.no_grad():
         latent = codec.transform.analysis(image)
     analysis = count(lambda: codec.transform.analysis(image))
-    synthesis = count(lambda: codec.transform.synthesis(latent))
+    synthesis = count(lambda: codec.transform.synthesis(latent, quality))
     context = count(lambda: codec.estimate(image, quality)) - analysis - synthesis
     return {
         "parameters": sum(p.numel() for p in codec.parameters()),

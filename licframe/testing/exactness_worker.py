@@ -35,8 +35,8 @@ class _Batched(nn.Module):
     def analysis(self, image: Tensor) -> Tensor:
         return self.inner.analysis(self._many(image))[:1]
 
-    def synthesis(self, latent: Tensor) -> Tensor:
-        return self.inner.synthesis(self._many(latent))[:1]
+    def synthesis(self, latent: Tensor, quality: Tensor) -> Tensor:
+        return self.inner.synthesis(self._many(latent), quality.repeat(self.batch))[:1]
 
 
 def _latent_digest(codec: Codec, record: list[str]) -> None:

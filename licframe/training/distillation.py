@@ -74,7 +74,7 @@ class DistillationObjective(nn.Module):
         self.projections = nn.ModuleDict()
         latent = torch.zeros(1, student.transform.latent_channels, 2, 2)
         with torch.no_grad():
-            old, new = teacher.transform.features(latent), student.transform.features(latent)
+            old, new = (codec.transform.features(latent, torch.zeros(1)) for codec in (teacher, student))
         for name in new.keys() & old.keys():
             if new[name].shape[1] != old[name].shape[1]:
                 key = name.replace("/", "_").replace(".", "_")
@@ -84,7 +84,7 @@ class DistillationObjective(nn.Module):
         self, image: Tensor, latent: Tensor, bits: Tensor, quality: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the loss, and ``(3, N)`` of loss, bpp and MSE."""
-        found = self.student.transform.features(latent)
+        found = self.student.transform.features(latent, quality)
         h, w = image.shape[-2:]
         decoded = found["image"][..., :h, :w]
         total = mse = _mse(decoded, image)
@@ -92,7 +92,7 @@ class DistillationObjective(nn.Module):
         if fade:
             (teacher,) = self._teacher
             with torch.no_grad():
-                targets = teacher.transform.features(latent)
+                targets = teacher.transform.features(latent, quality)
             total = mse + fade * self.image_weight * _mse(decoded, targets["image"][..., :h, :w])
             for name in found.keys() & targets.keys() - {"image"}:
                 key = name.replace("/", "_").replace(".", "_")
@@ -119,7 +119,7 @@ def removal_costs(codec: Codec, images: Tensor, quality: float = 50.0) -> dict[s
     h, w = images.shape[-2:]
 
     def psnr() -> float:
-        decoded = codec.transform.synthesis(latent)[..., :h, :w]
+        decoded = codec.transform.synthesis(latent, qualities)[..., :h, :w]
         return float(-10 * (decoded - images).square().mean((1, 2, 3)).log10().mean())
 
     whole = psnr()

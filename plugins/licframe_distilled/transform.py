@@ -21,7 +21,9 @@ class DistilledTransform(ResidualTransform):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         channels = (48, options.merged, options.channels)
-        self.synthesis_blocks = make_blocks(channels, options.synthesis_widths, options.synthesis)
+        self.synthesis_blocks = make_blocks(
+            channels, options.synthesis_widths, options.synthesis, options.conditioned
+        )
 
     @torch.no_grad()
     def learn_from(self, teacher: nn.Module) -> None:
@@ -43,3 +45,6 @@ class DistilledTransform(ResidualTransform):
             for layer, source in zip(block.inner, old.inner, strict=False):
                 layer.weight[:count, :count] = source.weight[keep][:, keep]
                 layer.bias[:count] = source.bias[keep]
+            if block.conditioned and old.conditioned:
+                layers = min(block.tone.shape[1], old.tone.shape[1])
+                block.tone[:, :layers, :, :count] = old.tone[:, :layers][..., keep]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from licframe.interfaces import Transform, trained_as
+from licframe.rate import KNOTS, between_knots
 
 from .components import principal_components
 from .plugin import Options
@@ -31,16 +32,20 @@ _PIXEL_OFFSET = 0.5
 class Block(nn.Module):
     """``x + scale * f(x / std)`` with f: 3x3 in, ``depth`` residual 3x3 layers, 3x3 out.
 
-    The scale is min(std, 0.2): the full standard deviation would let the DC channel drown the rest.
+    The scale is min(std, 0.2): the full standard deviation would let the DC channel drown the rest. A conditioned
+    block scales and shifts its hidden channels by quality: how much of what it sees is rounding error depends on it.
     """
 
     #: the synthesis also works without it, worse
     removable = True
     std: Tensor
 
-    def __init__(self, channels: int, width: int, depth: int) -> None:
+    def __init__(self, channels: int, width: int, depth: int, conditioned: bool = False) -> None:
         super().__init__()
         self.register_buffer("std", torch.ones(channels))
+        self.conditioned = conditioned
+        if conditioned:  # log2 of a scale, and an offset, of each hidden layer
+            self.tone = trained_as("scale", nn.Parameter(torch.zeros(KNOTS, depth + 1, 2, width)))
         self.first = nn.Conv2d(channels, width, 3, padding=1)
         self.inner = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
         self.last = nn.Conv2d(width, channels, 3, padding=1)
@@ -52,15 +57,24 @@ class Block(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, quality: Tensor | None = None) -> Tensor:
         # Scaling weights instead of features saves two passes over the features.
         scale = self.std.clamp_max(_OUTPUT_SCALE)
         first = self.first.weight / self.std[:, None, None]
         last = self.last.weight * scale[:, None, None, None]
-        h = F.leaky_relu_(F.conv2d(x, first, self.first.bias, padding=1), 0.1)
-        for layer in self.inner:
-            h = h + F.leaky_relu_(layer(h), 0.1)
+        h = F.conv2d(x, first, self.first.bias, padding=1)
+        tones = self._tones(quality)
+        h = F.leaky_relu_(_toned(h, tones, 0), 0.1)
+        for number, layer in enumerate(self.inner, 1):
+            h = h + F.leaky_relu_(_toned(layer(h), tones, number), 0.1)
         return F.conv2d(h, last, self.last.bias * scale, padding=1).add_(x)
+
+    def _tones(self, quality: Tensor | None) -> Tensor | None:
+        """Return scale and offset ``(N, layers, 2, width, 1, 1)`` of the hidden layers at qualities ``(N,)``."""
+        if not self.conditioned or quality is None:
+            return None
+        tones = between_knots(self.tone, quality)[..., None, None]
+        return torch.stack([torch.exp2(tones[:, :, 0]), tones[:, :, 1]], 2)
 
 
 class Removed(nn.Module):
@@ -72,14 +86,20 @@ class Removed(nn.Module):
         super().__init__()
         self.register_buffer("std", torch.ones(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, quality: Tensor | None = None) -> Tensor:
         return x
 
 
-def make_blocks(channels: Sequence[int], widths: Sequence[int], depths: Sequence[int]) -> nn.ModuleList:
+def make_blocks(
+    channels: Sequence[int], widths: Sequence[int], depths: Sequence[int], conditioned: bool = False
+) -> nn.ModuleList:
     """Return a block for each level; none where the width is 0."""
     sizes = zip(channels, widths, depths, strict=True)
-    return nn.ModuleList(Block(c, w, d) if w else Removed(c) for c, w, d in sizes)
+    return nn.ModuleList(Block(c, w, d, conditioned) if w else Removed(c) for c, w, d in sizes)
+
+
+def _toned(h: Tensor, tones: Tensor | None, layer: int) -> Tensor:
+    return h if tones is None else torch.addcmul(tones[:, layer, 1], h, tones[:, layer, 0])
 
 
 def _down(x: Tensor, weight: Tensor, shuffle: int) -> Tensor:
@@ -124,7 +144,8 @@ class ResidualTransform(Transform):
             for merge in linear:
                 trained_as("linear", merge.weight)
             self.add_module(f"{side}_linear", linear)
-            self.add_module(f"{side}_blocks", make_blocks(channels, inside, depths))
+            conditioned = options.conditioned and side == "synthesis"
+            self.add_module(f"{side}_blocks", make_blocks(channels, inside, depths, conditioned))
 
     def analysis(self, image: Tensor) -> Tensor:
         h, w = image.shape[-2:]
@@ -136,13 +157,13 @@ class ResidualTransform(Transform):
             x = block(_down(x, linear.weight, shuffle))
         return x
 
-    def synthesis(self, latent: Tensor) -> Tensor:
-        return self._synthesis_stages(latent)[-1][1]
+    def synthesis(self, latent: Tensor, quality: Tensor) -> Tensor:
+        return self._synthesis_stages(latent, quality)[-1][1]
 
-    def features(self, latent: Tensor) -> dict[str, Tensor]:
-        return dict(self._synthesis_stages(latent))
+    def features(self, latent: Tensor, quality: Tensor) -> dict[str, Tensor]:
+        return dict(self._synthesis_stages(latent, quality))
 
-    def _synthesis_stages(self, x: Tensor) -> list[tuple[str, Tensor]]:
+    def _synthesis_stages(self, x: Tensor, quality: Tensor) -> list[tuple[str, Tensor]]:
         stages = []
         for name, shuffle, linear, block in zip(
             ("1/8", "1/4", "image"),
@@ -152,7 +173,7 @@ class ResidualTransform(Transform):
             strict=True,
         ):
             # The synthesis merges hold analysis-shaped matrices and are applied transposed.
-            x = _up(block(x), linear.weight, shuffle)
+            x = _up(block(x, quality), linear.weight, shuffle)
             stages.append((name, x))
         return [*stages[:-1], ("image", x + _PIXEL_OFFSET)]
 
