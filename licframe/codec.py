@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from licframe import alpha, container, weights
 from licframe.clock import Clock
+from licframe.coded import Coded, Decoded, Encoded, Estimate
 from licframe.errors import CorruptStreamError, WeightsMismatchError
 from licframe.exact.coder import Decoder, Encoder
 from licframe.exact.rounding import straight_through_round
@@ -39,53 +39,6 @@ from licframe.profile import Profile
 from licframe.rate import Gains, Target, search
 
 DEFAULT_QUALITY = 50
-
-
-@attrs.frozen
-class Estimate:
-    """What a forward pass in floating point gives, differentiable.
-
-    Attributes:
-        image: reconstruction ``(N, 3, H, W)``, not clamped.
-        bits: information of the latent of each image, ``(N,)``.
-        latent: the latent before gains, ``(N, C, h, w)``.
-    """
-
-    image: Tensor
-    bits: Tensor
-    latent: Tensor
-
-
-@attrs.frozen
-class Encoded:
-    """A compressed picture.
-
-    Attributes:
-        data: the .lic file.
-        quality: 0..100.
-        information: bits of the latent under the frozen tables.
-        seconds: time of each stage.
-    """
-
-    data: bytes
-    quality: int
-    information: float
-    seconds: dict[str, float]
-
-
-@attrs.frozen
-class Decoded:
-    """A decompressed picture.
-
-    Attributes:
-        picture: the picture.
-        seconds: time of each stage.
-        damage: what a damaged file no longer holds, a sentence each; empty unless asked for best effort.
-    """
-
-    picture: Picture
-    seconds: dict[str, float]
-    damage: tuple[str, ...] = ()
 
 
 class Codec(nn.Module):
@@ -495,15 +448,3 @@ class Codec(nn.Module):
         if picture.alpha is not None:
             image = alpha.fill(image, torch.from_numpy(picture.alpha > 0)[None, None])
         return image
-
-
-@attrs.frozen(eq=False)
-class Coded:
-    """A coded latent: integers, bytes, digest of the symbols, information in bits, channels without any."""
-
-    quality: int
-    y: Tensor
-    payload: bytes
-    digest: int
-    information: float
-    empty: int

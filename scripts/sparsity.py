@@ -22,7 +22,8 @@ import attrs
 import torch
 
 from licframe.clock import Clock
-from licframe.codec import Codec, Coded
+from licframe.codec import Codec
+from licframe.coded import Coded
 from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
 from licframe.images import read_picture
