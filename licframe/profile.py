@@ -35,7 +35,7 @@ from typing import Any
 
 import attrs
 import cattrs
-from attrs.validators import ge, gt, le
+from attrs.validators import ge, gt, in_, le
 
 from licframe.errors import ProfileError, suggestion
 from licframe.hooks import Part, identity
@@ -73,6 +73,7 @@ class Training:
     Attributes:
         batch: patches a step; patch: their side in pixels, a multiple of 16.
         beta: weight of mean|y|, the L1 term.
+        distortion: "mse", or "ms-ssim" for pictures judged by that.
         rate: multiplies all learning rates.
         candidates: each patch is the busiest of so many draws; 1 takes every draw. Photographs are smoother than what
             is hard to code: with 3 their mean gradient is that of Kodak.
@@ -81,6 +82,7 @@ class Training:
     batch: int = attrs.field(default=8, validator=ge(1))
     patch: int = attrs.field(default=256, validator=[ge(32), le(2048)])
     beta: float = attrs.field(default=0.0, validator=ge(0.0))
+    distortion: str = attrs.field(default="mse", validator=in_(["mse", "ms-ssim"]))
     rate: float = attrs.field(default=1.0, validator=gt(0.0))
     candidates: int = attrs.field(default=1, validator=[ge(1), le(16)])
 

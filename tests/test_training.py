@@ -11,6 +11,7 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 from PIL import Image
+from pytorch_msssim import ms_ssim
 
 from licframe.codec import Codec
 from licframe.errors import ImageError, LicframeError
@@ -20,8 +21,9 @@ from licframe.rate import lambda_of
 from licframe.testing.exactness import sample_images
 from licframe.training.data import Photographs
 from licframe.training.distillation import DecodedPatches, DistillationObjective
-from licframe.training.loop import Leg, Objective, Tally, Trainer, schedule
+from licframe.training.loop import Leg, Tally, Trainer, schedule
 from licframe.training.muon import Muon, orthogonalise
+from licframe.training.objective import Objective
 from licframe.weights import load_shared
 
 
@@ -44,6 +46,19 @@ def test_patches_have_their_size_and_range(photographs: Photographs) -> None:
 
     assert patches.shape == (5, 3, 96, 96)
     assert 0 <= patches.min() < patches.max() <= 1.0001
+
+
+def test_busier_patches_are_chosen_where_asked(photographs: Photographs) -> None:
+    def gradient(x: torch.Tensor) -> float:
+        return float(x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean())
+
+    choosy = Photographs.__new__(Photographs)
+    choosy.__dict__ |= photographs.__dict__ | {"candidates": 4}
+    plain = photographs.patches(32, 64, random.Random(0))
+    busy = choosy.patches(8, 64, random.Random(0))
+
+    for i, patch in enumerate(busy):
+        assert torch.equal(patch, max(plain[4 * i : 4 * i + 4], key=gradient))
 
 
 def test_a_patch_larger_than_a_photograph_is_scaled(photographs: Photographs) -> None:
@@ -209,3 +224,33 @@ def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:
         (low / float(weights[0]) + high / float(weights[1])) / 2, rel=1e-3
     )
     assert float(untrained.gains.log2_gain.grad.abs().max()) < 1e-4
+
+
+def test_ms_ssim_may_be_what_is_trained_for() -> None:
+    """The loss is rate plus 1280 lambda (1 - MS-SSIM), and its gradient raises MS-SSIM."""
+    torch.manual_seed(0)
+    codec = load("tiny")
+    codec.requires_grad_(True)
+    picture = sample_images(1, 192, seed=2)[0][:192, :192]
+    image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255
+    quality = torch.tensor([29.0])
+
+    def judged() -> tuple[torch.Tensor, float, float]:
+        torch.manual_seed(1)
+        loss, detail = Objective(codec, distortion="ms-ssim")(image, quality)
+        torch.manual_seed(1)
+        decoded = codec.estimate(image, quality).image.detach()
+        return loss, float(detail[1]), float(ms_ssim(decoded, image, data_range=1.0))
+
+    loss, bpp, before = judged()
+    lam = lambda_of(quality)
+    expected = (bpp + lam * 1280 * (1 - before)) / (lam / 0.013).sqrt()
+    assert loss.item() == pytest.approx(float(expected), rel=1e-4)
+    weights = [p for n, p in codec.named_parameters() if "synthesis" in n and p.dim() == 4]
+    gradients = torch.autograd.grad(loss, weights)
+    with torch.no_grad():
+        length = sum(float(g.square().sum()) for g in gradients) ** 0.5
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.sub_(0.01 * gradient / length)
+
+    assert judged()[2] > before

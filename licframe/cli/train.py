@@ -87,6 +87,7 @@ def train(
         batch=batch or defaults.batch,
         patch=defaults.patch,
         beta=defaults.beta,
+        distortion=defaults.distortion,
         rate=rate or defaults.rate,
         seed=seed,
         log_every=_CHECK_STEPS if check else 50,

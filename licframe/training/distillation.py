@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from licframe.codec import Codec
 from licframe.rate import lambda_of
 from licframe.training.data import Photographs
-
-_REFERENCE_LAMBDA = 0.013
+from licframe.training.objective import REFERENCE_LAMBDA
 
 
 class DecodedPatches:
@@ -99,7 +98,7 @@ class DistillationObjective(nn.Module):
                 value = self.projections[key](found[name]) if key in self.projections else found[name]
                 total = total + fade * self.feature_weight * _mse(value, targets[name])
         lam = lambda_of(quality)
-        loss = lam * 255**2 * total / (lam / _REFERENCE_LAMBDA).sqrt()
+        loss = lam * 255**2 * total / (lam / REFERENCE_LAMBDA).sqrt()
         return loss.mean(), torch.stack([loss, bits / (h * w), mse]).detach()
 
 

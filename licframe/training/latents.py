@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from licframe.codec import Codec
 from licframe.rate import lambda_of
 from licframe.training.data import Photographs
-
-_REFERENCE_LAMBDA = 0.013
+from licframe.training.objective import REFERENCE_LAMBDA
 
 
 class CachedLatents:
@@ -58,5 +57,5 @@ class RateObjective(nn.Module):
     def forward(self, latent: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, and ``(3, N)`` of loss, bpp and zero."""
         bpp = self.codec.latent_bits(latent, quality) / self.pixels
-        loss = bpp / (lambda_of(quality) / _REFERENCE_LAMBDA).sqrt()
+        loss = bpp / (lambda_of(quality) / REFERENCE_LAMBDA).sqrt()
         return loss.mean(), torch.stack([loss, bpp, torch.zeros_like(bpp)]).detach()

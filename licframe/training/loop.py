@@ -20,14 +20,13 @@ from torch import Tensor, nn
 from licframe.codec import Codec
 from licframe.errors import LicframeError
 from licframe.interfaces import parameter_kind
-from licframe.rate import lambda_of
 from licframe.training.data import Photographs, Source
 from licframe.training.muon import Muon
+from licframe.training.objective import Objective
 
 RATES = {"matrix": 8e-3, "linear": 1e-4, "output": 1.2e-3, "bias": 1.2e-3, "scale": 6e-3}
 """Learning rate of each kind of parameter; "matrix" uses Muon, the rest AdamW."""
 
-_REFERENCE_LAMBDA = 0.013
 _INITIAL_PATCHES = 192
 _MAX_FAILURES = 5
 
@@ -41,6 +40,7 @@ class Leg:
         steps: stop after so many steps instead, for tests and checks.
         batch, patch: patches a step and their side in pixels.
         beta: weight of mean|y|, the L1 term.
+        distortion: see ``objective.Objective``.
         rate: multiplies every learning rate.
         checkpoint_minutes: how often a checkpoint is written.
     """
@@ -50,37 +50,12 @@ class Leg:
     batch: int = 8
     patch: int = 256
     beta: float = 0.0
+    distortion: str = "mse"
     rate: float = 1.0
     seed: int = 0
     warmup: int = 200
     checkpoint_minutes: float = 5.0
     log_every: int = 50
-
-
-class Objective(nn.Module):
-    """``L = R + lambda * 255^2 * MSE (+ beta * mean|y|)``, each sample over sqrt(lambda / 0.013).
-
-    The L1 term (arXiv 2309.02529) is of the latent in quantisation steps, where sparse means cheap; gains are not
-    its to shrink.
-    """
-
-    def __init__(self, codec: Codec, beta: float) -> None:
-        super().__init__()
-        self.codec = codec
-        self.beta = beta
-
-    def forward(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss, and a tensor ``(3, N)`` of loss, bpp and MSE of each sample."""
-        out = self.codec.estimate(image, quality)
-        bpp = out.bits / (image.shape[-2] * image.shape[-1])
-        mse = (out.image - image).float().square().mean((1, 2, 3))
-        lam = lambda_of(quality)
-        loss = bpp + lam * 255**2 * mse
-        if self.beta:
-            gain = self.codec.gains(quality)[0].detach()[:, :, None, None]
-            loss = loss + self.beta * (out.latent * gain).abs().mean((1, 2, 3))
-        loss = loss / (lam / _REFERENCE_LAMBDA).sqrt()
-        return loss.mean(), torch.stack([loss, bpp, mse]).detach()
 
 
 class Average:
@@ -175,7 +150,7 @@ class Trainer:
         fabric: Fabric,
         objective: nn.Module | None = None,
     ) -> None:
-        self.objective: Any = objective or Objective(codec, leg.beta)
+        self.objective: Any = objective or Objective(codec, leg.beta, leg.distortion)
         self.codec, self.data, self.leg, self.folder, self.fabric = codec, data, leg, folder, fabric
         self.patches = 0
         self.minutes = 0.0

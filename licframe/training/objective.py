@@ -1,0 +1,50 @@
+"""What training minimises: rate, distortion, and a term that makes latents sparse."""
+
+from __future__ import annotations
+
+import torch
+from pytorch_msssim import ms_ssim
+from torch import Tensor, nn
+
+from licframe.codec import Codec
+from licframe.rate import lambda_of
+
+REFERENCE_LAMBDA = 0.013
+_MS_SSIM_WEIGHT = 1280.0
+"""Weight of 1 - MS-SSIM beside that of MSE, both per lambda: the ratio of the two series that learned codecs are
+usually trained with (0.0018 to 0.18, and 2.4 to 220)."""
+
+
+class Objective(nn.Module):
+    """``L = R + lambda * D (+ beta * mean|y|)``, each sample over sqrt(lambda / 0.013).
+
+    The L1 term (arXiv 2309.02529) is of the latent in quantisation steps, where sparse means cheap; gains are not
+    its to shrink.
+
+    Args:
+        distortion: "mse", D is ``255^2 * MSE``; or "ms-ssim", D is ``1280 * (1 - MS-SSIM)``, for patches of at least
+            161 pixels a side.
+    """
+
+    def __init__(self, codec: Codec, beta: float = 0.0, distortion: str = "mse") -> None:
+        super().__init__()
+        self.codec = codec
+        self.beta = beta
+        self.distortion = distortion
+
+    def forward(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss, and a tensor ``(3, N)`` of loss, bpp and MSE of each sample."""
+        out = self.codec.estimate(image, quality)
+        bpp = out.bits / (image.shape[-2] * image.shape[-1])
+        mse = (out.image - image).float().square().mean((1, 2, 3))
+        lam = lambda_of(quality)
+        if self.distortion == "mse":
+            loss = bpp + lam * 255**2 * mse
+        else:
+            similarity = ms_ssim(out.image.float(), image, data_range=1.0, size_average=False)
+            loss = bpp + lam * _MS_SSIM_WEIGHT * (1 - similarity)
+        if self.beta:
+            gain = self.codec.gains(quality)[0].detach()[:, :, None, None]
+            loss = loss + self.beta * (out.latent * gain).abs().mean((1, 2, 3))
+        loss = loss / (lam / REFERENCE_LAMBDA).sqrt()
+        return loss.mean(), torch.stack([loss, bpp, mse]).detach()
