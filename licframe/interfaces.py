@@ -275,15 +275,21 @@ class ContextScheduler(nn.Module, ABC):
         """Prepare untrained weights from latents ``(N, C, h, w)`` in coefficient units."""
 
     def adopt(self, state: Mapping[str, Tensor], kinds: Sequence[str]) -> bool:
-        """Start from the trained state of a scheduler of this class with another entropy model.
+        """Start from the trained state of another scheduler of this class, as far as it fits.
+
+        This one takes a state of equal shapes; a scheduler may also take that of another entropy model.
 
         Args:
-            state: its ``state_dict``; kinds: of that model's parameters.
+            state: its ``state_dict``; kinds: of its entropy models' parameters.
 
         Returns:
             Whether there was something to start from.
         """
-        return False
+        own = self.state_dict()
+        fits = state.keys() == own.keys() and all(state[k].shape == v.shape for k, v in own.items())
+        if fits:
+            self.load_state_dict({k: state[k].to(v.dtype) for k, v in own.items()})
+        return fits
 
 
 Quantise = Callable[[Tensor], Tensor]

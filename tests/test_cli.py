@@ -257,6 +257,38 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     )
     assert again.returncode == 0, again.stderr
 
+    # a context fitted to the shipped trunk, then moved to the one just trained
+    laplace = ("train", "tiny", "--set", "entropy_model.plugin=laplace", "--fit", "context", "--data", data)
+    short = ("--minutes", "0.02", "--batch", "2", "--latents", "8")
+    done = licframe(*laplace, *short, "--folder", "old", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    trunk = run / "weights.safetensors"
+    done = licframe(
+        *laplace,
+        *short,
+        "--folder",
+        run,
+        "--start",
+        trunk,
+        "--context",
+        "old/weights.safetensors",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2, done.stdout
+    done = licframe(
+        *laplace,
+        *short,
+        "--folder",
+        "new",
+        "--start",
+        trunk,
+        "--context",
+        "old/weights.safetensors",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "starting from the context of weights.safetensors" in done.stdout
+
 
 def test_doctor_is_happy(tmp_path: Path) -> None:
     done = licframe("doctor", "--json", cwd=tmp_path)

@@ -37,6 +37,12 @@ def train(
             help="context: train scheduler and entropy models only, on cached latents of --start's transform.",
         ),
     ] = None,
+    context: Annotated[
+        Path | None,
+        typer.Option(
+            "--context", help="With --fit: begin from the context in this file, fitted to another trunk."
+        ),
+    ] = None,
     latents: Annotated[
         int, typer.Option("--latents", min=8, help="Patches whose latents --fit caches.")
     ] = 2000,
@@ -77,6 +83,8 @@ def train(
     trunk = start or checked.weights_path
     if fit not in (None, "context"):
         raise LicframeError(f"--fit {fit}: expected context")
+    if fit is None and context is not None:
+        raise LicframeError("--context is for --fit context; a whole codec begins from --start")
     if fit is not None and trunk is None:
         raise LicframeError("--fit needs weights of a trunk: name them with --start")
     folder = folder or Path("runs") / checked.name
@@ -105,9 +113,12 @@ def train(
         cached = CachedLatents(codec, photographs, latents, leg.patch, random.Random(seed))
         sample = cached.draw(min(192, latents), random.Random(seed))
         codec.scheduler.initialise(sample, codec.units.std)
-        state = weights.scheduler_state(trunk)
-        if codec.scheduler.adopt(state, trained_kinds(weights.read_metadata(trunk)["structure"])):
-            typer.echo("starting from the context of the trunk")
+        source = context or trunk
+        state = weights.scheduler_state(source)
+        if codec.scheduler.adopt(state, trained_kinds(weights.read_metadata(source)["structure"])):
+            typer.echo(f"starting from the context of {source.name}")
+        elif context is not None:
+            raise LicframeError(f"--context {context} holds another scheduler or other sizes; leave it out")
         trainer = Trainer(codec, cached, leg, place, fabric, RateObjective(codec, cached.pixels))
     else:
         trainer = Trainer(codec, photographs, leg, place, fabric)

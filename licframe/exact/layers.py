@@ -88,10 +88,13 @@ class ExactConv(nn.Module):
 
 
 class ExactReLU(nn.Module):
-    """Clamp to [0, ACTIVATION_LIMIT]; the same function in float and in integers (float64)."""
+    """Clamp to [0, ACTIVATION_LIMIT]; the same function in float and in integers (float64).
+
+    The integer form overwrites its input.
+    """
 
     #: largest output of the integer form
     bound = ACTIVATION_LIMIT * 2.0**FRACTION
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.clamp(0.0, self.bound if x.dtype == torch.float64 else ACTIVATION_LIMIT)
+        return x.clamp_(0.0, self.bound) if x.dtype == torch.float64 else x.clamp(0.0, ACTIVATION_LIMIT)
