@@ -26,7 +26,7 @@ SPEED = ROOT / "docs" / "results" / "speed.json"
 SERIAL = SPEED.with_name("speed-serial.json")
 # kodim22, the median of Kodak in rate
 SPEED_IMAGE = 21
-PROFILES = ("fast", "balanced", "checkerboard", "mixture", "unsearched")
+PROFILES = ("fast", "balanced", "checkerboard", "unsearched")
 BASELINES = ("jpeg", "webp", "avif", "jpeg2000", "jxl")
 ANCHORS = ("jpeg", "webp", "avif", "jxl", "vtm-9.1", "bpg", "cheng2020", "elic", "hpcm-large")
 NAMES = {
@@ -40,10 +40,7 @@ NAMES = {
     "hpcm-large": "HPCM-L",
 }
 # What is not a profile's name: the profile it is, and what is set in it.
-SETTINGS = {
-    "mixture": ("balanced", ("entropy_model.plugin=gaussian-mixture",)),
-    "unsearched": ("max_quality", ("refiner.plugin=none",)),
-}
+SETTINGS = {"unsearched": ("max_quality", ("refiner.plugin=none",))}
 
 
 def measure(data: Path) -> None:

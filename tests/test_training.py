@@ -14,7 +14,7 @@ from PIL import Image
 from pytorch_msssim import ms_ssim
 
 from licframe.codec import Codec
-from licframe.errors import ImageError, LicframeError
+from licframe.errors import ImageError, LicframeError, WeightsMismatchError
 from licframe.loading import build, load
 from licframe.profile import load_profile
 from licframe.rate import lambda_of
@@ -188,6 +188,13 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
     decoded = DecodedPatches(teacher, photographs, 12, 64, random.Random(0))
     image, latent, bits, quality = decoded.batch(12, 64, random.Random(1))
     before = {k: v.clone() for k, v in student.state_dict().items()}
+    stranger = build(
+        load_profile(
+            "tiny", ["transform.plugin=distilled", *(f"transform.{o}" for o in (*options, "merged=96"))]
+        )
+    )
+    with pytest.raises(WeightsMismatchError, match="give the student"):
+        stranger.transform.learn_from(teacher.transform)
 
     def error() -> float:
         with torch.no_grad():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from licframe.errors import WeightsMismatchError
 from licframe_residual.transform import Removed, ResidualTransform, make_blocks
 
 from .plugin import Options
@@ -27,9 +28,19 @@ class DistilledTransform(ResidualTransform):
 
     @torch.no_grad()
     def learn_from(self, teacher: nn.Module) -> None:
-        """Start from a teacher's weights: shared layers, and the inner channels that matter most."""
+        """Start from a teacher's weights: shared layers, and the inner channels that matter most.
+
+        Raises:
+            WeightsMismatchError: the analysis is not the teacher's.
+        """
         state = teacher.state_dict()
         own = {k: v for k, v in self.state_dict().items() if "synthesis_blocks" not in k}
+        for name, value in own.items():
+            if name not in state or state[name].shape != value.shape:
+                raise WeightsMismatchError(
+                    f"the teacher has no {name} of shape {tuple(value.shape)}; give the student's [transform] the "
+                    "teacher's channels, merged, widths and analysis"
+                )
         self.load_state_dict({k: state[k] for k in own}, strict=False)
         for block, old in zip(self.synthesis_blocks, teacher.synthesis_blocks, strict=True):
             block.std.copy_(old.std)
