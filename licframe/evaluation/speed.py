@@ -31,7 +31,15 @@ from licframe.rate import Target
 SIZES = ((768, 512), (1913, 1361), (3840, 2160))
 _MOST_PASSES = 2000
 _PROFILED_ROUNDS = 5
-_MATRIX_OPERATORS = ("mm", "addmm", "bmm", "baddbmm", "mkldnn_convolution", "_slow_conv2d_forward")
+_MATRIX_OPERATORS = (
+    "mm",
+    "addmm",
+    "bmm",
+    "baddbmm",
+    "baddbmm_",
+    "mkldnn_convolution",
+    "_slow_conv2d_forward",
+)
 
 
 @attrs.frozen

@@ -29,6 +29,9 @@ WEIGHT_SHIFT = 14
 
 _EXACT = 2.0**53
 
+_FEW = 256
+"""Positions below which gathering what all taps see, for one product, costs less."""
+
 
 class ExactConv(nn.Module):
     """Convolve with stride 1 and zero padding, exactly where the input is float64.
@@ -45,6 +48,8 @@ class ExactConv(nn.Module):
     #: the integer twin, in units of 2^-WEIGHT_SHIFT: a power of two changes no sum
     weight_exact: Tensor
     bias_exact: Tensor
+    #: the same weights by tap, ``(taps, out, in)``
+    taps_exact: Tensor
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, rows: int = 1) -> None:
         super().__init__()
@@ -57,11 +62,19 @@ class ExactConv(nn.Module):
         if x.dtype != torch.float64:
             return F.conv2d(x, self.weight, self.bias[row], padding=self.kernel // 2)
         n, _, h, w = x.shape
-        k = self.kernel
-        columns = x.flatten(2) if k == 1 else F.unfold(x, k, padding=k // 2)
-        weight = self.weight_exact.expand(n, -1, -1)
-        total = torch.baddbmm(self.bias_exact[row][:, None], weight, columns)
-        return total.floor_().reshape(n, -1, h, w)
+        weight, bias = self.weight_exact.expand(n, -1, -1), self.bias_exact[row][:, None]
+        k, border = self.kernel, self.kernel // 2
+        if k == 1 or h * w < _FEW:
+            columns = x.flatten(2) if k == 1 else F.unfold(x, k, padding=border)
+            return torch.baddbmm(bias, weight, columns).floor_().reshape(n, -1, h, w)
+        # One product for each tap: in rows laid end to end, borders included, what it sees is a slice.
+        wide = w + 2 * border
+        rows = F.pad(x, (border, border, border, border + 1)).flatten(2)
+        total = bias.expand(n, -1, h * wide).contiguous()
+        for tap, weight in enumerate(self.taps_exact):
+            begin = tap // k * wide + tap % k
+            total.baddbmm_(weight.expand(n, -1, -1), rows[:, :, begin : begin + h * wide])
+        return total.floor_().reshape(n, -1, h, wide)[..., :w]
 
     def freeze(self, bound: float) -> None:
         """Make the integer twin and prove it exact.
@@ -84,6 +97,9 @@ class ExactConv(nn.Module):
             )
         unit = 2.0**-WEIGHT_SHIFT
         self.register_buffer("weight_exact", weight.flatten(1) * unit, persistent=False)
+        if self.kernel > 1:
+            taps = weight.flatten(2).permute(2, 0, 1).contiguous()
+            self.register_buffer("taps_exact", taps * unit, persistent=False)
         self.register_buffer("bias_exact", bias * unit, persistent=False)
 
 

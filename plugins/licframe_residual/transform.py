@@ -62,11 +62,14 @@ class Block(nn.Module):
         scale = self.std.clamp_max(_OUTPUT_SCALE)
         first = self.first.weight / self.std[:, None, None]
         last = self.last.weight * scale[:, None, None, None]
-        h = F.conv2d(x, first, self.first.bias, padding=1)
         tones = self._tones(quality)
-        h = F.leaky_relu_(_toned(h, tones, 0), 0.1)
+        h = F.leaky_relu_(_convolved(x, first, self.first.bias, tones, 0), 0.1)
         for number, layer in enumerate(self.inner, 1):
-            h = h + F.leaky_relu_(_toned(layer(h), tones, number), 0.1)
+            if isinstance(layer, nn.Conv2d):
+                more = _convolved(h, layer.weight, layer.bias, tones, number)
+            else:
+                more = _toned(layer(h), tones, number)
+            h = h + F.leaky_relu_(more, 0.1)
         return F.conv2d(h, last, self.last.bias * scale, padding=1).add_(x)
 
     def _tones(self, quality: Tensor | None) -> Tensor | None:
@@ -96,6 +99,14 @@ def make_blocks(
     """Return a block for each level; none where the width is 0."""
     sizes = zip(channels, widths, depths, strict=True)
     return nn.ModuleList(Block(c, w, d, conditioned) if w else Removed(c) for c, w, d in sizes)
+
+
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor, tones: Tensor | None, layer: int) -> Tensor:
+    """Convolve 3x3 and tone; the scale and offset of a single quality go into the weights."""
+    if tones is None or len(tones) > 1:
+        return _toned(F.conv2d(x, weight, bias, padding=1), tones, layer)
+    scale, offset = tones[0, layer]
+    return F.conv2d(x, weight * scale[:, None], bias * scale.flatten() + offset.flatten(), padding=1)
 
 
 def _toned(h: Tensor, tones: Tensor | None, layer: int) -> Tensor:
