@@ -274,7 +274,8 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
         "old/weights.safetensors",
         cwd=tmp_path,
     )
-    assert done.returncode == 2, done.stdout
+    assert done.returncode == 1
+    assert "would overwrite" in done.stderr
     done = licframe(
         *laplace,
         *short,

@@ -88,6 +88,12 @@ def train(
     if fit is not None and trunk is None:
         raise LicframeError("--fit needs weights of a trunk: name them with --start")
     folder = folder or Path("runs") / checked.name
+    path = folder / "weights.safetensors"
+    for kept in (start, context):
+        if kept is not None and path.exists() and path.samefile(kept):
+            raise LicframeError(
+                f"the leg would overwrite {kept}, which it begins from; use another --folder"
+            )
     defaults = checked.training
     leg = Leg(
         minutes=minutes,
@@ -146,7 +152,6 @@ def train(
         "device": str(fabric.device),
         **complexity(codec),
     }
-    path = folder / "weights.safetensors"
     fingerprint = codec.save(path, record, weights.files_of(trunk)[0] if fit and trunk else None)
     codec.freeze()
     typer.echo(f"{path}: weights {fingerprint[:12]} after {trainer.patches} patches; use them with")
