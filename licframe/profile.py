@@ -42,6 +42,8 @@ from licframe.hooks import Part, identity
 from licframe.registry import registry
 
 _TABLES = ("transform", "context_scheduler", "entropy_model", "refiner")
+_MS_SSIM_PATCH = 176
+"""The smallest multiple of 16 above (11 - 1) * 2^4, what five scales of an 11x11 window need."""
 _TOP = ("extends", "summary", *_TABLES, "weights", "training")
 
 
@@ -73,7 +75,7 @@ class Training:
     Attributes:
         batch: patches a step; patch: their side in pixels, a multiple of 16.
         beta: weight of mean|y|, the L1 term.
-        distortion: "mse", or "ms-ssim" for pictures judged by that.
+        distortion: "mse", or "ms-ssim" for pictures judged by that, with patches of at least 176.
         rate: multiplies all learning rates.
         candidates: each patch is the busiest of so many draws; 1 takes every draw. Photographs are smoother than what
             is hard to code: with 3 their mean gradient is that of Kodak.
@@ -272,8 +274,14 @@ def _check(tables: Mapping[str, Any], path: Path) -> Profile:
         weights=_structure(tables.get("weights", {}), Weights, path, "weights"),
         training=_structure(tables.get("training", {}), Training, path, "training"),
     )
-    if profile.training.patch % 16:
-        raise ProfileError(f"{path} [training].patch is {profile.training.patch}; use a multiple of 16")
+    training = profile.training
+    if training.patch % 16:
+        raise ProfileError(f"{path} [training].patch is {training.patch}; use a multiple of 16")
+    if training.distortion == "ms-ssim" and training.patch < _MS_SSIM_PATCH:
+        raise ProfileError(
+            f'{path} [training].patch is {training.patch}; distortion = "ms-ssim" has five scales and needs '
+            f"{_MS_SSIM_PATCH} or more"
+        )
     return profile
 
 

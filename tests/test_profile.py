@@ -93,6 +93,7 @@ def test_overrides_come_last() -> None:
         (MINIMAL + "[weights]\nfiles = 1\n", 'did you mean "file"'),
         (MINIMAL + "[training]\nbatch = 0\n", "batch"),
         (MINIMAL + "[training]\npatch = 100\n", "multiple of 16"),
+        (MINIMAL + '[training]\npatch = 160\ndistortion = "ms-ssim"\n', "176 or more"),
         ("extends = 3\n" + MINIMAL, "extends"),
     ],
 )
