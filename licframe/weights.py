@@ -257,9 +257,9 @@ def load_shared(path: Path, module: nn.Module) -> list[str]:
     return [name for name in state if name not in shared]
 
 
-def scheduler_state(path: Path) -> dict[str, Tensor]:
-    """Return the state of the context scheduler in a weights file, names as in the scheduler."""
-    prefix = "scheduler."
+def part_state(path: Path, part: str) -> dict[str, Tensor]:
+    """Return what a weights file itself holds of a codec's part, e.g. "scheduler"; names as in the part."""
+    prefix = f"{part}."
     return {k.removeprefix(prefix): v for k, v in _read(path).items() if k.startswith(prefix)}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file
 
 from licframe.evaluation.metrics import psnr
 from licframe.images import Picture, read_picture
@@ -289,6 +290,31 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "starting from the context of weights.safetensors" in done.stdout
+
+
+def test_distil_and_begin_from_what_was_distilled(tmp_path: Path) -> None:
+    Image.effect_noise((96, 96), 60).resize((192, 192)).convert("RGB").save(tmp_path / "a.png")
+    sizes = ("channels=48", "merged=64", "widths=[8,16,16]", "analysis=[0,0,0]", "synthesis_widths=[8,8,0]")
+    settings = [x for o in ("plugin=distilled", *sizes) for x in ("--set", f"transform.{o}")]
+    leg = ("distill", "tiny", *settings, "--teacher", "tiny", "--data", tmp_path)
+    leg = (*leg, "--minutes", "0.02", "--latents", "8")
+    made = tmp_path / "one" / "weights.safetensors"
+    done = licframe(*leg, "--folder", "one", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    done = licframe(*leg, "--folder", "two", "--start", made, "--rate", "1e-9", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    begun, old = (load_file(path) for path in (tmp_path / "two" / "weights.safetensors", made))
+    assert begun.keys() == old.keys()
+    assert all(np.allclose(begun[name], old[name], atol=1e-3) for name in old)
+
+    done = licframe(*leg, "--folder", "one", "--start", made, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "would overwrite" in done.stderr
+    wider = ("--set", "transform.synthesis_widths=[12,8,0]")
+    done = licframe(*leg, *wider, "--folder", "two", "--start", made, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "another synthesis" in done.stderr
 
 
 def test_doctor_is_happy(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from licframe.cli.options import Overrides, print_table
-from licframe.cli.train import prepare_folder, show_progress
+from licframe.cli.train import prepare_folder, refuse_overwriting, show_progress
 
 
 def distill(
@@ -27,6 +27,12 @@ def distill(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run folder's checkpoint.")
     ] = False,
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--start", help="Begin from the synthesis in this file, distilled before, not from the teacher's."
+        ),
+    ] = None,
     costs: Annotated[
         bool, typer.Option("--costs", help="Only show what removing each block of the teacher costs.")
     ] = False,
@@ -63,6 +69,9 @@ def distill(
 
     if master.weights_path is None:
         raise LicframeError(f"the teacher {teacher} has no weights; train it first")
+    folder = folder or Path("runs") / f"{checked.name}-distilled"
+    path = folder / "weights.safetensors"
+    refuse_overwriting(path, start)
     old = load(master)
     photographs = Photographs(data, limit, candidates=checked.training.candidates)
     defaults = checked.training
@@ -76,6 +85,16 @@ def distill(
     learn = getattr(new.transform, "learn_from", None)
     if learn is not None:
         learn(old.transform)
+    if start is not None:
+        state = {k: v for k, v in weights.part_state(start, "transform").items() if "synthesis" in k}
+        own = new.transform.state_dict()
+        other = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
+        if other or not state:
+            raise LicframeError(
+                f"--start {start} holds {'another' if state else 'no'} synthesis{f' ({other[0]})' if other else ''}; "
+                "leave it out, or give the student the options that it was made with"
+            )
+        new.transform.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()}, strict=False)
     leg = Leg(
         minutes=minutes,
         batch=defaults.batch,
@@ -83,7 +102,6 @@ def distill(
         rate=rate or defaults.rate,
         seed=seed,
     )
-    folder = folder or Path("runs") / f"{checked.name}-distilled"
     fabric = Fabric(accelerator="auto", devices=1)
     decoded = DecodedPatches(old, photographs, latents, leg.patch, random.Random(seed))
     trainer = Trainer(new, decoded, leg, folder, fabric, DistillationObjective(new, old))
@@ -98,7 +116,6 @@ def distill(
         "minutes": round(trainer.minutes, 1),
         "teacher": old.fingerprint.hex(),
     }
-    path = folder / "weights.safetensors"
     new.save(path, {**record, **complexity(new)}, master.weights_path)
     typer.echo(f"{path}: after {trainer.patches} patches; use it with")
     settings = "".join(f" --set {setting}" for setting in [*(overrides or ()), f"weights.file={path}"])

@@ -89,11 +89,7 @@ def train(
         raise LicframeError("--fit needs weights of a trunk: name them with --start")
     folder = folder or Path("runs") / checked.name
     path = folder / "weights.safetensors"
-    for kept in (start, context):
-        if kept is not None and path.exists() and path.samefile(kept):
-            raise LicframeError(
-                f"the leg would overwrite {kept}, which it begins from; use another --folder"
-            )
+    refuse_overwriting(path, start, context)
     defaults = checked.training
     leg = Leg(
         minutes=minutes,
@@ -120,7 +116,7 @@ def train(
         sample = cached.draw(min(192, latents), random.Random(seed))
         codec.scheduler.initialise(sample, codec.units.std)
         source = context or trunk
-        state = weights.scheduler_state(source)
+        state = weights.part_state(source, "scheduler")
         if codec.scheduler.adopt(state, trained_kinds(weights.read_metadata(source)["structure"])):
             typer.echo(f"starting from the context of {source.name}")
         elif context is not None:
@@ -157,6 +153,17 @@ def train(
     typer.echo(f"{path}: weights {fingerprint[:12]} after {trainer.patches} patches; use them with")
     settings = "".join(f" --set {setting}" for setting in [*(overrides or ()), f"weights.file={path}"])
     typer.echo(f"  licframe run {profile}{settings}")
+
+
+def refuse_overwriting(path: Path, *sources: Path | None) -> None:
+    """Raise where a leg would write over the weights it begins from."""
+    from licframe.errors import LicframeError
+
+    for kept in sources:
+        if kept is not None and path.exists() and path.samefile(kept):
+            raise LicframeError(
+                f"the leg would overwrite {kept}, which it begins from; use another --folder"
+            )
 
 
 def prepare_folder(folder: Path, profile: Any, data: list[Path], leg: Any) -> None:

@@ -40,27 +40,14 @@ _PHASES: dict[int, tuple[tuple[_Slot, ...], ...]] = {
 }
 
 
-def _offset(values: Tensor, slot: _Slot, target: _Slot) -> list[Tensor]:
-    """Return the neighbours of ``target`` that lie in ``slot``, on the compact grid.
-
-    Two samples where slot and target differ along one axis, four where along both; a sample beyond
-    the border repeats the one inside.
-    """
-    out = [values]
-    for axis, (have, want) in enumerate(zip(slot, target, strict=True)):
-        if have == want:
-            continue
-        shifted = []
-        for value in out:
-            dim = value.dim() - 2 + axis
-            size = value.shape[dim]
-            if have < want:  # neighbours at i and i + 1
-                other = torch.cat([value.narrow(dim, 1, size - 1), value.narrow(dim, size - 1, 1)], dim)
-            else:  # neighbours at i - 1 and i
-                other = torch.cat([value.narrow(dim, 0, 1), value.narrow(dim, 0, size - 1)], dim)
-            shifted += [value, other]
-        out = shifted
-    return out
+def _pairs(values: Tensor, dim: int, after: bool) -> Tensor:
+    """Return each sample plus the one after it, or before it; a sample beyond the border repeats the one inside."""
+    size = values.shape[dim]
+    if after:
+        other = torch.cat([values.narrow(dim, 1, size - 1), values.narrow(dim, size - 1, 1)], dim)
+    else:
+        other = torch.cat([values.narrow(dim, 0, 1), values.narrow(dim, 0, size - 1)], dim)
+    return other.add_(values)
 
 
 class _Trunk(nn.Module):
@@ -321,6 +308,16 @@ def _nearest(slots: Sequence[_Slot], target: _Slot) -> list[_Slot]:
 
 
 def _average(slots: dict[_Slot, Tensor], target: _Slot) -> Tensor:
-    """Return the mean of the samples nearest to ``target``."""
-    near = [v for s in _nearest(list(slots), target) for v in _offset(slots[s], s, target)]
-    return sum(near[1:], near[0]) / len(near)
+    """Return the mean of the samples nearest to ``target``, on the compact grid.
+
+    Two in a slot that differs from the target along one axis, four in one that differs along both.
+    """
+    totals, count = [], 0
+    for slot in _nearest(list(slots), target):
+        total, samples = slots[slot], 1
+        for axis, (have, want) in enumerate(zip(slot, target, strict=True)):
+            if have != want:
+                total, samples = _pairs(total, axis - 2, after=have < want), 2 * samples
+        totals.append(total)
+        count += samples
+    return sum(totals[1:], totals[0]) / count
