@@ -218,6 +218,22 @@ class EntropyModel(nn.Module, ABC):
         """Code residuals ``(N, c, rows, columns)`` under integer parameters; see SymbolCoder."""
 
 
+@attrs.frozen
+class ParameterAxis:
+    """Where a tensor of a scheduler holds the P parameters of an entropy model.
+
+    Attributes:
+        axis: along it lie ``groups`` runs of P equal parts.
+        table: the tensor is parameters, to which the model's ``start`` was added; else a last layer's weight or bias.
+        pass_index: which of the entropy models.
+    """
+
+    axis: int
+    groups: int = 1
+    table: bool = False
+    pass_index: int = 0
+
+
 class ContextScheduler(nn.Module, ABC):
     """Decide in which order a latent is coded, and predict each step from the steps before.
 
@@ -274,22 +290,12 @@ class ContextScheduler(nn.Module, ABC):
     def initialise(self, latents: Tensor, std: Tensor) -> None:
         """Prepare untrained weights from latents ``(N, C, h, w)`` in coefficient units."""
 
-    def adopt(self, state: Mapping[str, Tensor], kinds: Sequence[str]) -> bool:
-        """Start from the trained state of another scheduler of this class, as far as it fits.
+    def parameter_axes(self) -> Mapping[str, ParameterAxis]:
+        """Return which tensors of its state hold parameters of entropy models, by name.
 
-        This one takes a state of equal shapes; a scheduler may also take that of another entropy model.
-
-        Args:
-            state: its ``state_dict``; kinds: of its entropy models' parameters.
-
-        Returns:
-            Whether there was something to start from.
+        With them a scheduler that was trained with one entropy model can be refitted to another.
         """
-        own = self.state_dict()
-        fits = state.keys() == own.keys() and all(state[k].shape == v.shape for k, v in own.items())
-        if fits:
-            self.load_state_dict({k: state[k].to(v.dtype) for k, v in own.items()})
-        return fits
+        return {}
 
 
 Quantise = Callable[[Tensor], Tensor]

@@ -13,6 +13,7 @@ from licframe import container, weights
 from licframe.codec import Codec
 from licframe.errors import ProfileError, WeightsMismatchError
 from licframe.images import Picture
+from licframe.interfaces import EntropyModel
 from licframe.profile import Profile, load_profile, shipped_profiles
 from licframe.registry import load_class, registry
 
@@ -40,13 +41,15 @@ def build(profile: Profile) -> Codec:
     return Codec(profile, transform, scheduler, models, refiner)
 
 
-def trained_kinds(structure: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what the parameters of a structure's first entropy model are (``EntropyModel.kinds``)."""
-    record = next(part for part in structure["parts"] if part["kind"] == "entropy_model")
-    part = registry().find("entropy_model", record["plugin"])
-    options = {k: v for k, v in record.items() if k not in ("kind", "plugin", "version")}
-    kinds: tuple[str, ...] = load_class(part)(part.options(**options)).kinds
-    return kinds
+def entropy_models(structure: Mapping[str, Any]) -> list[EntropyModel]:
+    """Return the entropy models of a structure, untrained: one, or one for each pass."""
+    found = []
+    for record in structure["parts"]:
+        if record["kind"] == "entropy_model":
+            part = registry().find("entropy_model", record["plugin"])
+            options = {k: v for k, v in record.items() if k not in ("kind", "plugin", "version")}
+            found.append(load_class(part)(part.options(**options)))
+    return found
 
 
 def load(profile: str | os.PathLike[str] | Profile = "balanced", overrides: Sequence[str] = ()) -> Codec:

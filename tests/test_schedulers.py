@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from licframe import container, weights
+from licframe.adoption import adopt
 from licframe.clock import Clock
 from licframe.codec import Codec
 from licframe.errors import ProfileError, WeightsMismatchError
-from licframe.loading import build, decompress, load, load_for, trained_kinds
+from licframe.loading import build, decompress, entropy_models, load, load_for
 from licframe.profile import load_profile, profile_folder, shipped_profiles
 from licframe.rate import Target
 from licframe.testing.conformance import picture_of, random_codec
@@ -168,23 +169,44 @@ def test_a_distilled_decoder_reads_its_teachers_files(folder: Path) -> None:
         load_for(container.read_header(data), profile, "magic")
 
 
-def test_a_mixture_starts_where_the_single_density_was(codec: Codec) -> None:
-    """Adopted parameters predict the same centres, and a mixture about the same scale."""
-    settings = ["entropy_model.plugin=gaussian-mixture"]
-    made = build(load_profile("tiny", settings))
-    weights.load_shared(load_profile("tiny").weights_path, made)
-    kinds = trained_kinds(load_profile("tiny").structure())
-    assert made.scheduler.adopt(codec.scheduler.state_dict(), kinds)
-    latent = codec.transform.analysis(codec.to_tensor(picture_of(96, 96))).detach()
-    quality = torch.tensor([50.0])
-    with torch.no_grad():
+@pytest.mark.parametrize("scheduler", ["msp", "hyperprior", "checkerboard", "autoregressive"])
+@torch.no_grad()
+def test_a_mixture_starts_where_the_single_density_was(codec: Codec, scheduler: str) -> None:
+    """A context trained with one entropy model predicts the same with a mixture in its place, and the way back."""
+    settings = {
+        "msp": [],
+        "hyperprior": ["context_scheduler.plugin=hyperprior"],
+        "checkerboard": ["context_scheduler.plugin=checkerboard"],
+        "autoregressive": AR,
+    }[scheduler]
+    single, mixture = (
+        load_profile("tiny", [*settings, f"entropy_model.plugin={model}"])
+        for model in ("gaussian", "gaussian-mixture")
+    )
+    torch.manual_seed(0)
+    old, made, back = build(single), build(mixture), build(single)
+    for one in (old, made, back):
+        weights.load_shared(load_profile("tiny").weights_path, one)
+    if (
+        scheduler != "msp"
+    ):  # something like trained: every tensor that decides the parameters away from its start
+        for name, value in old.scheduler.named_parameters():
+            if "own" in name or "last" in name or "output" in name:
+                value.add_(torch.randn_like(value), alpha=0.02)
+    assert adopt(made, old.scheduler.state_dict(), entropy_models(single.structure()))
+    assert adopt(back, made.scheduler.state_dict(), entropy_models(mixture.structure()))
+    latent = codec.transform.analysis(codec.to_tensor(picture_of(96, 96)))
+    cost = []
+    for one in (old, made, back):
         torch.manual_seed(0)
-        old = float(codec.latent_bits(latent, quality))
-        torch.manual_seed(0)
-        new = float(made.latent_bits(latent, quality))
+        cost.append(float(one.latent_bits(latent, torch.tensor([50.0]))))
 
-    assert new == pytest.approx(old, rel=0.1)
-    assert not made.scheduler.adopt({}, kinds)
+    assert cost[1] == pytest.approx(cost[0], rel=0.1)
+    assert cost[2] == pytest.approx(cost[0], rel=1e-5)
+    kept = {k: v.clone() for k, v in made.scheduler.state_dict().items()}
+    assert not adopt(made, {}, entropy_models(single.structure()))
+    assert adopt(made, kept, entropy_models(mixture.structure()))
+    assert all(torch.equal(v, kept[k]) for k, v in made.scheduler.state_dict().items())
 
 
 @pytest.mark.parametrize("name", sorted(set(shipped_profiles())))

@@ -30,7 +30,8 @@ def distill(
     start: Annotated[
         Path | None,
         typer.Option(
-            "--start", help="Begin from the synthesis in this file, distilled before, not from the teacher's."
+            "--start",
+            help="Begin from the synthesis in this file, distilled before, not from the teacher's.",
         ),
     ] = None,
     costs: Annotated[

@@ -74,8 +74,9 @@ def train(
         raise LicframeError('training needs more packages: pip install "licframe[train]"') from error
 
     from licframe import weights
+    from licframe.adoption import adopt
     from licframe.evaluation.complexity import complexity
-    from licframe.loading import build, trained_kinds
+    from licframe.loading import build, entropy_models
     from licframe.training.data import Photographs
     from licframe.training.latents import CachedLatents, RateObjective
     from licframe.training.loop import Leg, Trainer
@@ -117,7 +118,7 @@ def train(
         codec.scheduler.initialise(sample, codec.units.std)
         source = context or trunk
         state = weights.part_state(source, "scheduler")
-        if codec.scheduler.adopt(state, trained_kinds(weights.read_metadata(source)["structure"])):
+        if adopt(codec, state, entropy_models(weights.read_metadata(source)["structure"])):
             typer.echo(f"starting from the context of {source.name}")
         elif context is not None:
             raise LicframeError(f"--context {context} holds another scheduler or other sizes; leave it out")

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -172,7 +173,8 @@ class Conformance:
             save_and_load()
 
     def test_capabilities_are_declared(self, codec: Codec) -> None:
-        """``serial`` says whether the plan grows with the image; ``passes`` counts entropy models."""
+        """``serial`` says whether the plan grows with the image; ``passes`` counts entropy models; ``parameter_axes``
+        divide by their parameters."""
         scheduler = codec.scheduler
         small, large = len(scheduler.plan(16, 16)), len(scheduler.plan(64, 64))
         used = {step.pass_index for step in scheduler.plan(16, 16)}
@@ -181,6 +183,10 @@ class Conformance:
         assert scheduler.serial == (large > 2 * small)
         assert used <= set(range(scheduler.passes))
         assert len(codec.entropy_models) == scheduler.passes
+        state = scheduler.state_dict()
+        for name, at in scheduler.parameter_axes().items():
+            count = len(cast("tuple[str, ...]", codec.entropy_models[at.pass_index].kinds))
+            assert state[name].shape[at.axis] % (at.groups * count) == 0, name
 
     def test_damage_is_noticed(self, codec: Codec) -> None:
         """A changed payload is an error, never another picture."""

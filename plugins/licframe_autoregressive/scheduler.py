@@ -14,7 +14,7 @@ positions is gathered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,9 @@ from torch.nn import functional as F
 
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
 from licframe.exact.units import CONTEXT_LIMIT, Condition
-from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step, trained_as
+from licframe.interfaces import ContextScheduler, EntropyModel, Known, ParameterAxis, Step, trained_as
 from licframe_hyperprior.hyperprior import Hyperprior
-from licframe_hyperprior.scheduler import own_start
+from licframe_hyperprior.scheduler import SINGLE_OUTPUT, own_start
 
 from .plugin import Options
 
@@ -120,6 +120,9 @@ class Autoregressive(ContextScheduler):
         self.hyperprior.initialise(std)
         with torch.no_grad():
             self.own += own_start(self.kinds, self.start, std)
+
+    def parameter_axes(self) -> Mapping[str, ParameterAxis]:
+        return SINGLE_OUTPUT
 
 
 _ROWS = torch.tensor([a + _REACH for a, _ in _WINDOW])[:, None, None]

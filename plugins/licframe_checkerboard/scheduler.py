@@ -14,7 +14,7 @@ that nothing is computed for positions that are not wanted. z is coded with the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
 from licframe.exact.units import CONTEXT_LIMIT, Condition
-from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step, trained_as
+from licframe.interfaces import ContextScheduler, EntropyModel, Known, ParameterAxis, Step, trained_as
 from licframe_hyperprior.hyperprior import Hyperprior
 from licframe_hyperprior.scheduler import own_start
 
@@ -124,6 +124,14 @@ class Checkerboard(ContextScheduler):
         with torch.no_grad():
             for own, kinds, start in zip(self.own, self.kinds, self.starts, strict=True):
                 own.add_(own_start(kinds, start, std))
+
+    def parameter_axes(self) -> Mapping[str, ParameterAxis]:
+        axes = {"hyperprior.own": ParameterAxis(0, table=True)}
+        for number in range(len(_PASSES)):
+            axes[f"own.{number}"] = ParameterAxis(0, table=True, pass_index=number)
+            axes[f"networks.{number}.last.weight"] = ParameterAxis(0, 2, pass_index=number)
+            axes[f"networks.{number}.last.bias"] = ParameterAxis(1, 2, pass_index=number)
+        return axes
 
 
 def _even(x: Tensor) -> Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from licframe.exact.layers import ExactConv, ExactReLU
 from licframe.exact.units import Condition
-from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step, trained_as
+from licframe.interfaces import ContextScheduler, EntropyModel, Known, ParameterAxis, Step, trained_as
 
 from .hyperprior import Hyperprior
 from .plugin import Options
@@ -62,6 +62,18 @@ class HyperpriorScheduler(ContextScheduler):
         self.hyperprior.initialise(std)
         with torch.no_grad():
             self.own += own_start(self.kinds, self.start, std)
+
+    def parameter_axes(self) -> Mapping[str, ParameterAxis]:
+        return SINGLE_OUTPUT
+
+
+SINGLE_OUTPUT = {
+    "hyperprior.own": ParameterAxis(0, table=True),
+    "own": ParameterAxis(0, table=True),
+    "output.weight": ParameterAxis(0),
+    "output.bias": ParameterAxis(1),
+}
+"""Of a scheduler with this hyperprior, one ``output`` layer and a table ``own``."""
 
 
 def own_start(kinds: Sequence[str], start: Tensor, std: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from licframe.errors import ProfileError
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
 from licframe.exact.units import CONTEXT_LIMIT
-from licframe.interfaces import ContextScheduler, EntropyModel, Known, Step, trained_as
+from licframe.interfaces import ContextScheduler, EntropyModel, Known, ParameterAxis, Step, trained_as
 
 from .plugin import Options
 
@@ -194,39 +194,14 @@ class MultiScaleProgressive(ContextScheduler):
                     left = t - blend[:, None, None] * x
                     self.own[level, phase, scales] += left.std((0, 2, 3)).clamp_min(1e-3).log2()
 
-    @torch.no_grad()
-    def adopt(self, state: Mapping[str, Tensor], kinds: Sequence[str]) -> bool:
-        own = self.state_dict()
-        if state.keys() != own.keys():
-            return False
-        # Each parameter begins as the old one of its kind, apart by the new model's own start.
-        source = [kinds.index(kind) if kind in kinds else None for kind in self.kinds]
-        new = {}
-        for name, value in own.items():
-            new[name] = self._adopted(name, state[name].to(value.dtype), source, len(kinds))
-            if new[name].shape != value.shape:
-                return False
-        self.load_state_dict(new)
-        return True
-
-    def _adopted(self, name: str, old: Tensor, source: Sequence[int | None], count: int) -> Tensor:
-        """Return a tensor of the old state with its parameter axis rearranged, where it has one."""
-        shape = old.shape
-        if name in ("base", "own"):
-            axis, outputs = old.dim() - 2, None
-        elif ".last." in name:
-            targets = len(self.phases[int(name.split(".")[1])])
-            outputs = 0 if name.endswith("weight") else 1
-            axis, old = outputs + 1, old.unflatten(outputs, (targets, count, -1))
-        else:
-            return old
-        columns = [
-            torch.zeros_like(old.select(axis, 0)) if s is None else old.select(axis, s) for s in source
-        ]
-        made = torch.stack(columns, axis)
-        if outputs is None:
-            return made + self.start[:, None]
-        return made.flatten(outputs, outputs + 2).reshape(*shape[:outputs], -1, *shape[outputs + 1 :])
+    def parameter_axes(self) -> Mapping[str, ParameterAxis]:
+        axes = {"base": ParameterAxis(0, table=True), "own": ParameterAxis(2, table=True)}
+        for phase, targets in enumerate(self.phases):
+            for group in range(len(self.groups)):
+                last = f"heads.{phase}.{group}.last"
+                axes[f"{last}.weight"] = ParameterAxis(0, len(targets))
+                axes[f"{last}.bias"] = ParameterAxis(1, len(targets))
+        return axes
 
     # -- inside -------------------------------------------------------------------------------
 
