@@ -302,6 +302,9 @@ def test_distil_and_begin_from_what_was_distilled(tmp_path: Path) -> None:
     done = licframe(*leg, "--folder", "one", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
+    done = licframe("run", "one/profile.toml", "a.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
     done = licframe(*leg, "--folder", "two", "--start", made, "--rate", "1e-9", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     begun, old = (load_file(path) for path in (tmp_path / "two" / "weights.safetensors", made))

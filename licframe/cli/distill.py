@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import attrs
 import typer
 
 from licframe.cli.options import Overrides, print_table
@@ -13,7 +14,7 @@ from licframe.cli.train import prepare_folder, refuse_overwriting, show_progress
 
 def distill(
     profile: Annotated[
-        str, typer.Argument(help="Profile of the student: the teacher's, with a smaller synthesis.")
+        str, typer.Argument(help="A profile whose transform is the teacher's with another synthesis.")
     ],
     data: Annotated[
         list[Path],
@@ -48,12 +49,12 @@ def distill(
     """Train a small synthesis on the teacher's images and features; analysis and files stay the teacher's.
 
     The run folder gets weights.safetensors that hold only the new synthesis, to be put beside the
-    teacher's weights.
+    teacher's weights, and profile.toml that codes with both.
     """
     import random
 
     from licframe.errors import LicframeError
-    from licframe.profile import load_profile
+    from licframe.profile import Weights, load_profile
 
     checked, master = load_profile(profile, overrides or ()), load_profile(teacher)
     try:
@@ -81,7 +82,15 @@ def distill(
         rows = [[name, f"{cost:.2f} dB"] for name, cost in removal_costs(old, sample).items()]
         print_table(f"PSNR lost without a block, {teacher}, quality 50", ["block", "cost"], rows)
         return
-    new = build(checked)
+    # What codes is the teacher's, whatever else the student's profile names.
+    made = attrs.evolve(
+        master,
+        name=checked.name,
+        transform=checked.transform,
+        training=checked.training,
+        weights=Weights(str(path.resolve())),
+    )
+    new = build(made)
     weights.load_shared(master.weights_path, new)
     learn = getattr(new.transform, "learn_from", None)
     if learn is not None:
@@ -108,7 +117,7 @@ def distill(
     trainer = Trainer(new, decoded, leg, folder, fabric, DistillationObjective(new, old))
     if resume:
         trainer.resume()
-    prepare_folder(folder, checked, data, leg)
+    prepare_folder(folder, made, data, leg)
     with show_progress() as show:
         trainer.run(show)
     new = new.cpu()
@@ -119,5 +128,4 @@ def distill(
     }
     new.save(path, {**record, **complexity(new)}, master.weights_path)
     typer.echo(f"{path}: after {trainer.patches} patches; use it with")
-    settings = "".join(f" --set {setting}" for setting in [*(overrides or ()), f"weights.file={path}"])
-    typer.echo(f"  licframe run {profile}{settings}")
+    typer.echo(f"  licframe run {folder / 'profile.toml'}")
