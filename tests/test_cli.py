@@ -249,9 +249,7 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     assert {"checkpoint.pt", "weights.safetensors", "profile.toml", "environment.json"} <= {
         p.name for p in run.iterdir()
     }
-    done = licframe(
-        "run", "tiny", data / "0.png", "--set", f"weights.file={run}/weights.safetensors", cwd=tmp_path
-    )
+    done = licframe("run", run / "profile.toml", data / "0.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     again = licframe(
         "train", "tiny", "--data", data, "--minutes", "0.02", "--batch", "2", "--resume", cwd=tmp_path

@@ -54,7 +54,7 @@ def distill(
     import random
 
     from licframe.errors import LicframeError
-    from licframe.profile import Weights, load_profile
+    from licframe.profile import load_profile
 
     checked, master = load_profile(profile, overrides or ()), load_profile(teacher)
     try:
@@ -83,13 +83,7 @@ def distill(
         print_table(f"PSNR lost without a block, {teacher}, quality 50", ["block", "cost"], rows)
         return
     # What codes is the teacher's, whatever else the student's profile names.
-    made = attrs.evolve(
-        master,
-        name=checked.name,
-        transform=checked.transform,
-        training=checked.training,
-        weights=Weights(str(path.resolve())),
-    )
+    made = attrs.evolve(master, name=checked.name, transform=checked.transform, training=checked.training)
     new = build(made)
     weights.load_shared(master.weights_path, new)
     learn = getattr(new.transform, "learn_from", None)

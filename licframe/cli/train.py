@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+import attrs
 import typer
 
 from licframe.cli.options import Overrides
+from licframe.profile import Weights
 
 _CHECK_STEPS = 20
 
@@ -152,8 +154,7 @@ def train(
     fingerprint = codec.save(path, record, weights.files_of(trunk)[0] if fit and trunk else None)
     codec.freeze()
     typer.echo(f"{path}: weights {fingerprint[:12]} after {trainer.patches} patches; use them with")
-    settings = "".join(f" --set {setting}" for setting in [*(overrides or ()), f"weights.file={path}"])
-    typer.echo(f"  licframe run {profile}{settings}")
+    typer.echo(f"  licframe run {folder / 'profile.toml'}")
 
 
 def refuse_overwriting(path: Path, *sources: Path | None) -> None:
@@ -168,8 +169,9 @@ def refuse_overwriting(path: Path, *sources: Path | None) -> None:
 
 
 def prepare_folder(folder: Path, profile: Any, data: list[Path], leg: Any) -> None:
-    """Write the resolved profile and the environment of a run."""
-    (folder / "profile.toml").write_text(profile.to_toml())
+    """Write the environment of a run, and the resolved profile, with the weights that the run will make."""
+    own = attrs.evolve(profile, weights=Weights("weights.safetensors"))
+    (folder / "profile.toml").write_text(own.to_toml())
     (folder / "environment.json").write_text(json.dumps(_environment(data, leg), indent=2))
 
 
