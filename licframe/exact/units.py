@@ -120,12 +120,16 @@ class Condition:
         self._from_context = from_context
         self._log2_gain = log2_gain
 
-    def context(self, latent: Tensor, channels: slice) -> Tensor:
-        """Return latents ``(N, c, ...)`` of some channels in network units."""
+    def context(self, latent: Tensor, channels: slice, out: Tensor | None = None) -> Tensor:
+        """Return latents ``(N, c, ...)`` of some channels in network units.
+
+        Args:
+            out: in the exact form, where to write them.
+        """
         if not self.exact:
             return (latent * self._to_context[:, channels]).clamp(-CONTEXT_LIMIT, CONTEXT_LIMIT)
         limit = CONTEXT_LIMIT * 2.0**FRACTION
-        return (latent * self._to_context[:, channels]).floor_().clamp_(-limit, limit)
+        return torch.mul(latent, self._to_context[:, channels], out=out).floor_().clamp_(-limit, limit)
 
     def constant(self, values: Tensor) -> Tensor:
         """Return learned constants; in the exact form as integers."""

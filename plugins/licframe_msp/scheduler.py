@@ -226,10 +226,25 @@ class MultiScaleProgressive(ContextScheduler):
             return average.mul_(known.condition.from_latent(blend) * 2.0**-FRACTION).floor_()
         return average * blend
 
-    def _seen(self, known: Known, level: int, slots: Sequence[_Slot], channels: slice) -> list[Tensor]:
-        """Return known samples of slots as a network sees them, then the same without their signs."""
-        values = [known.condition.context(self._slot(known, level, s, channels), channels) for s in slots]
-        return [*values, *(value.abs() for value in values)]
+    def _seen(
+        self, known: Known, level: int, slots: Sequence[_Slot], channels: slice, *, plane: bool = False
+    ) -> Tensor:
+        """Return known samples of slots as a network sees them, the same without their signs, and the quality's plane."""
+        condition = known.condition
+        samples = [self._slot(known, level, slot, channels) for slot in slots]
+        n, c, h, w = samples[0].shape
+        if not condition.exact:
+            values = [condition.context(sample, channels) for sample in samples]
+            planes = [condition.plane.expand(n, 1, h, w)] if plane else []
+            return torch.cat([*values, *(value.abs() for value in values), *planes], 1)
+        seen = samples[0].new_empty(n, 2 * len(slots) * c + plane, h, w)
+        for number, sample in enumerate(samples):
+            value = condition.context(sample, channels, out=seen[:, number * c : (number + 1) * c])
+            start = (len(slots) + number) * c
+            torch.abs(value, out=seen[:, start : start + c])
+        if plane:
+            seen[:, -1:] = condition.plane
+        return seen
 
     def _head(self, step: Step, known: Known) -> Tensor:
         """Return outputs ``(N, targets, P, c, rows, columns)`` of one group, both slots at once."""
@@ -239,15 +254,13 @@ class MultiScaleProgressive(ContextScheduler):
             return known.memo["head"][1]
         everything = slice(0, self.groups[-1].stop)
         if known.memo.get("trunk", (None,))[0] != key:
-            seen = self._seen(known, level, self._slots(step.phase), everything)
-            plane = condition.plane.expand(seen[0].shape[0], 1, *seen[0].shape[2:])
-            features = self.trunks[step.phase](torch.cat([*seen, plane], 1), level)
-            known.memo["trunk"] = (key, features)
+            seen = self._seen(known, level, self._slots(step.phase), everything, plane=True)
+            known.memo["trunk"] = (key, self.trunks[step.phase](seen, level))
         inputs = [known.memo["trunk"][1]]
         targets = self.phases[step.phase]
         if step.group:
             before = slice(0, self.groups[step.group].start)
-            inputs += self._seen(known, level, targets, before)
+            inputs.append(self._seen(known, level, targets, before))
         output = self.heads[step.phase][step.group](torch.cat(inputs, 1), level)
         output = output.unflatten(1, (len(targets), len(self.kinds), -1))
         own = condition.constant(self.own[step.level, step.phase, :, step.channels])[..., None, None]
