@@ -213,6 +213,13 @@ class MultiScaleProgressive(ContextScheduler):
         """Return the known samples of one slot; where gradients need them, later steps do not change them."""
         return _slot(known["y"][:, channels, :: 2**level, :: 2**level], slot)
 
+    def _constants(self, known: Known, name: str) -> Tensor:
+        """Return a table of learned constants in the form of the condition, converted once for all steps."""
+        if name not in known.memo:
+            known.memo[name] = known.condition.constant(getattr(self, name))
+        constants: Tensor = known.memo[name]
+        return constants
+
     def _neighbours(self, step: Step, target: _Slot, known: Known) -> Tensor:
         """Return the blended average of the nearest known samples, as a centre."""
         samples = {
@@ -220,7 +227,7 @@ class MultiScaleProgressive(ContextScheduler):
             for slot in _nearest(self._slots(step.phase), target)
         }
         average = _average(samples, target)
-        blend = known.condition.constant(self.blend[step.level, step.phase, step.channels, None, None])
+        blend = self._constants(known, "blend")[step.level, step.phase, step.channels, None, None]
         if known.condition.exact:
             # Two or four integers are averaged and the blend has few bits: only the floor rounds.
             return average.mul_(known.condition.from_latent(blend) * 2.0**-FRACTION).floor_()
@@ -261,9 +268,10 @@ class MultiScaleProgressive(ContextScheduler):
         if step.group:
             before = slice(0, self.groups[step.group].start)
             inputs.append(self._seen(known, level, targets, before))
-        output = self.heads[step.phase][step.group](torch.cat(inputs, 1), level)
+        x = torch.cat(inputs, 1) if step.group else inputs[0]
+        output = self.heads[step.phase][step.group](x, level)
         output = output.unflatten(1, (len(targets), len(self.kinds), -1))
-        own = condition.constant(self.own[step.level, step.phase, :, step.channels])[..., None, None]
+        own = self._constants(known, "own")[step.level, step.phase, :, step.channels, None, None]
         output = output.add_(own) if condition.exact else output + own
         known.memo["head"] = ((*key, step.group), output)
         return output
