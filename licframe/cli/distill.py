@@ -73,7 +73,7 @@ def distill(
         raise LicframeError(f"the teacher {teacher} has no weights; train it first")
     folder = folder or Path("runs") / f"{checked.name}-distilled"
     path = folder / "weights.safetensors"
-    refuse_overwriting(path, start)
+    refuse_overwriting(path, start, master.weights_path)
     old = load(master)
     photographs = Photographs(data, limit, candidates=checked.training.candidates)
     defaults = checked.training

@@ -92,7 +92,7 @@ def train(
         raise LicframeError("--fit needs weights of a trunk: name them with --start")
     folder = folder or Path("runs") / checked.name
     path = folder / "weights.safetensors"
-    refuse_overwriting(path, start, context)
+    refuse_overwriting(path, start, context, trunk if fit else None)
     defaults = checked.training
     leg = Leg(
         minutes=minutes,

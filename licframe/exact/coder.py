@@ -184,9 +184,8 @@ class Decoder(_Coder):
         groups = _Groups(index.numpy().ravel())
         shown = np.empty(len(groups.positions), np.int32)
         escapes: list[tuple[int, int]] = []
-        decode, models = self._decode, bank.models
         for table, half, start, end in groups.runs(bank.halves):
-            shown[start:end] = found = decode(models.get(table) or _model(bank, table), end - start)
+            shown[start:end] = found = self._decode(_model(bank, table), end - start)
             if found[found.argmax()] > 2 * half:  # a third of the time of found.max()
                 escapes += [
                     (start + k, self._escape(half)) for k in np.flatnonzero(found > 2 * half).tolist()
