@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from licframe import alpha, container, weights
+from licframe import alpha, container, weights, wiener
 from licframe.clock import Clock
 from licframe.coded import Coded, Decoded, Encoded, Estimate
 from licframe.errors import CorruptStreamError, WeightsMismatchError
@@ -36,7 +37,8 @@ from licframe.interfaces import (
 from licframe.limits import DEFAULT, Limits
 from licframe.problem import LatentProblem
 from licframe.profile import Profile
-from licframe.rate import Gains, Target, search
+from licframe.rate import Gains, Target, lambda_of, search
+from licframe.rounding import cheapest
 
 DEFAULT_QUALITY = 50
 
@@ -216,14 +218,24 @@ class Codec(nn.Module):
         tried: dict[int, Coded] = {}
 
         def attempt(quality: int) -> tuple[int, Callable[[], float]]:
-            coded = tried[quality] = self.encode_latent(latent, quality, clock)
+            coded = self.encode_latent(latent, quality, clock)
+            if target.psnr is not None:
+                coded = self._with_filter(image, coded, clock)
+            tried[quality] = coded
             return len(self._file(picture, coded)), lambda: self._psnr(picture, coded)
+
+        def fits(coded: Coded) -> bool:
+            size, psnr = lambda: len(self._file(picture, coded)), lambda: self._psnr(picture, coded)
+            return target.met(size, width * height, psnr)
 
         width, height = picture.size
         quality = search(target, DEFAULT_QUALITY, width * height, attempt)
         coded = tried.get(quality) or self.encode_latent(latent, quality, clock)
-        with clock("refinement"):
-            coded = self._refine(image, latent, coded)
+        # The best that keeps within the target: searched and with a filter, if possible
+        refined = self._refined(image, latent, coded, clock)
+        starts = (coded,) if refined is coded else (refined, coded)
+        better = (each for start in starts for each in (self._with_filter(image, start, clock), start))
+        coded = next(filter(fits, better), coded)
         data = self._file(picture, coded)
         with clock("check"):
             decoded = self.decode_latent(coded.payload, coded.digest, quality, coded.y.shape[-2:], Clock())
@@ -249,9 +261,12 @@ class Codec(nn.Module):
             file = container.read(data, limits, best_effort=best_effort)
             header, damage = file.header, list(file.damage)
             opacity = self._alpha(file, damage if best_effort else None)
+            coefficients = None if file.filter is None else wiener.unpack(file.filter)
         y = self._decode_file(file, clock)
         with clock("synthesis"):
-            pixels = self._synthesise(y, header)
+            image = self._synthesise(y, header.quality, header.height, header.width)
+        with clock("filter"):
+            pixels = _pixels(_filtered(image, coefficients), header)
         return Decoded(Picture(pixels, file.metadata, opacity), clock.seconds, tuple(damage))
 
     @torch.inference_mode()
@@ -259,6 +274,8 @@ class Codec(nn.Module):
         """Decode all symbols and the alpha plane of a .lic file, and check them; raises as ``decode``."""
         file = container.read(data, limits)
         self._alpha(file, None)
+        if file.filter is not None:
+            wiener.unpack(file.filter)
         self._decode_file(file, Clock(limits.seconds))
 
     @staticmethod
@@ -308,7 +325,9 @@ class Codec(nn.Module):
 
         def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
             centre = model.exact_centre(parameters)
-            symbols = (tensors[step.tensor][step.index] - centre * 2.0**-CENTRE_FRACTION).round_()
+            exact = tensors[step.tensor][step.index] - centre * 2.0**-CENTRE_FRACTION
+            step_bits = self.profile.encoder.step_bits if step.tensor == "y" else 0.0
+            symbols = cheapest(exact, model, parameters, step_bits)
             residual = self._code(encoder, step, model, parameters, symbols, ~np.zeros_like(empty), clock)
             coded.append((step, model, parameters, residual))
             if step.tensor == "y":
@@ -386,32 +405,38 @@ class Codec(nn.Module):
             coder.note(residual)
         return residual
 
-    def _synthesise(self, y: Tensor, header: container.Header) -> NDArray[Any]:
-        latent = centre_to_float(y) * self.inverse_table[header.quality][:, None, None]
+    def _synthesise(self, y: Tensor, quality: int, height: int, width: int) -> Tensor:
+        """Return the picture ``(1, 3, H, W)`` in [0, 1] of a decoded latent."""
+        latent = centre_to_float(y) * self.inverse_table[quality][:, None, None]
         latent = latent.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
-        quality = torch.tensor([float(header.quality)], device=latent.device)
-        image = self.transform.synthesis(latent, quality)[0, :, : header.height, : header.width]
-        if "RGB" not in header.mode:
-            image = image.mean(0, keepdim=True)
-        largest = 2**header.depth - 1
-        samples = image.permute(1, 2, 0).mul(largest).round_().clamp_(0, largest)
-        pixels = samples.to(torch.uint8 if header.depth == 8 else torch.uint16).contiguous()
-        return (pixels if "RGB" in header.mode else pixels[..., 0]).numpy()
+        qualities = torch.tensor([float(quality)], device=latent.device)
+        return self.transform.synthesis(latent, qualities)[..., :height, :width].clamp(0, 1)
 
-    def _refine(self, image: Tensor, latent: Tensor, coded: Coded) -> Coded:
+    def _with_filter(self, image: Tensor, coded: Coded, clock: Clock) -> Coded:
+        """Add the filter that is worth its bits, unless the profile wants none."""
+        if not self.profile.encoder.filter or coded.filter is not None:
+            return coded
+        with clock("filter"):
+            decoded = self._synthesise(coded.y, coded.quality, *image.shape[-2:])
+            weight = float(lambda_of(torch.tensor(float(coded.quality)))) * 255**2 / 3
+            return attrs.evolve(coded, filter=wiener.fit(decoded, image, weight))
+
+    def _refined(self, image: Tensor, latent: Tensor, coded: Coded, clock: Clock) -> Coded:
         """Let the refiner search for a cheaper latent of this image."""
         # A refiner may take gradients, which tensors of inference mode do not have.
-        with torch.inference_mode(False), torch.enable_grad():
+        with clock("refinement"), torch.inference_mode(False), torch.enable_grad():
             problem = LatentProblem(self, image.clone(), latent.clone(), coded.quality)
             refined = self.refiner.refine(problem).detach()
-        if torch.equal(refined, problem.start):
-            return coded
-        return self.encode_latent(refined, coded.quality, Clock())
+            if torch.equal(refined, problem.start):
+                return coded
+            return self.encode_latent(refined, coded.quality, Clock())
 
     def _psnr(self, picture: Picture, coded: Coded) -> float:
         """Return the PSNR over what is not fully transparent."""
+        header = self._header(picture, coded)
+        decoded = self._synthesise(coded.y, coded.quality, header.height, header.width)
         error = np.square(
-            self._synthesise(coded.y, self._header(picture, coded)) - picture.pixels.astype(np.float64)
+            _pixels(_filtered(decoded, coded.filter), header) - picture.pixels.astype(np.float64)
         )
         if picture.alpha is not None and picture.alpha.any():
             error = error[picture.alpha > 0]
@@ -434,8 +459,9 @@ class Codec(nn.Module):
     def _file(self, picture: Picture, coded: Coded) -> bytes:
         opacity = None if picture.alpha is None else alpha.encode(picture.alpha)
         payloads = ((coded.payload, coded.digest),)
+        coefficients = None if coded.filter is None else wiener.pack(coded.filter)
         return container.write(
-            container.File(self._header(picture, coded), payloads, picture.metadata, opacity)
+            container.File(self._header(picture, coded), payloads, picture.metadata, opacity, coefficients)
         )
 
     @staticmethod
@@ -448,3 +474,16 @@ class Codec(nn.Module):
         if picture.alpha is not None:
             image = alpha.fill(image, torch.from_numpy(picture.alpha > 0)[None, None])
         return image
+
+
+def _filtered(image: Tensor, coefficients: wiener.Coefficients | None) -> Tensor:
+    return image if coefficients is None else wiener.apply(image, coefficients)
+
+
+def _pixels(image: Tensor, header: container.Header) -> NDArray[Any]:
+    """Return the samples ``(H, W)`` or ``(H, W, 3)`` of a decoded picture ``(1, 3, H, W)``."""
+    image = image[0] if "RGB" in header.mode else image[0].mean(0, keepdim=True)
+    largest = 2**header.depth - 1
+    samples = image.permute(1, 2, 0).mul(largest).round_().clamp_(0, largest)
+    pixels = samples.to(torch.uint8 if header.depth == 8 else torch.uint16).contiguous()
+    return (pixels if "RGB" in header.mode else pixels[..., 0]).numpy()

@@ -6,6 +6,7 @@ import attrs
 from torch import Tensor
 
 from licframe.images import Picture
+from licframe.wiener import Coefficients
 
 
 @attrs.frozen
@@ -57,7 +58,7 @@ class Decoded:
 
 @attrs.frozen(eq=False)
 class Coded:
-    """A coded latent: integers, bytes, digest of the symbols, information in bits, channels without any."""
+    """A coded latent: integers, bytes, digest of the symbols, information in bits, channels without any; the filter."""
 
     quality: int
     y: Tensor
@@ -65,3 +66,4 @@ class Coded:
     digest: int
     information: float
     empty: int
+    filter: Coefficients | None = None

@@ -6,8 +6,8 @@
     chunk   type (1 byte), length of the body (varint), body, CRC-32 of all of these (4 bytes)
 
 Integers are little-endian, varints LEB128. Chunks: ``H`` header (first), ``I`` ICC profile, ``E``
-EXIF, ``X`` XMP, each at most once, ``A`` alpha where the mode has it, then one ``P`` payload per tile,
-``Z`` zeros where an image is large for its file; nothing follows. This module needs neither torch nor plugins, and imports nothing that a
+EXIF, ``X`` XMP, each at most once, ``A`` alpha where the mode has it, ``W`` a filter, at most once, one ``P`` payload
+per tile, ``Z`` zeros where an image is large for its file; nothing follows. This module needs neither torch nor plugins, and imports nothing that a
 file names. ``docs/format.md`` describes the bytes.
 """
 
@@ -23,13 +23,13 @@ from licframe.limits import DEFAULT, Limits
 
 MAGIC = b"\x89LIC\r\n\x1a"
 VERSION = 1
-CODER_REVISION = 2
-"""2: a payload begins with flags of empty channels. Files of revision 1 are read too."""
+CODER_REVISION = 3
+"""2: a payload begins with flags of empty channels. 3: there may be a filter. Files of earlier revisions are read too."""
 MODES = ("L", "RGB", "LA", "RGBA")
 _NAME_LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789-._/"
 _FINGERPRINT_BYTES = 6
 _METADATA = {b"I": "icc", b"E": "exif", b"X": "xmp"}
-_RANKS = {b"I": 0, b"E": 0, b"X": 0, b"A": 1, b"P": 2, b"Z": 3}
+_RANKS = {b"I": 0, b"E": 0, b"X": 0, b"A": 1, b"W": 2, b"P": 3, b"Z": 4}
 """Order of the chunks after the header, each at most once."""
 _SEARCH_WORK = 2**30
 """Most bytes that a search for sound chunks adds up."""
@@ -53,7 +53,7 @@ class Header:
         parts: "name version" of transform, context scheduler and entropy models, in that order.
         fingerprint: first six bytes of the weights' fingerprint.
         tile: log2 of the side of a tile, in latent elements; 0 for a single tile.
-        revision: of the coded payload, 1 or 2.
+        revision: of what is coded, 1 to 3.
     """
 
     width: int
@@ -77,6 +77,7 @@ class File:
         payloads: a payload and the digest of its symbols for each tile.
         metadata: "icc", "exif", "xmp" as bytes, where present.
         alpha: the coded alpha plane (see ``licframe.alpha``); None without one.
+        filter: the coded filter (see ``licframe.wiener``); None without one.
         damage: what was left out of a damaged file, a sentence each.
     """
 
@@ -84,6 +85,7 @@ class File:
     payloads: tuple[tuple[bytes, int], ...]
     metadata: dict[str, bytes] = attrs.field(factory=dict)
     alpha: bytes | None = None
+    filter: bytes | None = None
     damage: tuple[str, ...] = ()
 
 
@@ -97,6 +99,8 @@ def write(file: File) -> bytes:
             out += chunk(kind, file.metadata[name])
     if file.alpha is not None:
         out += chunk(b"A", file.alpha)
+    if file.filter is not None:
+        out += chunk(b"W", file.filter)
     for payload, digest in file.payloads:
         out += chunk(b"P", digest.to_bytes(4, "little") + payload)
     missing = _least_bytes(file.header) - len(out)
@@ -147,6 +151,7 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
         ((payload[4:], int.from_bytes(payload[:4], "little")),),
         {name: found[kind] for kind, name in _METADATA.items() if kind in found},
         found.get(b"A"),
+        found.get(b"W"),
         tuple(damage),
     )
 

@@ -17,6 +17,8 @@
     [refiner]
     plugin = "NAME"
 
+    [encoder]                       # optional: what the encoder does with every picture
+
     [weights]
     file = "weights/balanced.safetensors"    # beside the profile
 
@@ -44,7 +46,7 @@ from licframe.registry import registry
 _TABLES = ("transform", "context_scheduler", "entropy_model", "refiner")
 _MS_SSIM_PATCH = 176
 """The smallest multiple of 16 above (11 - 1) * 2^4, what five scales of an 11x11 window need."""
-_TOP = ("extends", "summary", *_TABLES, "weights", "training")
+_TOP = ("extends", "summary", *_TABLES, "encoder", "weights", "training")
 
 
 @attrs.frozen
@@ -59,6 +61,20 @@ class Choice:
     def label(self) -> str:
         """The part's name and version, as files record it."""
         return f"{self.part.name} {self.part.version}"
+
+
+@attrs.frozen
+class Encoding:
+    """What the encoder does with every picture; a decoder needs to know none of it.
+
+    Attributes:
+        filter: send a filter for the decoded picture where it saves more than it costs (``licframe.wiener``).
+        step_bits: what a squared error of one quantisation step counts when a residual is rounded, in bits: a residual
+            takes the value one nearer to zero where that saves more. 0 rounds to the nearest.
+    """
+
+    filter: bool = True
+    step_bits: float = attrs.field(default=48.0, validator=ge(0.0))
 
 
 @attrs.frozen
@@ -100,6 +116,7 @@ class Profile:
     context_scheduler: Choice
     entropy_models: tuple[Choice, ...]
     refiner: Choice
+    encoder: Encoding
     weights: Weights
     training: Training
 
@@ -142,7 +159,8 @@ class Profile:
                 title = f"[[{kind}]]" if len(choices) > 1 else f"[{kind}]"
                 values = {"plugin": choice.part.name, **_plain(choice.options)}
                 lines += ["", title, *(f"{k} = {_toml(v)}" for k, v in values.items())]
-        for title, record in (("weights", self.weights), ("training", self.training)):
+        for title in ("encoder", "weights", "training"):
+            record = getattr(self, title)
             lines += ["", f"[{title}]", *(f"{k} = {_toml(v)}" for k, v in _plain(record).items())]
         return "\n".join(lines) + "\n"
 
@@ -231,8 +249,8 @@ def _override(tables: dict[str, Any], text: str) -> None:
     table, dot, option = key.strip().partition(".")
     if not (equals and dot and option and table in _TOP):
         raise ProfileError(
-            f"--set {text}: expected table.key=value with a table of {', '.join(_TABLES)}, weights, "
-            "training; for example --set refiner.plugin=none"
+            f"--set {text}: expected table.key=value with a table of {', '.join(_TABLES)}, encoder, "
+            "weights, training; for example --set refiner.plugin=none"
         )
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
@@ -271,6 +289,7 @@ def _check(tables: Mapping[str, Any], path: Path) -> Profile:
             _choose("entropy_model", e, path) for e in (entropy if isinstance(entropy, list) else [entropy])
         ),
         refiner=_choose("refiner", tables["refiner"], path),
+        encoder=_structure(tables.get("encoder", {}), Encoding, path, "encoder"),
         weights=_structure(tables.get("weights", {}), Weights, path, "weights"),
         training=_structure(tables.get("training", {}), Training, path, "training"),
     )

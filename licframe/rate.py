@@ -70,6 +70,11 @@ class Target:
             if name != "quality" and not value > 0:
                 raise LimitError(f"{name} is {value}; it must be above 0")
 
+    def met(self, size: Callable[[], int], pixels: int, psnr: Callable[[], float]) -> bool:
+        """Return whether a file of so many bytes and such a PSNR, in dB, keeps within what was asked for."""
+        limit = self.size if self.bpp is None else self.bpp * pixels / 8
+        return (limit is None or size() <= limit) and (self.psnr is None or psnr() >= self.psnr)
+
 
 def search(
     target: Target, default: int, pixels: int, attempt: Callable[[int], tuple[int, Callable[[], float]]]

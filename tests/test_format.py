@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from licframe import container
+from licframe import container, wiener
 from licframe.clock import Clock
 from licframe.codec import Codec
 from licframe.exact.units import CENTRE_FRACTION
@@ -45,6 +45,18 @@ def test_an_independent_reader_decodes_golden_files(path: Path) -> None:
     assert coder.digest == int.from_bytes(payload[:4], "little")
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_independent_reader_applies_filters(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    steps = np.where(rng.random(wiener.SIZE) < 0.3, rng.integers(-400, 400, wiener.SIZE), 0)
+    picture = rng.random((3, 9, 7)).astype(np.float32)
+    coefficients = reference.read_filter(wiener.pack(steps))
+    ours = wiener.apply(torch.from_numpy(picture)[None], wiener.unpack(wiener.pack(steps)))[0]
+
+    assert np.array_equal(coefficients.ravel() * 256, steps)
+    assert np.abs(ours.numpy() - reference.filtered(picture.astype(float), coefficients)).max() < 1e-4
+
+
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
 def test_both_readers_see_the_same_file(path: Path) -> None:
     data = path.read_bytes()
@@ -59,6 +71,7 @@ def test_both_readers_see_the_same_file(path: Path) -> None:
     )
     assert [file.header.profile, *file.header.parts] == header["names"]
     assert file.alpha == chunks.get(b"A")
+    assert file.filter == chunks.get(b"W")
     assert {"icc": b"I", "exif": b"E", "xmp": b"X"}.keys() >= file.metadata.keys()
     assert [file.metadata.get(n) for n in ("icc", "exif", "xmp")] == [
         chunks.get(k) for k in (b"I", b"E", b"X")

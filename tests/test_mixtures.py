@@ -16,12 +16,13 @@ from licframe_mixtures.families import FAMILIES
 from licframe_mixtures.mixture import Mixture, bank_digest, make_bank
 from licframe_mixtures.plugin import GllmmOptions, MixtureOptions, SingleOptions
 from licframe_mixtures.scales import scale_index
-from licframe_mixtures.single import Gaussian, Laplace, Logistic, make_tables
+from licframe_mixtures.single import Gaussian, Laplace, Logistic, Student, make_tables
 
 MODELS = {
     "gaussian": lambda: Gaussian(SingleOptions()),
     "laplace": lambda: Laplace(SingleOptions()),
     "logistic": lambda: Logistic(SingleOptions()),
+    "student": lambda: Student(SingleOptions()),
     "gaussian-mixture": lambda: Mixture(MixtureOptions()),
     "gllmm": lambda: Mixture(GllmmOptions()),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 import torch
@@ -42,6 +43,20 @@ def _laplace_tail(u: Tensor) -> Tensor:
     return torch.where(u > 0, half, 1 - half)
 
 
+def _student(c: Any) -> Any:
+    """Return ``(1 - 2 tail) / sine`` of Student's t with eight degrees of freedom, from the squared cosine."""
+    return 1 + c * (1 / 2 + c * (3 / 8 + c * (5 / 16)))
+
+
+def _student_tail(u: Tensor) -> Tensor:
+    c = 6 / (6 + u * u)
+    return 0.5 - 0.5 * u * torch.rsqrt(6 + u * u) * _student(c)
+
+
+def _student_exact(u: float) -> float:
+    return 0.5 - 0.5 * u / math.sqrt(6 + u * u) * float(_student(6 / (6 + u * u)))
+
+
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         "gaussian": Family(
@@ -49,5 +64,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         ),
         "laplace": Family(_laplace_tail, _laplace, 14.0),
         "logistic": Family(lambda u: torch.sigmoid(-u), _logistic, 15.0),
+        # Standardised: u = t * sqrt(3/4), so that the scale is the standard deviation.
+        "student": Family(_student_tail, _student_exact, 11.6),
     }
 )

@@ -7,7 +7,7 @@ from attrs.validators import and_, deep_iterable, in_, max_len, min_len
 
 import licframe
 
-_NAMES = ("gaussian", "laplace", "logistic")
+_NAMES = ("gaussian", "laplace", "logistic", "student")
 _families = and_(min_len(1), max_len(16), deep_iterable(in_(_NAMES)))
 
 
@@ -21,7 +21,7 @@ class MixtureOptions:
     """The components of a mixture.
 
     Attributes:
-        families: family of each component: gaussian, laplace or logistic.
+        families: family of each component: gaussian, laplace, logistic or student.
     """
 
     families: tuple[str, ...] = attrs.field(default=("gaussian",) * 3, validator=_families)
