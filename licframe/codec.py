@@ -230,12 +230,11 @@ class Codec(nn.Module):
 
         width, height = picture.size
         quality = search(target, DEFAULT_QUALITY, width * height, attempt)
-        coded = tried.get(quality) or self.encode_latent(latent, quality, clock)
-        # The best that keeps within the target: searched and with a filter, if possible
+        plain = tried.get(quality) or self.encode_latent(latent, quality, clock)
+        coded = self._with_filter(image, plain, clock)
         refined = self._refined(image, latent, coded, clock)
-        starts = (coded,) if refined is coded else (refined, coded)
-        better = (each for start in starts for each in (self._with_filter(image, start, clock), start))
-        coded = next(filter(fits, better), coded)
+        # The best that keeps within the target
+        coded = next(filter(fits, (refined, coded)), plain)
         data = self._file(picture, coded)
         with clock("check"):
             decoded = self.decode_latent(coded.payload, coded.digest, quality, coded.y.shape[-2:], Clock())
@@ -412,24 +411,27 @@ class Codec(nn.Module):
         qualities = torch.tensor([float(quality)], device=latent.device)
         return self.transform.synthesis(latent, qualities)[..., :height, :width].clamp(0, 1)
 
-    def _with_filter(self, image: Tensor, coded: Coded, clock: Clock) -> Coded:
+    def _with_filter(
+        self, image: Tensor, coded: Coded, clock: Clock, known: wiener.Coefficients | None = None
+    ) -> Coded:
         """Add the filter that is worth its bits, unless the profile wants none."""
         if not self.profile.encoder.filter or coded.filter is not None:
             return coded
         with clock("filter"):
             decoded = self._synthesise(coded.y, coded.quality, *image.shape[-2:])
             weight = float(lambda_of(torch.tensor(float(coded.quality)))) * 255**2 / 3
-            return attrs.evolve(coded, filter=wiener.fit(decoded, image, weight))
+            return attrs.evolve(coded, filter=wiener.fit(decoded, image, weight, known))
 
     def _refined(self, image: Tensor, latent: Tensor, coded: Coded, clock: Clock) -> Coded:
-        """Let the refiner search for a cheaper latent of this image."""
+        """Let the refiner search for a cheaper latent of this image, and fit the filter again."""
         # A refiner may take gradients, which tensors of inference mode do not have.
         with clock("refinement"), torch.inference_mode(False), torch.enable_grad():
-            problem = LatentProblem(self, image.clone(), latent.clone(), coded.quality)
+            problem = LatentProblem(self, image.clone(), latent.clone(), coded.quality, coded.filter)
             refined = self.refiner.refine(problem).detach()
             if torch.equal(refined, problem.start):
                 return coded
-            return self.encode_latent(refined, coded.quality, Clock())
+            searched = self.encode_latent(refined, coded.quality, Clock())
+        return self._with_filter(image, searched, clock, coded.filter)
 
     def _psnr(self, picture: Picture, coded: Coded) -> float:
         """Return the PSNR over what is not fully transparent."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from licframe import wiener
 from licframe.clock import Clock
 from licframe.interfaces import Quantise, centre_to_float
 from licframe.rate import lambda_of
@@ -22,11 +23,20 @@ class LatentProblem:
         image: ``(1, 3, H, W)`` in [0, 1].
         start: the latent of the analysis, in coefficient units.
         gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
+        coefficients: of the filter that the decoded picture goes through, if any.
         quality: 0..100; lambda: bits per unit of squared error (pixels in 0..255) per pixel.
     """
 
-    def __init__(self, codec: Codec, image: Tensor, start: Tensor, quality: int) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        image: Tensor,
+        start: Tensor,
+        quality: int,
+        coefficients: wiener.Coefficients | None = None,
+    ) -> None:
         self.image, self.start, self.quality = image, start, quality
+        self._filter = coefficients
         self.gain = codec.gain_table[quality][:, None, None].clone()
         self.lam = float(lambda_of(torch.tensor(float(quality))))
         self._codec = codec
@@ -56,5 +66,7 @@ class LatentProblem:
     def _distortion(self, latent: Tensor) -> Tensor:
         h, w = self.image.shape[-2:]
         quality = torch.full((len(latent),), float(self.quality), device=latent.device)
-        decoded = self._codec.transform.synthesis(latent, quality)[..., :h, :w]
+        decoded = self._codec.transform.synthesis(latent, quality)[..., :h, :w].clamp(0, 1)
+        if self._filter is not None:
+            decoded = wiener.apply(decoded, self._filter)
         return self.lam * (255**2 / 3) * (decoded - self.image).square().sum()

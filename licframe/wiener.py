@@ -13,8 +13,6 @@ works on the output of any synthesis, and needs no exactness: the latent is deco
 
 from __future__ import annotations
 
-from itertools import count
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -61,35 +59,40 @@ def apply(decoded: Tensor, coefficients: Coefficients) -> Tensor:
     # From colours to planes and back: part of the kernels
     kernels = torch.einsum("po,pfqyx,qi->foiyx", _PLANES, kernels, _PLANES).flatten(0, 1).contiguous()
     padded = _padded(decoded)
-    corrected = decoded.clone(memory_format=torch.contiguous_format)
-    width = decoded.shape[-1]
-    height = max(1, _STRIP // width)
-    for top, strip in zip(count(0, height), corrected.split(height, 2), strict=False):
-        seen = padded[:, :, top : top + strip.shape[2] + 2 * _RADIUS]
+    height, width = decoded.shape[-2:]
+    rows, strips = max(1, _STRIP // width), []
+    for top in range(0, height, rows):
+        seen = padded[:, :, top : top + rows + 2 * _RADIUS]
         filtered = F.conv2d(seen, kernels).unflatten(1, (_FACTORS, 3))
+        strip = decoded[:, :, top : top + rows] + filtered[:, 0]
         brightness = torch.einsum("i,ihw->hw", _PLANES[0], seen[0])
-        strip.add_(filtered[:, 0])
         for number, factor in enumerate(_factors(brightness), 1):
-            strip.addcmul_(filtered[:, number], factor)
-    return corrected
+            strip = torch.addcmul(strip, filtered[:, number], factor)
+        strips.append(strip)
+    return torch.cat(strips, 2)
 
 
-def fit(decoded: Tensor, image: Tensor, weight: float) -> Coefficients | None:
+def fit(
+    decoded: Tensor, image: Tensor, weight: float, known: Coefficients | None = None
+) -> Coefficients | None:
     """Return the filter that is worth its bits; None if there is none.
 
     Args:
         decoded: the decoded picture, values in [0, 1]; image: the original; both ``(1, 3, H, W)``.
         weight: bits per unit of squared error.
+        known: a filter to be considered too.
     """
     solution = _greedy(*_statistics(decoded, image), _BITS_EACH / weight)
     steps = np.rint(solution.T.reshape(-1) * 2**_FRACTION).astype(np.int64)
-    coefficients: Coefficients = steps.clip(-_LARGEST, _LARGEST)
-    if not coefficients.any():
-        return None
-    before, after = (
-        float((picture - image).square().sum()) for picture in (decoded, apply(decoded, coefficients))
-    )
-    return coefficients if weight * (before - after) > 8 * len(pack(coefficients)) else None
+
+    def cost(coefficients: Coefficients | None) -> float:
+        if coefficients is None:
+            return weight * float((decoded - image).square().sum())
+        return 8 * len(pack(coefficients)) + weight * float(
+            (apply(decoded, coefficients) - image).square().sum()
+        )
+
+    return min((None, steps.clip(-_LARGEST, _LARGEST), known), key=cost)
 
 
 def pack(coefficients: Coefficients) -> bytes:
@@ -198,6 +201,6 @@ def _factors(brightness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return brightness[r + row : height - r + row, r + column : width - r + column]
 
     centre, up, down, left, right = (shifted(y, x) for y, x in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)))
-    gradient = (right - left).abs_().add_((down - up).abs_()).clamp_(max=1)
-    outstanding = (centre - (up + down + left + right) / 4).mul_(5).clamp_(-1, 1)
+    gradient = ((right - left).abs() + (down - up).abs()).clamp(max=1)
+    outstanding = (5 * (centre - (up + down + left + right) / 4)).clamp(-1, 1)
     return gradient, outstanding, centre

@@ -75,6 +75,12 @@ class TestLogistic(Conformance):
         return ["entropy_model.plugin=logistic"]
 
 
+class TestStudent(Conformance):
+    @pytest.fixture
+    def settings(self) -> list[str]:
+        return ["entropy_model.plugin=student"]
+
+
 class TestGaussianMixture(Conformance):
     @pytest.fixture
     def settings(self) -> list[str]:

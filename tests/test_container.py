@@ -33,9 +33,13 @@ names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20
     st.binary(max_size=300),
     st.integers(0, 2**32 - 1),
     st.dictionaries(st.sampled_from(["icc", "exif", "xmp"]), st.binary(max_size=300)),
+    st.none() | st.binary(max_size=50),
 )
-def test_round_trip(header: Header, payload: bytes, digest: int, metadata: dict[str, bytes]) -> None:
-    file = File(header, ((payload, digest),), metadata, b"alpha" if "A" in header.mode else None)
+def test_round_trip(
+    header: Header, payload: bytes, digest: int, metadata: dict[str, bytes], coefficients: bytes | None
+) -> None:
+    alpha = b"alpha" if "A" in header.mode else None
+    file = File(header, ((payload, digest),), metadata, alpha, coefficients)
     data = container.write(file)
 
     assert container.read(data) == file

@@ -46,7 +46,7 @@ def test_readme_profile_loads(tmp_path: Path) -> None:
 
     (tmp_path / "mine.toml").write_text(re.search(r"```toml\n(.*?)```", README, re.DOTALL).group(1))
 
-    assert load_profile(tmp_path / "mine.toml").entropy_models[0].part.name == "gaussian"
+    assert load_profile(tmp_path / "mine.toml").entropy_models[0].part.name == "gaussian-mixture"
 
 
 def test_files_named_in_the_documents_exist() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from licframe import wiener
 from licframe.codec import Codec
 
 _WIDTH, _HEIGHT = 768, 512
@@ -16,7 +18,7 @@ def complexity(codec: Codec) -> dict[str, Any]:
     """Return parameters, kMAC per pixel of encoder and decoder, and serial passes at 768x512.
 
     MACs are counted by torch on the float form; the integer form does the same products. The check
-    that an encoder makes of its own file is not counted.
+    that an encoder makes of its own file is not counted; a decoder's filter is.
     """
     image = torch.rand(1, 3, _HEIGHT, _WIDTH)
     quality = torch.full((1,), 50.0)
@@ -31,6 +33,8 @@ def complexity(codec: Codec) -> dict[str, Any]:
     analysis = count(lambda: codec.transform.analysis(image))
     synthesis = count(lambda: codec.transform.synthesis(latent, quality))
     context = count(lambda: codec.estimate(image, quality)) - analysis - synthesis
+    if codec.profile.encoder.filter:
+        synthesis += count(lambda: wiener.apply(image, np.zeros(wiener.SIZE, np.int64)))
     return {
         "parameters": sum(p.numel() for p in codec.parameters()),
         "kmac_encode": round(analysis + context, 1),
