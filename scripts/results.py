@@ -26,7 +26,7 @@ SPEED = ROOT / "docs" / "results" / "speed.json"
 SERIAL = SPEED.with_name("speed-serial.json")
 # kodim22, the median of Kodak in rate
 SPEED_IMAGE = 21
-PROFILES = ("fast", "balanced", "checkerboard", "unsearched")
+PROFILES = ("fast", "balanced", "checkerboard")
 BASELINES = ("jpeg", "webp", "avif", "jpeg2000", "jxl")
 ANCHORS = ("jpeg", "webp", "avif", "jxl", "vtm-9.1", "bpg", "cheng2020", "elic", "hpcm-large")
 NAMES = {
@@ -39,19 +39,15 @@ NAMES = {
     "elic": "ELIC",
     "hpcm-large": "HPCM-L",
 }
-# What is not a profile's name: the profile it is, and what is set in it.
-SETTINGS = {"unsearched": ("max_quality", ("refiner.plugin=none",))}
 
 
 def measure(data: Path) -> None:
     dataset = datasets.find("kodak", data)
     for name in (*BASELINES, *PROFILES):
-        profile, overrides = SETTINGS.get(name, (name, ()))
         rd.measure(
-            profile,
+            name,
             dataset,
             FOLDER / f"{name}.json",
-            overrides=overrides,
             progress=lambda done, total, name=name: print(f"{name}: {done} of {total}", flush=True),
         )
     pixels = read_picture(dataset.paths[SPEED_IMAGE]).pixels
