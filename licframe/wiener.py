@@ -50,26 +50,25 @@ Coefficients = NDArray[np.int64]
 def apply(decoded: Tensor, coefficients: Coefficients) -> Tensor:
     """Return decoded pictures ``(1, 3, H, W)``, values in [0, 1], with the filter's corrections added."""
     terms = torch.from_numpy(coefficients.reshape(3, _FACTORS, 3, -1).astype(np.float32)) * 2.0**-_FRACTION
-    size = 2 * _RADIUS + 1
-    kernels = torch.zeros(3, _FACTORS, 3, size, size)
-    kernels[..., _RADIUS, _RADIUS] = terms[..., 0] - terms[..., 1:].sum(-1)
-    for (row, column), weight in zip(_PAIRS, terms[..., 1:].unbind(-1), strict=True):
-        for side in (1, -1):
-            kernels[..., _RADIUS + side * row, _RADIUS + side * column] = weight / 2
-    # From colours to planes and back: part of the kernels
-    kernels = torch.einsum("po,pfqyx,qi->foiyx", _PLANES, kernels, _PLANES).flatten(0, 1).contiguous()
-    padded = _padded(decoded)
+    # From colours to planes and back, and from differences of pairs to their sums: part of the matrix
+    matrix = torch.einsum("po,pfqt,qi->foit", _PLANES, terms, _PLANES)
+    centre, pairs = matrix[..., :1], matrix[..., 1:]
+    matrix = torch.cat([centre - pairs.sum(-1, keepdim=True), pairs / 2], -1).flatten(0, 1).flatten(1)
+    padded = _padded(decoded)[0]
+    brightness = torch.einsum("i,ihw->hw", _PLANES[0], padded)
     height, width = decoded.shape[-2:]
     rows, strips = max(1, _STRIP // width), []
     for top in range(0, height, rows):
-        seen = padded[:, :, top : top + rows + 2 * _RADIUS]
-        filtered = F.conv2d(seen, kernels).unflatten(1, (_FACTORS, 3))
-        strip = decoded[:, :, top : top + rows] + filtered[:, 0]
-        brightness = torch.einsum("i,ihw->hw", _PLANES[0], seen[0])
-        for number, factor in enumerate(_factors(brightness), 1):
-            strip = torch.addcmul(strip, filtered[:, number], factor)
+        seen = padded[:, top : top + rows + 2 * _RADIUS]
+        sums = _sums(seen)
+        products = matrix @ sums.flatten(0, 1).flatten(1)
+        products = products.view(_FACTORS, 3, *sums.shape[2:])
+        strip = decoded[0, :, top : top + rows] + products[0]
+        factors = _factors(brightness[top : top + rows + 2 * _RADIUS])
+        for product, factor in zip(products[1:], factors, strict=True):
+            strip = torch.addcmul(strip, product, factor)
         strips.append(strip)
-    return torch.cat(strips, 2)
+    return torch.cat(strips, 1)[None]
 
 
 def fit(
@@ -99,14 +98,19 @@ def pack(coefficients: Coefficients) -> bytes:
     """Return a filter as coded bytes."""
     encoder = Encoder()
     encoder.code_flags(coefficients != 0)
-    for value in coefficients[coefficients != 0].tolist():
-        _code_even(encoder, [value < 0])
-        rest, bits = abs(value) - 1, _PLAIN_BITS
-        while rest >= 2**bits:  # exponential Golomb code
-            _code_even(encoder, [True])
-            rest -= 2**bits
-            bits += 1
-        _code_even(encoder, [False, *(bool(rest >> k & 1) for k in range(bits))])
+    values = coefficients[coefficients != 0]
+    _code_even(encoder, values < 0)
+    # exponential Golomb code
+    rest, bits = np.abs(values) - 1, np.full(len(values), _PLAIN_BITS)
+    going = np.arange(len(values))
+    while len(going):
+        further = rest[going] >= 2 ** bits[going]
+        _code_even(encoder, further)
+        going = going[further]
+        rest[going] -= 2 ** bits[going]
+        bits[going] += 1
+    place = np.arange(_PLAIN_BITS + _MOST_DOUBLINGS)
+    _code_even(encoder, (rest[:, None] >> place & 1 == 1)[place < bits[:, None]])
     return encoder.finish()
 
 
@@ -118,18 +122,52 @@ def unpack(data: bytes) -> Coefficients:
     """
     decoder = Decoder(data)
     coefficients = np.zeros(SIZE, np.int64)
-    for place in np.flatnonzero(decoder.code_flags(SIZE)):
-        (negative,) = _code_even(decoder, count=1)
-        base, bits = 1, _PLAIN_BITS
-        while _code_even(decoder, count=1)[0]:
-            base += 2**bits
-            bits += 1
-            if bits > _PLAIN_BITS + _MOST_DOUBLINGS:
-                raise CorruptStreamError("the coded filter is damaged (a coefficient is out of range)")
-        base += sum(int(bit) << k for k, bit in enumerate(_code_even(decoder, count=bits)))
-        coefficients[place] = -base if negative else base
+    places = np.flatnonzero(decoder.code_flags(SIZE))
+    negative = _code_even(decoder, count=len(places))
+    values, bits = np.ones(len(places), np.int64), np.full(len(places), _PLAIN_BITS)
+    going = np.arange(len(places))
+    while len(going):
+        going = going[_code_even(decoder, count=len(going))]
+        values[going] += 2 ** bits[going]
+        bits[going] += 1
+        if bits.max() > _PLAIN_BITS + _MOST_DOUBLINGS:
+            raise CorruptStreamError("the coded filter is damaged (a coefficient is out of range)")
+    place = np.arange(_PLAIN_BITS + _MOST_DOUBLINGS)
+    inside = place < bits[:, None]
+    below = np.zeros(inside.shape, np.int64)
+    below[inside] = _code_even(decoder, count=int(inside.sum()))
+    values += (below << place).sum(1)
+    coefficients[places] = np.where(negative, -values, values)
     decoder.finish()
     return coefficients
+
+
+def _code_even(
+    coder: Encoder | Decoder, bits: NDArray[np.bool_] | None = None, count: int = 0
+) -> NDArray[np.bool_]:
+    """Code decisions that are as likely as not."""
+    size = count if bits is None else len(bits)
+    return coder.code_bits(np.full(size, BIT_TOTAL // 2), bits)
+
+
+def _shifted(planes: Tensor, row: int, column: int) -> Tensor:
+    """Return what lies at an offset from each position of padded planes ``(..., H + 4, W + 4)``."""
+    height, width = planes.shape[-2:]
+    r = _RADIUS
+    return planes[..., r + row : height - r + row, r + column : width - r + column]
+
+
+def _sums(planes: Tensor) -> Tensor:
+    """Return ``(3, 7, H, W)`` of padded planes: each, and the sums of its pairs of neighbours."""
+    centre = _shifted(planes, 0, 0)
+    pairs = [(_shifted(planes, y, x), _shifted(planes, -y, -x)) for y, x in _PAIRS]
+    if planes.requires_grad:
+        return torch.stack([centre, *(a + b for a, b in pairs)], 1)
+    sums = planes.new_empty(len(planes), 1 + len(pairs), *centre.shape[1:])
+    sums[:, 0] = centre
+    for number, (a, b) in enumerate(pairs, 1):
+        torch.add(a, b, out=sums[:, number])
+    return sums
 
 
 def _statistics(decoded: Tensor, image: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -180,27 +218,15 @@ def _greedy(gram: NDArray[np.float64], moments: NDArray[np.float64], price: floa
         )
 
 
-def _code_even(
-    coder: Encoder | Decoder, bits: list[bool] | None = None, count: int = 0
-) -> NDArray[np.bool_]:
-    wanted = None if bits is None else np.array(bits)
-    size = count if wanted is None else len(wanted)
-    return coder.code_bits(np.full(size, BIT_TOTAL // 2), wanted)
-
-
 def _padded(picture: Tensor) -> Tensor:
     return F.pad(picture - 0.5, (_RADIUS,) * 4, mode="replicate")
 
 
 def _factors(brightness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return what terms are multiplied with, ``(H, W)`` each, from the padded plane of brightness."""
-    r = _RADIUS
-    height, width = brightness.shape
-
-    def shifted(row: int, column: int) -> Tensor:
-        return brightness[r + row : height - r + row, r + column : width - r + column]
-
-    centre, up, down, left, right = (shifted(y, x) for y, x in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)))
+    centre, up, down, left, right = (
+        _shifted(brightness, y, x) for y, x in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
+    )
     gradient = ((right - left).abs() + (down - up).abs()).clamp(max=1)
     outstanding = (5 * (centre - (up + down + left + right) / 4)).clamp(-1, 1)
     return gradient, outstanding, centre

@@ -15,13 +15,14 @@ import tempfile
 from pathlib import Path
 
 import attrs
+import numpy as np
 import torch
 
 from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
 from licframe.images import read_picture
 from licframe.loading import load
-from licframe.problem import LatentProblem
+from licframe.rate import Target, lambda_of
 
 QUALITIES = (14, 43, 71, 100)
 BUDGETS = (5, 15, 30, 60)
@@ -30,15 +31,15 @@ STRIDE = 6
 
 
 def cost(budget: float, path: Path, quality: int) -> float:
-    """Return the cost of an image after a search of so many seconds; 0 for none."""
+    """Return the cost of an image's file after a search of so many seconds; 0 for none."""
     codec = load(
         "balanced",
         [f"refiner.plugin={'lof' if budget else 'none'}"] + [f"refiner.seconds={budget}"] * bool(budget),
     )
-    with torch.inference_mode(False):
-        image = codec.to_tensor(read_picture(path))
-        problem = LatentProblem(codec, image, codec.transform.analysis(image).detach(), quality)
-        return problem.true_cost(codec.refiner.refine(problem))
+    picture = read_picture(path)
+    data = codec.encode(picture, Target(quality=quality)).data
+    error = np.square(codec.decode(data).picture.pixels - picture.pixels.astype(float)).sum()
+    return 8 * len(data) + float(lambda_of(torch.tensor(float(quality)))) / 3 * float(error)
 
 
 def main() -> None:

@@ -162,15 +162,20 @@ def read_filter(data: bytes) -> np.ndarray:
     """The coefficients ``[p][f][q][t]`` of a filter."""
     coder = Coder(data)
     steps = np.zeros(252)
-    for place in np.flatnonzero(coder.code_flags(252)):
+    places = np.flatnonzero(coder.code_flags(252)).tolist()
 
-        def bit() -> int:
-            return int(coder.code_bits(np.array([2**15]))[0])
+    def bit() -> int:
+        return int(coder.code_bits(np.array([2**15]))[0])
 
-        sign, value, k = (-1 if bit() else 1), 1, 4
-        while bit():
-            value, k = value + 2**k, k + 1
-        steps[place] = sign * (value + sum(bit() << n for n in range(k)))
+    signs = [-1 if bit() else 1 for _ in places]
+    values, k, going = [1] * len(places), [4] * len(places), list(range(len(places)))
+    while going:
+        going = [n for n in going if bit()]
+        for n in going:
+            values[n] += 2 ** k[n]
+            k[n] += 1
+    for n, place in enumerate(places):
+        steps[place] = signs[n] * (values[n] + sum(bit() << m for m in range(k[n])))
     return (steps / 256).reshape(3, 4, 3, 7)
 
 
