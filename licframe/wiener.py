@@ -219,7 +219,7 @@ def _greedy(gram: NDArray[np.float64], moments: NDArray[np.float64], price: floa
 
 
 def _padded(picture: Tensor) -> Tensor:
-    return F.pad(picture - 0.5, (_RADIUS,) * 4, mode="replicate")
+    return F.pad(picture.contiguous() - 0.5, (_RADIUS,) * 4, mode="replicate")
 
 
 def _factors(brightness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
