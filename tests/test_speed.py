@@ -22,7 +22,7 @@ def test_timings_are_complete() -> None:
     assert (timing.width, timing.height) == (97, 61)
     assert timing.encode_ratio == timing.decode_ratio == 1
     assert {"analysis", "context", "coding", "check"} <= set(timing.encode_stages)
-    assert {"file", "context", "coding", "synthesis"} == set(timing.decode_stages)
+    assert {"file", "context", "coding", "synthesis", "filter"} == set(timing.decode_stages)
     assert timing.decode == pytest.approx(sum(timing.decode_stages.values()))
     assert 0 < timing.matrix_share < 1
     assert timing.peak_mib is None or timing.peak_mib > 0
