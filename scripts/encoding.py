@@ -1,6 +1,6 @@
 """What the encoder's choices are worth: rounding by cost, and a filter for each picture.
 
-    python scripts/encoding.py --data data/ -o docs/results/encoding.json
+    python scripts/encoding.py --data data/ --profiles balanced --stride 4 -o docs/results/encoding.json
 
 BD-rate over real files of Kodak at four qualities, against the same profile without either. The latent, the context and the
 synthesis are the same throughout.
@@ -17,13 +17,14 @@ import attrs
 
 from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
+from licframe.evaluation.results import Results
 
 QUALITIES = (14, 43, 71, 100)
 PLAIN = ("encoder.filter=false", "encoder.step_bits=0")
 CHOICES = {
     "rounding by cost": ("encoder.filter=false",),
-    "filter": ("encoder.step_bits=0",),
-    "both": (),
+    "filter": ("encoder.filter=true", "encoder.step_bits=0"),
+    "both": ("encoder.filter=true",),
 }
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for profile in args.profiles:
 
-            def measured(name: str, overrides: tuple[str, ...], profile: str = profile) -> rd.Run:
+            def measured(name: str, overrides: tuple[str, ...], profile: str = profile) -> Results:
                 path = Path(folder) / f"{profile}-{name}.json"
                 return rd.measure(profile, dataset, path, overrides=overrides, qualities=QUALITIES)
 
