@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from licframe.container import File
 from licframe.errors import CorruptStreamError
 
 _KINDS = {1: (("PNG", "L"), ("WEBP", "RGB")), 2: (("PNG", "I;16"),)}
@@ -60,6 +61,29 @@ def decode(data: bytes, height: int, width: int, depth: int) -> NDArray[Any]:
             f"the .lic file is damaged: its alpha plane is no {width}x{height} plane of {depth} bits ({error}); get a "
             "new copy of it"
         ) from error
+
+
+def read(file: File, damage: list[str] | None = None) -> NDArray[Any] | None:
+    """Return the plane of a file, None where it has none.
+
+    Args:
+        damage: takes a sentence on a plane that cannot be read, which is then opaque.
+
+    Raises:
+        CorruptStreamError: it cannot be read, and there is no list for that.
+    """
+    header = file.header
+    if "A" not in header.mode:
+        return None
+    try:
+        return decode(file.alpha or b"", header.height, header.width, header.depth)
+    except CorruptStreamError:
+        if damage is None:
+            raise
+        if file.alpha is not None:
+            damage.append("its alpha plane is damaged: everything is opaque")
+        kind = np.dtype(f"u{header.depth // 8}")
+        return np.full((header.height, header.width), np.iinfo(kind).max, kind)
 
 
 def fill(image: Tensor, visible: Tensor) -> Tensor:

@@ -37,8 +37,8 @@ from licframe.interfaces import (
 from licframe.limits import DEFAULT, Limits
 from licframe.problem import LatentProblem
 from licframe.profile import Profile
-from licframe.rate import Gains, Target, lambda_of, search
-from licframe.rounding import cheapest
+from licframe.rate import Gains, Target, error_weight, search
+from licframe.tensors import pixels_of, tensor_of
 
 DEFAULT_QUALITY = 50
 
@@ -79,7 +79,9 @@ class Codec(nn.Module):
         """Prepare untrained weights from training patches ``(N, 3, H, W)`` in [0, 1]."""
         self.transform.initialise(images)
         with torch.no_grad():
-            latents = torch.cat([self.transform.analysis(x) for x in images.split(8)])
+            middle = torch.full((len(images),), QUALITIES / 2, device=images.device)
+            pairs = zip(images.split(8), middle.split(8), strict=True)
+            latents = torch.cat([self.transform.analysis(x, q) for x, q in pairs])
         std = self.transform.channel_std()
         std = latents.std((0, 2, 3)) if std is None else std
         self.units.std.copy_(std)
@@ -91,7 +93,7 @@ class Codec(nn.Module):
         Rounding is straight-through around each predicted centre, as the decoder will see it; the
         rate is that of the residual with uniform noise.
         """
-        latent = self.transform.analysis(image)
+        latent = self.transform.analysis(image, quality)
         gain, inverse = self.gains(quality)
         bits, y = self.estimate_latent(latent, gain, quality)
         h, w = image.shape[-2:]
@@ -101,7 +103,7 @@ class Codec(nn.Module):
     def decoded_latent(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Return the bits ``(N,)`` of images, and the latent that the synthesis is given, float form."""
         gain, inverse = self.gains(quality)
-        bits, y = self.estimate_latent(self.transform.analysis(image), gain, quality)
+        bits, y = self.estimate_latent(self.transform.analysis(image, quality), gain, quality)
         return bits, y * inverse[:, :, None, None]
 
     def latent_bits(self, latent: Tensor, quality: Tensor) -> Tensor:
@@ -213,15 +215,16 @@ class Codec(nn.Module):
         target = target or Target()
         clock = Clock()
         with clock("analysis"):
-            image = self.to_tensor(picture)
-            latent = self.transform.analysis(image)
-        tried: dict[int, Coded] = {}
+            image = tensor_of(picture)
+        tried: dict[int, tuple[Tensor, Coded]] = {}
 
         def attempt(quality: int) -> tuple[int, Callable[[], float]]:
+            with clock("analysis"):
+                latent = self.analyse(image, quality)
             coded = self.encode_latent(latent, quality, clock)
             if target.psnr is not None:
                 coded = self._with_filter(image, coded, clock)
-            tried[quality] = coded
+            tried[quality] = latent, coded
             return len(self._file(picture, coded)), lambda: self._psnr(picture, coded)
 
         def fits(coded: Coded) -> bool:
@@ -230,7 +233,10 @@ class Codec(nn.Module):
 
         width, height = picture.size
         quality = search(target, DEFAULT_QUALITY, width * height, attempt)
-        plain = tried.get(quality) or self.encode_latent(latent, quality, clock)
+        if quality not in tried:
+            attempt(quality)
+        latent, plain = tried.pop(quality)
+        tried.clear()
         coded = self._with_filter(image, plain, clock)
         refined = self._refined(image, latent, coded, clock)
         # The best that keeps within the target
@@ -259,38 +265,23 @@ class Codec(nn.Module):
         with clock("file"):
             file = container.read(data, limits, best_effort=best_effort)
             header, damage = file.header, list(file.damage)
-            opacity = self._alpha(file, damage if best_effort else None)
+            opacity = alpha.read(file, damage if best_effort else None)
             coefficients = None if file.filter is None else wiener.unpack(file.filter)
         y = self._decode_file(file, clock)
         with clock("synthesis"):
             image = self._synthesise(y, header.quality, header.height, header.width)
         with clock("filter"):
-            pixels = _pixels(_filtered(image, coefficients), header)
+            pixels = pixels_of(wiener.apply(image, coefficients), header.mode, header.depth)
         return Decoded(Picture(pixels, file.metadata, opacity), clock.seconds, tuple(damage))
 
     @torch.inference_mode()
     def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:
         """Decode all symbols and the alpha plane of a .lic file, and check them; raises as ``decode``."""
         file = container.read(data, limits)
-        self._alpha(file, None)
+        alpha.read(file)
         if file.filter is not None:
             wiener.unpack(file.filter)
         self._decode_file(file, Clock(limits.seconds))
-
-    @staticmethod
-    def _alpha(file: container.File, damage: list[str] | None) -> NDArray[Any] | None:
-        header = file.header
-        if "A" not in header.mode:
-            return None
-        try:
-            return alpha.decode(file.alpha or b"", header.height, header.width, header.depth)
-        except CorruptStreamError:
-            if damage is None:
-                raise
-            if file.alpha is not None:
-                damage.append("its alpha plane is damaged: everything is opaque")
-            full = np.iinfo(f"u{header.depth // 8}").max
-            return np.full((header.height, header.width), full, f"u{header.depth // 8}")
 
     def _decode_file(self, file: container.File, clock: Clock) -> Tensor:
         header = file.header
@@ -305,6 +296,10 @@ class Codec(nn.Module):
         return self.decode_latent(payload, digest, header.quality, shape, clock, header.revision >= 2)
 
     # -- latents ------------------------------------------------------------------------------
+
+    def analyse(self, image: Tensor, quality: int) -> Tensor:
+        """Return the latent ``(1, C, h, w)`` of an image ``(1, 3, H, W)`` in [0, 1], in coefficient units."""
+        return self.transform.analysis(image, torch.full((1,), float(quality), device=image.device))
 
     def encode_latent(self, latent: Tensor, quality: int, clock: Clock, *, sparse: bool = True) -> Coded:
         """Code a latent ``(1, C, h, w)`` given in coefficient units.
@@ -325,9 +320,9 @@ class Codec(nn.Module):
         def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
             centre = model.exact_centre(parameters)
             exact = tensors[step.tensor][step.index] - centre * 2.0**-CENTRE_FRACTION
-            step_bits = self.profile.encoder.step_bits if step.tensor == "y" else 0.0
-            symbols = cheapest(exact, model, parameters, step_bits)
-            residual = self._code(encoder, step, model, parameters, symbols, ~np.zeros_like(empty), clock)
+            residual = self._code(
+                encoder, step, model, parameters, exact.round(), ~np.zeros_like(empty), clock
+            )
             coded.append((step, model, parameters, residual))
             if step.tensor == "y":
                 empty[step.channels] &= ~residual.any(-1).any(-1).any(0).numpy()
@@ -419,8 +414,9 @@ class Codec(nn.Module):
             return coded
         with clock("filter"):
             decoded = self._synthesise(coded.y, coded.quality, *image.shape[-2:])
-            weight = float(lambda_of(torch.tensor(float(coded.quality)))) * 255**2 / 3
-            return attrs.evolve(coded, filter=wiener.fit(decoded, image, weight, known))
+            return attrs.evolve(
+                coded, filter=wiener.fit(decoded, image, error_weight(coded.quality), known)
+            )
 
     def _refined(self, image: Tensor, latent: Tensor, coded: Coded, clock: Clock) -> Coded:
         """Let the refiner search for a cheaper latent of this image, and fit the filter again."""
@@ -437,9 +433,8 @@ class Codec(nn.Module):
         """Return the PSNR over what is not fully transparent."""
         header = self._header(picture, coded)
         decoded = self._synthesise(coded.y, coded.quality, header.height, header.width)
-        error = np.square(
-            _pixels(_filtered(decoded, coded.filter), header) - picture.pixels.astype(np.float64)
-        )
+        pixels = pixels_of(wiener.apply(decoded, coded.filter), header.mode, header.depth)
+        error = np.square(pixels - picture.pixels.astype(np.float64))
         if picture.alpha is not None and picture.alpha.any():
             error = error[picture.alpha > 0]
         mean = error.mean()
@@ -465,27 +460,3 @@ class Codec(nn.Module):
         return container.write(
             container.File(self._header(picture, coded), payloads, picture.metadata, opacity, coefficients)
         )
-
-    @staticmethod
-    def to_tensor(picture: Picture) -> Tensor:
-        """Return what the transform is given: ``(1, 3, H, W)`` in [0, 1], filled in where it is transparent."""
-        pixels = torch.from_numpy(picture.pixels.astype(np.float32) / (2**picture.depth - 1))
-        if pixels.ndim == 2:
-            pixels = pixels[..., None].expand(-1, -1, 3)
-        image = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
-        if picture.alpha is not None:
-            image = alpha.fill(image, torch.from_numpy(picture.alpha > 0)[None, None])
-        return image
-
-
-def _filtered(image: Tensor, coefficients: wiener.Coefficients | None) -> Tensor:
-    return image if coefficients is None else wiener.apply(image, coefficients)
-
-
-def _pixels(image: Tensor, header: container.Header) -> NDArray[Any]:
-    """Return the samples ``(H, W)`` or ``(H, W, 3)`` of a decoded picture ``(1, 3, H, W)``."""
-    image = image[0] if "RGB" in header.mode else image[0].mean(0, keepdim=True)
-    largest = 2**header.depth - 1
-    samples = image.permute(1, 2, 0).mul(largest).round_().clamp_(0, largest)
-    pixels = samples.to(torch.uint8 if header.depth == 8 else torch.uint16).contiguous()
-    return (pixels if "RGB" in header.mode else pixels[..., 0]).numpy()

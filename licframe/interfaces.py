@@ -123,8 +123,8 @@ class Transform(nn.Module, ABC):
 
     Images are ``(N, 3, H, W)`` in [0, 1], any size; latents are ``(N, C, h, w)`` with
     ``h = ceil(H / stride)``; padding happens inside. ``synthesis`` gives ``h * stride`` rows, which
-    the codec crops, and is not clamped. It may use the qualities ``(N,)``, 0..100, that the latents
-    were rounded for; the analysis may not, so that one latent serves every quality.
+    the codec crops, and is not clamped. Both may use the qualities ``(N,)``, 0..100, that the latents
+    are rounded for.
     """
 
     #: channels C of the latent
@@ -135,7 +135,7 @@ class Transform(nn.Module, ABC):
     trainable: ClassVar[bool] = True
 
     @abstractmethod
-    def analysis(self, image: Tensor) -> Tensor:
+    def analysis(self, image: Tensor, quality: Tensor) -> Tensor:
         """Return the latent of an image, in coefficient units (before gains)."""
 
     @abstractmethod

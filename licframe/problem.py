@@ -10,7 +10,7 @@ from torch import Tensor
 from licframe import wiener
 from licframe.clock import Clock
 from licframe.interfaces import Quantise, centre_to_float
-from licframe.rate import lambda_of
+from licframe.rate import error_weight
 
 if TYPE_CHECKING:
     from licframe.codec import Codec
@@ -24,7 +24,7 @@ class LatentProblem:
         start: the latent of the analysis, in coefficient units.
         gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
         coefficients: of the filter that the decoded picture goes through, if any.
-        quality: 0..100; lambda: bits per unit of squared error (pixels in 0..255) per pixel.
+        quality: 0..100; weight: bits that a squared error of one is worth, samples in [0, 1].
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class LatentProblem:
         self.image, self.start, self.quality = image, start, quality
         self._filter = coefficients
         self.gain = codec.gain_table[quality][:, None, None].clone()
-        self.lam = float(lambda_of(torch.tensor(float(quality))))
+        self.weight = error_weight(quality)
         self._codec = codec
 
     def objective(self, latent: Tensor, quantise: Quantise | None = None) -> Tensor:
@@ -67,6 +67,4 @@ class LatentProblem:
         h, w = self.image.shape[-2:]
         quality = torch.full((len(latent),), float(self.quality), device=latent.device)
         decoded = self._codec.transform.synthesis(latent, quality)[..., :h, :w].clamp(0, 1)
-        if self._filter is not None:
-            decoded = wiener.apply(decoded, self._filter)
-        return self.lam * (255**2 / 3) * (decoded - self.image).square().sum()
+        return self.weight * (wiener.apply(decoded, self._filter) - self.image).square().sum()

@@ -69,12 +69,9 @@ class Encoding:
 
     Attributes:
         filter: send a filter for the decoded picture where it saves more than it costs (``licframe.wiener``).
-        step_bits: what a squared error of one quantisation step counts when a residual is rounded, in bits: a residual
-            takes the value one nearer to zero where that saves more. 0 rounds to the nearest.
     """
 
     filter: bool = True
-    step_bits: float = attrs.field(default=48.0, validator=ge(0.0))
 
 
 @attrs.frozen

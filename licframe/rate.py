@@ -27,6 +27,11 @@ def lambda_of(quality: Tensor) -> Tensor:
     return LAMBDA_MIN * LAMBDA_RATIO ** (quality / 100.0)
 
 
+def error_weight(quality: int) -> float:
+    """Return what the squared error of one sample in [0, 1] costs, in bits: lambda is for a pixel's mean in 0..255."""
+    return float(lambda_of(torch.tensor(float(quality)))) * 255**2 / 3
+
+
 def between_knots(table: Tensor, quality: Tensor) -> Tensor:
     """Return a table ``(KNOTS, ...)`` at qualities ``(N,)`` in 0..100, linear between the knots: ``(N, ...)``."""
     position = quality * ((KNOTS - 1) / 100.0)

@@ -47,8 +47,10 @@ Coefficients = NDArray[np.int64]
 """``(SIZE,)`` integers with 8 fractional bits."""
 
 
-def apply(decoded: Tensor, coefficients: Coefficients) -> Tensor:
-    """Return decoded pictures ``(1, 3, H, W)``, values in [0, 1], with the filter's corrections added."""
+def apply(decoded: Tensor, coefficients: Coefficients | None) -> Tensor:
+    """Return a decoded picture ``(1, 3, H, W)``, values in [0, 1], with the filter's corrections added, if there are any."""
+    if coefficients is None:
+        return decoded
     terms = torch.from_numpy(coefficients.reshape(3, _FACTORS, 3, -1).astype(np.float32)) * 2.0**-_FRACTION
     # From colours to planes and back, and from differences of pairs to their sums: part of the matrix
     matrix = torch.einsum("po,pfqt,qi->foit", _PLANES, terms, _PLANES)

@@ -18,6 +18,7 @@ import torch
 from licframe.clock import Clock
 from licframe.images import read_picture
 from licframe.loading import load
+from licframe.tensors import tensor_of
 
 QUALITIES = (14, 43, 71, 100)
 # Each context by the profile that has it, and what is set in that
@@ -48,14 +49,15 @@ def main() -> None:
     paths = sorted(args.images.iterdir())[: args.limit]
     records, base = [], None
     for name, (profile, settings) in contexts.items():
-        # rounded to the nearest: by cost, each would code other symbols
-        codec = load(profile, [*settings, "encoder.step_bits=0"])
+        codec = load(profile, settings)
         bits: list[float] = []
         begin = time.perf_counter()
         for path in paths:
             with torch.inference_mode():
-                latent = codec.transform.analysis(codec.to_tensor(read_picture(path)))
-                bits += [codec.encode_latent(latent, q, Clock()).information for q in QUALITIES]
+                image = tensor_of(read_picture(path))
+                bits += [
+                    codec.encode_latent(codec.analyse(image, q), q, Clock()).information for q in QUALITIES
+                ]
         base = base or bits
         mean = sum(b / a for a, b in zip(base, bits, strict=True)) / len(bits)
         records.append(

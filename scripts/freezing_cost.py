@@ -17,6 +17,7 @@ from licframe.clock import Clock
 from licframe.evaluation.information import float_information
 from licframe.images import read_picture
 from licframe.loading import load
+from licframe.tensors import tensor_of
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
         frozen = floating = 0.0
         for path in sorted(args.images.iterdir())[: args.limit]:
             with torch.inference_mode():
-                latent = codec.transform.analysis(codec.to_tensor(read_picture(path)))
+                latent = codec.analyse(tensor_of(read_picture(path)), quality)
                 frozen += codec.encode_latent(latent, quality, Clock()).information
             floating += float_information(codec, latent, quality)
         print(

@@ -28,14 +28,14 @@ from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
 from licframe.images import read_picture
 from licframe.loading import load
+from licframe.tensors import tensor_of
 
 QUALITIES = (0, 14, 43, 71, 100)
 ROUNDS = 5
 
 
-def latents(codec: Codec, paths: tuple[Path, ...]) -> list[torch.Tensor]:
-    with torch.inference_mode():
-        return [codec.transform.analysis(codec.to_tensor(read_picture(path))) for path in paths]
+def images_of(paths: tuple[Path, ...]) -> list[torch.Tensor]:
+    return [tensor_of(read_picture(path)) for path in paths]
 
 
 def seconds(codec: Codec, coded: Coded) -> float:
@@ -51,7 +51,8 @@ def zero_channels(codec: Codec, images: list[torch.Tensor]) -> list[dict[str, An
     rows = []
     for quality in QUALITIES:
         sizes, times, empty = {True: 0, False: 0}, {True: 0.0, False: 0.0}, 0
-        for latent in images:
+        for image in images:
+            latent = codec.analyse(image, quality)
             coded = {s: codec.encode_latent(latent, quality, Clock(), sparse=s) for s in (True, False)}
             rounds: dict[bool, list[float]] = {True: [], False: []}
             for _ in range(ROUNDS):
@@ -88,9 +89,9 @@ def l1_term(dataset: datasets.Dataset, weights: dict[str, str]) -> list[dict[str
             )
             first = first or run
             codec = load("balanced", overrides)
-            images = latents(codec, dataset.paths)
             with torch.inference_mode():
-                coded = [codec.encode_latent(latent, 43, Clock()) for latent in images]
+                images = images_of(dataset.paths)
+                coded = [codec.encode_latent(codec.analyse(image, 43), 43, Clock()) for image in images]
                 times = [statistics.median(seconds(codec, c) for _ in range(ROUNDS)) for c in coded]
             rows.append(
                 {
@@ -117,7 +118,7 @@ def main() -> None:
     dataset = attrs.evolve(dataset, paths=dataset.paths[:: len(dataset.paths) // args.limit])
     codec = load("balanced")
     record: dict[str, Any] = {"images": [path.name for path in dataset.paths]}
-    record["zero_channels"] = zero_channels(codec, latents(codec, dataset.paths))
+    record["zero_channels"] = zero_channels(codec, images_of(dataset.paths))
     if args.weights:
         record["l1_term"] = l1_term(dataset, dict(item.split("=", 1) for item in args.weights))
     if args.output:

@@ -22,6 +22,7 @@ from licframe.evaluation import datasets
 from licframe.images import read_picture
 from licframe.interfaces import centre_to_float
 from licframe.loading import load
+from licframe.tensors import tensor_of
 
 QUALITIES = (0, 20, 40, 60, 80, 100)
 
@@ -31,10 +32,10 @@ def curve(codec: Codec, paths: list[Path]) -> tuple[list[float], list[float]]:
     """Return mean bpp and mean PSNR in dB by quality."""
     rates, fidelities = [0.0] * len(QUALITIES), [0.0] * len(QUALITIES)
     for path in paths:
-        image = codec.to_tensor(read_picture(path))
+        image = tensor_of(read_picture(path))
         h, w = image.shape[-2:]
-        latent = codec.transform.analysis(image)
         for k, quality in enumerate(QUALITIES):
+            latent = codec.analyse(image, quality)
             coded = codec.encode_latent(latent, quality, Clock())
             y = centre_to_float(coded.y) * codec.inverse_table[quality][:, None, None]
             decoded = (

@@ -23,6 +23,7 @@ from licframe.interfaces import Refiner
 from licframe.loading import load
 from licframe.problem import LatentProblem
 from licframe.rate import Target
+from licframe.tensors import tensor_of
 from tests.conftest import noise_picture
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -67,10 +68,10 @@ def test_file_holds_its_information_and_little_more(codec: Codec) -> None:
 
 def test_freezing_costs_next_to_nothing(codec: Codec) -> None:
     """On pictures like those of training; elsewhere the tables' escape code is even cheaper."""
-    image = Codec.to_tensor(read_picture(sample_photograph()))[:, :, :320, :320]
+    image = tensor_of(read_picture(sample_photograph()))[:, :, :320, :320]
     with torch.no_grad():
-        latent = codec.transform.analysis(image)
         for quality in (20, 50, 80):
+            latent = codec.analyse(image, quality)
             frozen = codec.encode_latent(latent, quality, Clock()).information
             y = latent * codec.gain_table[quality][:, None, None]
 
@@ -186,9 +187,9 @@ def test_estimate_is_differentiable_everywhere(untrained: Codec) -> None:
 
 
 def test_refiner_gets_a_true_cost(codec: Codec, picture: Picture) -> None:
-    image = Codec.to_tensor(picture)
+    image = tensor_of(picture)
     with torch.no_grad():
-        latent = codec.transform.analysis(image)
+        latent = codec.analyse(image, 50)
     problem = LatentProblem(codec, image, latent, 50)
     start = latent.clone().requires_grad_()
     problem.objective(start).backward()

@@ -14,13 +14,14 @@ from licframe.errors import ProfileError
 from licframe.loading import load
 from licframe.problem import LatentProblem
 from licframe.profile import load_profile
+from licframe.tensors import tensor_of
 from licframe.testing.conformance import picture_of
 from licframe_lof.relaxations import RELAXATIONS
 
 
 def problem_of(codec: Codec, quality: int = 40, size: int = 64) -> LatentProblem:
-    image = codec.to_tensor(picture_of(size, size))
-    return LatentProblem(codec, image, codec.transform.analysis(image).detach(), quality)
+    image = tensor_of(picture_of(size, size))
+    return LatentProblem(codec, image, codec.analyse(image, quality).detach(), quality)
 
 
 @pytest.mark.parametrize("name", RELAXATIONS)

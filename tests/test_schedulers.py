@@ -17,6 +17,7 @@ from licframe.errors import ProfileError, WeightsMismatchError
 from licframe.loading import build, decompress, entropy_models, load, load_for
 from licframe.profile import load_profile, profile_folder, shipped_profiles
 from licframe.rate import Target
+from licframe.tensors import tensor_of
 from licframe.testing.conformance import picture_of, random_codec
 
 AR = [
@@ -85,7 +86,7 @@ def test_one_entropy_model_serves_every_pass() -> None:
 
 def test_empty_channels_are_left_out(codec: Codec) -> None:
     """A latent with empty channels costs fewer bytes with their flags, and decodes the same."""
-    latent = codec.transform.analysis(codec.to_tensor(picture_of(200, 160)))
+    latent = codec.analyse(tensor_of(picture_of(200, 160)), 100)
     with torch.no_grad():
         sparse = latent * 0.02
         coded = codec.encode_latent(sparse, 30, Clock())
@@ -195,7 +196,7 @@ def test_a_mixture_starts_where_the_single_density_was(codec: Codec, scheduler: 
                 value.add_(torch.randn_like(value), alpha=0.02)
     assert adopt(made, old.scheduler.state_dict(), entropy_models(single.structure()))
     assert adopt(back, made.scheduler.state_dict(), entropy_models(mixture.structure()))
-    latent = codec.transform.analysis(codec.to_tensor(picture_of(96, 96)))
+    latent = codec.analyse(tensor_of(picture_of(96, 96)), 50)
     cost = []
     for one in (old, made, back):
         torch.manual_seed(0)

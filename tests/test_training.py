@@ -223,7 +223,7 @@ def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:
     term.backward()
 
     with torch.no_grad():
-        steps = untrained.transform.analysis(image) * untrained.gains(quality)[0][:, :, None, None]
+        steps = untrained.transform.analysis(image, quality) * untrained.gains(quality)[0][:, :, None, None]
     low, high = (float(x.abs().mean()) for x in steps)
     weights = (lambda_of(quality) / 0.013).sqrt()
     assert high > 2 * low > 0

@@ -39,8 +39,9 @@ def test_untrained_transform_is_the_projection_on_principal_components(images: t
     blocks = F.pixel_unshuffle(images - 0.5, 16)
     expected = torch.einsum("kp,nphw->nkhw", basis[:40].float(), blocks)
     with torch.no_grad():
-        latent = model.analysis(images)
-        decoded = model.synthesis(latent, MIDDLE.expand(len(latent)))
+        quality = MIDDLE.expand(len(images))
+        latent = model.analysis(images, quality)
+        decoded = model.synthesis(latent, quality)
 
     assert torch.allclose(latent, expected, atol=1e-4)
     assert torch.allclose(model.channel_std(), variance[:40].sqrt().float().clamp_min(1e-3))
@@ -52,16 +53,15 @@ def test_all_components_reconstruct_perfectly(images: torch.Tensor) -> None:
     model = make(channels=768, merged=192)
     model.initialise(images)
     with torch.no_grad():
-        assert torch.allclose(
-            model.synthesis(model.analysis(images), MIDDLE.expand(len(images))), images, atol=1e-4
-        )
+        quality = MIDDLE.expand(len(images))
+        assert torch.allclose(model.synthesis(model.analysis(images, quality), quality), images, atol=1e-4)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (17, 16), (33, 50)])
 def test_any_size_is_padded_inside(height: int, width: int) -> None:
     model = make()
     with torch.no_grad():
-        latent = model.analysis(torch.rand(2, 3, height, width))
+        latent = model.analysis(torch.rand(2, 3, height, width), MIDDLE.expand(2))
         image = model.synthesis(latent, MIDDLE.expand(2))
 
     assert latent.shape == (2, 48, -(-height // 16), -(-width // 16))
@@ -69,10 +69,10 @@ def test_any_size_is_padded_inside(height: int, width: int) -> None:
 
 
 def test_gradients_reach_every_weight() -> None:
-    model = make(synthesis=[1, 1, 1], analysis=[1, 1, 1], conditioned=True)
+    model = make(synthesis=[1, 1, 1], analysis=[1, 1, 1], conditioned=True, conditioned_analysis=True)
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.1)
-    model.synthesis(model.analysis(torch.rand(1, 3, 32, 32)), MIDDLE).square().sum().backward()
+    model.synthesis(model.analysis(torch.rand(1, 3, 32, 32), MIDDLE), MIDDLE).square().sum().backward()
 
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
@@ -87,23 +87,28 @@ def test_features_end_in_the_image() -> None:
     assert set(features) == {"1/8", "1/4", "image"}
 
 
+@pytest.mark.parametrize("side", ["analysis", "synthesis"])
 @pytest.mark.parametrize("kind", ["residual", "deformable-residual"])
-def test_a_conditioned_synthesis_knows_each_quality(kind: str) -> None:
+def test_conditioned_blocks_know_each_quality(kind: str, side: str) -> None:
     """Untrained it changes nothing; trained, each sample of a batch gets what it would get alone."""
-    plain, model = (make(plugin=kind, synthesis=[1, 1, 1], conditioned=c) for c in (False, True))
+    plain, model = (
+        make(plugin=kind, synthesis=[1, 1, 1], analysis=[1, 1, 1], conditioned=c, conditioned_analysis=c)
+        for c in (False, True)
+    )
     model.load_state_dict(plain.state_dict(), strict=False)
-    latent = torch.randn(3, model.latent_channels, 2, 2)
+    x = torch.rand(3, 3, 32, 32) if side == "analysis" else torch.randn(3, model.latent_channels, 2, 2)
+    run, plainly = getattr(model, side), getattr(plain, side)
     quality = torch.tensor([0.0, 43.0, 100.0])
     for p in (p for n, p in model.named_parameters() if n.endswith("last.weight")):
         torch.nn.init.normal_(p, std=0.1)
     plain.load_state_dict(model.state_dict(), strict=False)
     with torch.no_grad():
-        assert torch.equal(model.synthesis(latent, quality), plain.synthesis(latent, quality))
+        assert torch.equal(run(x, quality), plainly(x, quality))
         for p in (p for n, p in model.named_parameters() if n.endswith("tone")):
             torch.nn.init.normal_(p, std=0.3)
-        together = model.synthesis(latent, quality)
-        alone = [model.synthesis(latent[i : i + 1], quality[i : i + 1]) for i in range(3)]
-        other = model.synthesis(latent, quality.flip(0))
+        together = run(x, quality)
+        alone = [run(x[i : i + 1], quality[i : i + 1]) for i in range(3)]
+        other = run(x, quality.flip(0))
 
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
     assert (together - other)[0].abs().max() > 1e-3

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from licframe import container, wiener
 from licframe.cli.run import sample_photograph
-from licframe.codec import Codec
 from licframe.errors import CorruptStreamError
 from licframe.evaluation.metrics import psnr
 from licframe.images import read_picture
 from licframe.loading import load
 from licframe.rate import Target
+from licframe.tensors import tensor_of
 
 
 @pytest.fixture(scope="module")
 def photograph() -> torch.Tensor:
-    return Codec.to_tensor(read_picture(sample_photograph()))[..., 100:260, 200:401]
+    return tensor_of(read_picture(sample_photograph()))[..., 100:260, 200:401]
 
 
 def blurred(image: torch.Tensor) -> torch.Tensor:

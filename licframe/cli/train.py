@@ -116,7 +116,7 @@ def train(
         assert trunk is not None
         weights.load_shared(trunk, codec)
         cached = CachedLatents(codec, photographs, latents, leg.patch, random.Random(seed))
-        sample = cached.draw(min(192, latents), random.Random(seed))
+        sample = cached.batch(min(192, latents), leg.patch, random.Random(seed))[0]
         codec.scheduler.initialise(sample, codec.units.std)
         source = context or trunk
         state = weights.part_state(source, "scheduler")

@@ -29,8 +29,8 @@ def complexity(codec: Codec) -> dict[str, Any]:
         return counter.get_total_flops() / 2 / (_WIDTH * _HEIGHT) / 1000
 
     with torch.no_grad():
-        latent = codec.transform.analysis(image)
-    analysis = count(lambda: codec.transform.analysis(image))
+        latent = codec.transform.analysis(image, quality)
+    analysis = count(lambda: codec.transform.analysis(image, quality))
     synthesis = count(lambda: codec.transform.synthesis(latent, quality))
     context = count(lambda: codec.estimate(image, quality)) - analysis - synthesis
     if codec.profile.encoder.filter:

@@ -36,6 +36,7 @@ from licframe.loading import build, load
 from licframe.problem import LatentProblem
 from licframe.profile import Profile, load_profile
 from licframe.rate import Target
+from licframe.tensors import tensor_of
 from licframe.testing.exactness import sample_images
 
 SIZES = ((1, 1), (1, 17), (33, 2), (61, 45), (96, 64))
@@ -128,7 +129,7 @@ class Conformance:
     @torch.no_grad()
     def test_float_and_exact_forms_agree(self, codec: Codec) -> None:
         """The information under the frozen tables is that of the float model within 2 %."""
-        latent = codec.transform.analysis(codec.to_tensor(picture_of(96, 96)))
+        latent = codec.analyse(tensor_of(picture_of(96, 96)), 70)
         frozen = codec.encode_latent(latent, 70, Clock()).information
         floating = float_information(codec, latent, 70)
 
@@ -201,8 +202,8 @@ class Conformance:
 
     def test_refining_is_never_worse(self, codec: Codec) -> None:
         """The refiner's latent costs no more than the analysis's, in real bytes and squared error."""
-        image = codec.to_tensor(picture_of(48, 48))
-        latent = codec.transform.analysis(image).detach()
+        image = tensor_of(picture_of(48, 48))
+        latent = codec.analyse(image, 40).detach()
         problem = LatentProblem(codec, image, latent, 40)
 
         assert problem.true_cost(codec.refiner.refine(problem)) <= problem.true_cost(latent)

@@ -32,8 +32,8 @@ class _Batched(nn.Module):
     def _many(self, x: Tensor) -> Tensor:
         return x.repeat(self.batch, 1, 1, 1).contiguous(memory_format=self.format)
 
-    def analysis(self, image: Tensor) -> Tensor:
-        return self.inner.analysis(self._many(image))[:1]
+    def analysis(self, image: Tensor, quality: Tensor) -> Tensor:
+        return self.inner.analysis(self._many(image), quality.repeat(self.batch))[:1]
 
     def synthesis(self, latent: Tensor, quality: Tensor) -> Tensor:
         return self.inner.synthesis(self._many(latent), quality.repeat(self.batch))[:1]

@@ -14,7 +14,7 @@ from licframe.training.objective import REFERENCE_LAMBDA
 
 
 class CachedLatents:
-    """Latents of random patches, made once and kept as float16.
+    """Latents of random patches, each at a random quality, made once and kept as float16.
 
     Args:
         codec: its transform is used as it is.
@@ -28,18 +28,18 @@ class CachedLatents:
         with torch.no_grad():
             for begin in range(0, count, 8):
                 image = photographs.patches(min(8, count - begin), size, rng)
-                kept.append(codec.transform.analysis(image).half())
-        self.latents = torch.cat(kept)
+                quality = torch.rand(len(image)) * 100
+                kept.append((codec.transform.analysis(image, quality).half(), quality))
+        self.latents, self.qualities = (torch.cat(x) for x in zip(*kept, strict=True))
         self.pixels = size * size
 
     def batch(self, count: int, size: int, rng: random.Random) -> tuple[Tensor, ...]:
-        """Return latents and qualities."""
-        return self.draw(count, rng), torch.rand(count) * 100
+        """Return ``(count, C, h, w)`` latents in coefficient units, and the qualities they were made for.
 
-    def draw(self, count: int, rng: random.Random) -> Tensor:
-        """Return ``(count, C, h, w)`` latents in coefficient units; flipped and transposed they would be
-        other latents, so they come as they are."""
-        return self.latents[[rng.randrange(len(self.latents)) for _ in range(count)]].float()
+        Flipped and transposed they would be other latents, so they come as they are.
+        """
+        which = [rng.randrange(len(self.latents)) for _ in range(count)]
+        return self.latents[which].float(), self.qualities[which]
 
 
 class RateObjective(nn.Module):

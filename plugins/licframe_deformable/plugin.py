@@ -13,7 +13,7 @@ class Options(ResidualOptions):
     """Sizes of the deformable-residual transform.
 
     Attributes:
-        channels, merged, widths, conditioned: as in the residual transform.
+        channels, merged, widths, conditioned, conditioned_analysis: as in the residual transform.
         analysis: inner layers of the blocks at 1/4, 1/8 and 1/16, encoder side; those at 1/8 and 1/16 are
             deformable.
         synthesis: the same, decoder side.

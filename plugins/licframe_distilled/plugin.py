@@ -16,7 +16,7 @@ class Options(ResidualOptions):
     """Sizes of the teacher's analysis, and of the small synthesis.
 
     Attributes:
-        channels, merged, widths, analysis, conditioned: as in the teacher's residual transform.
+        channels, merged, widths, analysis, conditioned, conditioned_analysis: as in the teacher's residual transform.
         synthesis: inner layers of the blocks at 1/4, 1/8 and 1/16, decoder side.
         synthesis_widths: channels inside the decoder's blocks at 1/4, 1/8 and 1/16; 0 removes a block.
     """

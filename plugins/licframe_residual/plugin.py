@@ -22,7 +22,7 @@ class Options:
             encoder's and then the decoder's.
         analysis: inner layers of the blocks at 1/4, 1/8 and 1/16, encoder side.
         synthesis: the same, decoder side.
-        conditioned: whether the decoder's blocks know the quality.
+        conditioned, conditioned_analysis: whether the decoder's and the encoder's blocks know the quality.
     """
 
     channels: int = attrs.field(default=256, validator=[ge(1), le(768)])
@@ -31,6 +31,7 @@ class Options:
     analysis: tuple[int, ...] = attrs.field(default=(0, 2, 2), validator=_three)
     synthesis: tuple[int, ...] = attrs.field(default=(1, 2, 2), validator=_three)
     conditioned: bool = licframe.added(default=False, validator=instance_of(bool))
+    conditioned_analysis: bool = licframe.added(default=False, validator=instance_of(bool))
 
     @widths.validator
     def _three_or_six(self, _: object, value: tuple[int, ...]) -> None:

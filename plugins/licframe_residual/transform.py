@@ -144,10 +144,10 @@ class ResidualTransform(Transform):
         channels = (48, options.merged, options.channels)
         widths = options.widths
         sides = (
-            ("analysis", widths[:3], options.analysis),
-            ("synthesis", widths[-3:], options.synthesis),
+            ("analysis", widths[:3], options.analysis, options.conditioned_analysis),
+            ("synthesis", widths[-3:], options.synthesis, options.conditioned),
         )
-        for side, inside, depths in sides:
+        for side, inside, depths, conditioned in sides:
             linear = nn.ModuleList(
                 nn.Conv2d(a, b, 1, bias=False)
                 for a, b in ((48, 48), (192, options.merged), (4 * options.merged, options.channels))
@@ -155,17 +155,16 @@ class ResidualTransform(Transform):
             for merge in linear:
                 trained_as("linear", merge.weight)
             self.add_module(f"{side}_linear", linear)
-            conditioned = options.conditioned and side == "synthesis"
             self.add_module(f"{side}_blocks", make_blocks(channels, inside, depths, conditioned))
 
-    def analysis(self, image: Tensor) -> Tensor:
+    def analysis(self, image: Tensor, quality: Tensor) -> Tensor:
         h, w = image.shape[-2:]
         image = F.pad(image, (0, -w % 16, 0, -h % 16), mode="replicate")
         x = image - _PIXEL_OFFSET
         for shuffle, linear, block in zip(
             (4, 2, 2), self.analysis_linear, self.analysis_blocks, strict=True
         ):
-            x = block(_down(x, linear.weight, shuffle))
+            x = block(_down(x, linear.weight, shuffle), quality)
         return x
 
     def synthesis(self, latent: Tensor, quality: Tensor) -> Tensor:

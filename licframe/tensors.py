@@ -1,0 +1,34 @@
+"""Pictures as the tensors that transforms work on, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from licframe import alpha
+from licframe.images import Picture
+
+
+def tensor_of(picture: Picture) -> Tensor:
+    """Return what a transform is given: ``(1, 3, H, W)`` in [0, 1], filled in where it is transparent."""
+    pixels = torch.from_numpy(picture.pixels.astype(np.float32) / (2**picture.depth - 1))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None].expand(-1, -1, 3)
+    image = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
+    if picture.alpha is not None:
+        image = alpha.fill(image, torch.from_numpy(picture.alpha > 0)[None, None])
+    return image
+
+
+def pixels_of(image: Tensor, mode: str, depth: int) -> NDArray[Any]:
+    """Return the samples ``(H, W)`` or ``(H, W, 3)``, by mode, of 8 or 16 bits of an image ``(1, 3, H, W)``."""
+    coloured = "RGB" in mode
+    image = image[0] if coloured else image[0].mean(0, keepdim=True)
+    largest = 2**depth - 1
+    samples = image.permute(1, 2, 0).mul(largest).round_().clamp_(0, largest)
+    pixels = samples.to(torch.uint8 if depth == 8 else torch.uint16).contiguous()
+    return (pixels if coloured else pixels[..., 0]).numpy()
