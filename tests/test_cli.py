@@ -289,6 +289,19 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "starting from the context of weights.safetensors" in done.stdout
 
+    # a transform of its own, with the shipped context
+    done = licframe(
+        "train", "tiny", "--fit", "transform", "--data", data, *short[:4], "--folder", "own", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    kept = {name.split(".")[0] for name in load_file(tmp_path / "own" / "weights.safetensors")}
+    assert kept == {"transform", "gains", "gain_table", "inverse_table", "units"}
+    done = licframe("run", "own/profile.toml", data / "0.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = licframe(*laplace[:4], "--fit", "transform", "--data", data, *short[:4], cwd=tmp_path)
+    assert done.returncode == 5
+    assert "belong to other parts" in done.stderr
+
 
 def test_distil_and_begin_from_what_was_distilled(tmp_path: Path) -> None:
     Image.effect_noise((96, 96), 60).resize((192, 192)).convert("RGB").save(tmp_path / "a.png")

@@ -22,8 +22,10 @@ from licframe.images import Picture, read_picture
 from licframe.interfaces import Refiner
 from licframe.loading import load
 from licframe.problem import LatentProblem
+from licframe.profile import load_profile
 from licframe.rate import Target
 from licframe.tensors import tensor_of
+from licframe.testing.conformance import random_codec
 from tests.conftest import noise_picture
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -184,6 +186,26 @@ def test_estimate_is_differentiable_everywhere(untrained: Codec) -> None:
     # three levels at most in a 4x5 latent: the third level's own rows get no gradient, all else does
     assert not missing
     assert untrained.gains.log2_gain.grad.abs().sum() > 0
+
+
+def test_a_search_for_a_quality_analyses_each() -> None:
+    """Where the analysis knows the quality, a file of a target is that of the quality which it ends at."""
+    settings = ["transform.analysis=[1,0,0]", "transform.conditioned_analysis=true", "encoder.filter=false"]
+    codec = random_codec(load_profile("tiny", settings))
+    with torch.no_grad():
+        for block in codec.transform.analysis_blocks:
+            block.tone.normal_(std=0.3)
+            block.last.weight.normal_(std=0.1)
+    picture = noise_picture(96, 80)
+    image = tensor_of(picture)
+    sizes = [len(codec.encode(picture, Target(quality=quality)).data) for quality in (0, 100)]
+    found = codec.encode(picture, Target(size=sum(sizes) // 2))
+    with torch.no_grad():
+        change = codec.analyse(image, 100) - codec.analyse(image, found.quality)
+
+    assert 0 < found.quality < 100
+    assert found.data == codec.encode(picture, Target(quality=found.quality)).data
+    assert float(change.abs().max()) > 0.01
 
 
 def test_refiner_gets_a_true_cost(codec: Codec, picture: Picture) -> None:

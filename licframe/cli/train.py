@@ -36,13 +36,15 @@ def train(
         str | None,
         typer.Option(
             "--fit",
-            help="context: train scheduler and entropy models only, on cached latents of --start's transform.",
+            help="context: train scheduler and entropy models only, on cached latents of --start's transform. "
+            "transform: train transform and gains only.",
         ),
     ] = None,
     context: Annotated[
         Path | None,
         typer.Option(
-            "--context", help="With --fit: begin from the context in this file, fitted to another trunk."
+            "--context",
+            help="With --fit context: begin from the context in this file, fitted to another trunk.",
         ),
     ] = None,
     latents: Annotated[
@@ -84,9 +86,9 @@ def train(
     from licframe.training.loop import Leg, Trainer
 
     trunk = start or checked.weights_path
-    if fit not in (None, "context"):
-        raise LicframeError(f"--fit {fit}: expected context")
-    if fit is None and context is not None:
+    if fit not in (None, "context", "transform"):
+        raise LicframeError(f"--fit {fit}: expected context or transform")
+    if fit != "context" and context is not None:
         raise LicframeError("--context is for --fit context; a whole codec begins from --start")
     if fit is not None and trunk is None:
         raise LicframeError("--fit needs weights of a trunk: name them with --start")
@@ -112,7 +114,12 @@ def train(
     )
     codec = build(checked)
     place = folder / "check" if check else folder
-    if fit is not None:
+    if fit == "transform":
+        assert trunk is not None
+        weights.load(trunk, codec, checked.structure())
+        for module in (codec.scheduler, codec.entropy_models):
+            module.requires_grad_(False)
+    if fit == "context":
         assert trunk is not None
         weights.load_shared(trunk, codec)
         cached = CachedLatents(codec, photographs, latents, leg.patch, random.Random(seed))
@@ -144,6 +151,8 @@ def train(
         )
         return
     codec = codec.cpu()
+    if fit == "transform":
+        codec.tabulate()  # its gains are no longer the trunk's
     record = {
         "patches": trainer.patches,
         "patch": leg.patch,
