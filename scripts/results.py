@@ -26,7 +26,7 @@ SPEED = ROOT / "docs" / "results" / "speed.json"
 SERIAL = SPEED.with_name("speed-serial.json")
 # kodim22, the median of Kodak in rate
 SPEED_IMAGE = 21
-PROFILES = ("fast", "balanced", "checkerboard")
+PROFILES = ("fast", "balanced", "checkerboard", "ms_ssim")
 BASELINES = ("jpeg", "webp", "avif", "jpeg2000", "jxl")
 ANCHORS = ("jpeg", "webp", "avif", "jxl", "vtm-9.1", "bpg", "cheng2020", "elic", "hpcm-large")
 NAMES = {
