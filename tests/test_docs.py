@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -94,15 +96,29 @@ def test_public_names_have_docstrings() -> None:
                 assert inspect.getdoc(value), (module, name)
 
 
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{name}_script", ROOT / "scripts" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_result_tables_are_fresh() -> None:
     """README and docs/results say what the measurements next to them say."""
-    import importlib.util
-
     pytest.importorskip("bjontegaard")
-    spec = importlib.util.spec_from_file_location("results_script", ROOT / "scripts" / "results.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    results = script("results")
     for page in (ROOT / "README.md", ROOT / "docs" / "results" / "README.md"):
         text = page.read_text()
         assert "<!-- results bd-psnr -->" in text
-        assert script.filled(text) == text, f"run python scripts/results.py --tables: {page} is stale"
+        assert results.filled(text) == text, f"run python scripts/results.py --tables: {page} is stale"
+
+
+def test_the_table_of_weights_is_fresh() -> None:
+    """It names every file, with the patches, minutes and hash that the file has."""
+    refit, page = script("refit"), ROOT / "profiles" / "weights" / "README.md"
+    text = page.read_text()
+
+    assert refit.table(text) == text, "run python scripts/refit.py --table"
+    for path in page.parent.glob("*.safetensors"):
+        assert f"| `{path.stem}` |" in text

@@ -19,6 +19,7 @@ from licframe.loading import build, load
 from licframe.profile import load_profile
 from licframe.rate import lambda_of
 from licframe.testing.exactness import sample_images
+from licframe.training import hardware
 from licframe.training.data import Photographs
 from licframe.training.distillation import DecodedPatches, DistillationObjective
 from licframe.training.loop import Leg, Tally, Trainer, schedule
@@ -57,8 +58,10 @@ def test_busier_patches_are_chosen_where_asked(photographs: Photographs) -> None
     plain = photographs.patches(32, 64, random.Random(0))
     busy = choosy.patches(8, 64, random.Random(0))
 
-    for i, patch in enumerate(busy):
-        assert torch.equal(patch, max(plain[4 * i : 4 * i + 4], key=gradient))
+    for i, patch in enumerate(busy):  # looked at in a few rows and columns, so nearly the busiest
+        drawn = plain[4 * i : 4 * i + 4]
+        assert any(torch.equal(patch, one) for one in drawn)
+        assert gradient(patch) > 0.9 * max(map(gradient, drawn))
 
 
 def test_a_patch_larger_than_a_photograph_is_scaled(photographs: Photographs) -> None:
@@ -231,6 +234,19 @@ def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:
         (low / float(weights[0]) + high / float(weights[1])) / 2, rel=1e-3
     )
     assert float(untrained.gains.log2_gain.grad.abs().max()) < 1e-4
+
+
+def test_the_precision_is_that_of_the_hardware_or_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for has, expected in ((False, "32-true"), (True, "bf16-mixed")):
+        monkeypatch.setattr(hardware, "has_bfloat16", lambda device, has=has: has)
+        assert hardware.fabric_on("cpu")._precision.precision == expected
+    assert hardware.fabric_on("cpu", "32-true")._precision.precision == "32-true"
+
+
+@pytest.mark.parametrize("wrong", [("cpu", "fp8"), ("abacus", "auto")])
+def test_unknown_hardware_is_named(wrong: tuple[str, str]) -> None:
+    with pytest.raises(LicframeError, match=r"expected auto"):
+        hardware.fabric_on(*wrong)
 
 
 def test_ms_ssim_may_be_what_is_trained_for() -> None:

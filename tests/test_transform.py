@@ -113,3 +113,12 @@ def test_conditioned_blocks_know_each_quality(kind: str, side: str) -> None:
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
     assert (together - other)[0].abs().max() > 1e-3
     assert torch.allclose(together[1], other[1], atol=1e-5)
+
+
+def test_autocast_leaves_the_linear_path_its_digits(images: torch.Tensor) -> None:
+    """In bfloat16 throughout, 8 bits of mantissa would show in the picture."""
+    model = make(channels=768, merged=192)
+    model.initialise(images)
+    quality = MIDDLE.expand(len(images))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.allclose(model.synthesis(model.analysis(images, quality), quality), images, atol=1e-4)

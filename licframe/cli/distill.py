@@ -8,7 +8,7 @@ from typing import Annotated
 import attrs
 import typer
 
-from licframe.cli.options import Overrides, print_table
+from licframe.cli.options import Overrides, Precision, print_table
 from licframe.cli.train import prepare_folder, refuse_overwriting, show_progress
 
 
@@ -42,6 +42,7 @@ def distill(
         int, typer.Option("--latents", min=8, help="Patches that are coded once; 2000 take 0.7 GB.")
     ] = 2000,
     rate: Annotated[float | None, typer.Option("--rate", help="Factor of all learning rates.")] = None,
+    precision: Precision = "auto",
     limit: Annotated[int | None, typer.Option("--limit", help="Read at most so many pictures.")] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     overrides: Overrides = None,
@@ -58,7 +59,7 @@ def distill(
 
     checked, master = load_profile(profile, overrides or ()), load_profile(teacher)
     try:
-        from lightning.fabric import Fabric
+        from licframe.training.hardware import fabric_on
     except ImportError as error:
         raise LicframeError('training needs more packages: pip install "licframe[train]"') from error
 
@@ -106,7 +107,7 @@ def distill(
         rate=rate or defaults.rate,
         seed=seed,
     )
-    fabric = Fabric(accelerator="auto", devices=1)
+    fabric = fabric_on("auto", precision)
     decoded = DecodedPatches(old, photographs, latents, leg.patch, random.Random(seed))
     trainer = Trainer(new, decoded, leg, folder, fabric, DistillationObjective(new, old))
     if resume:

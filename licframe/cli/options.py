@@ -27,6 +27,12 @@ Limit = Annotated[
         "--limit", metavar="NAME=VALUE", help="Raise a limit: pixels, side, memory (e.g. 32G) or seconds."
     ),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision", help="32-true; bf16-mixed, where the hardware has it twice as fast; auto chooses."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import attrs
 import typer
 
-from licframe.cli.options import Overrides
+from licframe.cli.options import Overrides, Precision
 from licframe.profile import Weights
+
+if TYPE_CHECKING:
+    from licframe.codec import Codec
+    from licframe.training.data import Photographs
+    from licframe.training.latents import CachedLatents
+    from licframe.training.loop import Leg
 
 _CHECK_STEPS = 20
 
@@ -53,9 +59,7 @@ def train(
     check: Annotated[bool, typer.Option("--check", help="Do 20 steps and predict the leg.")] = False,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patches a step.")] = None,
     rate: Annotated[float | None, typer.Option("--rate", help="Factor of all learning rates.")] = None,
-    precision: Annotated[
-        str, typer.Option("--precision", help="32-true, or bf16-mixed where the hardware has it.")
-    ] = "32-true",
+    precision: Precision = "auto",
     accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu or cuda.")] = "auto",
     limit: Annotated[int | None, typer.Option("--limit", help="Read at most so many pictures.")] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
@@ -66,23 +70,20 @@ def train(
     The run folder gets a checkpoint every few minutes, a log, the resolved profile, and at the end
     weights.safetensors, made from the averaged weights.
     """
-    import random
-
     from licframe.errors import LicframeError
     from licframe.profile import load_profile
 
     checked = load_profile(profile, overrides or ())
     try:
-        from lightning.fabric import Fabric
+        from licframe.training.hardware import fabric_on
     except ImportError as error:
         raise LicframeError('training needs more packages: pip install "licframe[train]"') from error
 
     from licframe import weights
-    from licframe.adoption import adopt
     from licframe.evaluation.complexity import complexity
-    from licframe.loading import build, entropy_models
+    from licframe.loading import build
     from licframe.training.data import Photographs
-    from licframe.training.latents import CachedLatents, RateObjective
+    from licframe.training.latents import RateObjective
     from licframe.training.loop import Leg, Trainer
 
     trunk = start or checked.weights_path
@@ -107,7 +108,7 @@ def train(
         seed=seed,
         log_every=_CHECK_STEPS if check else 50,
     )
-    fabric = Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+    fabric = fabric_on(accelerator, precision)
     photographs = Photographs(data, limit, fabric.device, defaults.candidates)
     typer.echo(
         f"{len(photographs.images)} photographs, {photographs.megapixels:.0f} megapixels, {fabric.device}"
@@ -121,16 +122,7 @@ def train(
             module.requires_grad_(False)
     if fit == "context":
         assert trunk is not None
-        weights.load_shared(trunk, codec)
-        cached = CachedLatents(codec, photographs, latents, leg.patch, random.Random(seed))
-        sample = cached.batch(min(192, latents), leg.patch, random.Random(seed))[0]
-        codec.scheduler.initialise(sample, codec.units.std)
-        source = context or trunk
-        state = weights.part_state(source, "scheduler")
-        if adopt(codec, state, entropy_models(weights.read_metadata(source)["structure"])):
-            typer.echo(f"starting from the context of {source.name}")
-        elif context is not None:
-            raise LicframeError(f"--context {context} holds another scheduler or other sizes; leave it out")
+        cached = cached_latents(codec, photographs, latents, leg, trunk, context)
         trainer = Trainer(codec, cached, leg, place, fabric, RateObjective(codec, cached.pixels))
     else:
         trainer = Trainer(codec, photographs, leg, place, fabric)
@@ -164,6 +156,35 @@ def train(
     codec.freeze()
     typer.echo(f"{path}: weights {fingerprint[:12]} after {trainer.patches} patches; use them with")
     typer.echo(f"  licframe run {folder / 'profile.toml'}")
+
+
+def cached_latents(
+    codec: Codec, photographs: Photographs, count: int, leg: Leg, trunk: Path, context: Path | None
+) -> CachedLatents:
+    """Return the latents of a trunk's transform; begin the codec's context from another, or from what they show.
+
+    Raises:
+        LicframeError: ``context`` does not fit.
+    """
+    import random
+
+    from licframe import weights
+    from licframe.adoption import adopt
+    from licframe.errors import LicframeError
+    from licframe.loading import entropy_models
+    from licframe.training.latents import CachedLatents
+
+    weights.load_shared(trunk, codec)
+    cached = CachedLatents(codec, photographs, count, leg.patch, random.Random(leg.seed))
+    sample = cached.batch(min(192, count), leg.patch, random.Random(leg.seed))[0]
+    codec.scheduler.initialise(sample, codec.units.std)
+    source = context or trunk
+    state = weights.part_state(source, "scheduler")
+    if adopt(codec, state, entropy_models(weights.read_metadata(source)["structure"])):
+        typer.echo(f"starting from the context of {source.name}")
+    elif context is not None:
+        raise LicframeError(f"--context {context} holds another scheduler or other sizes; leave it out")
+    return cached
 
 
 def refuse_overwriting(path: Path, *sources: Path | None) -> None:

@@ -1,0 +1,40 @@
+"""Where a leg runs, and in what precision."""
+
+from __future__ import annotations
+
+import torch
+from lightning.fabric import Fabric
+
+from licframe.errors import LicframeError
+
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device multiplies bfloat16 matrices in hardware; elsewhere they are slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def fabric_on(accelerator: str = "auto", precision: str = "auto") -> Fabric:
+    """Return Lightning's Fabric for one device.
+
+    Args:
+        accelerator: auto, cpu or cuda.
+        precision: 32-true; bf16-mixed, which multiplies matrices in bfloat16 and keeps weights and sums in
+            float32; or auto, which is the second where the device has it.
+
+    Raises:
+        LicframeError: an unknown word, or a device that is not there.
+    """
+    if precision not in PRECISIONS:
+        raise LicframeError(f"--precision {precision}: expected {', '.join(PRECISIONS)}")
+    try:
+        device = Fabric(accelerator=accelerator, devices=1).device
+    except (RuntimeError, ValueError) as error:
+        raise LicframeError(f"--accelerator {accelerator}: {error}; expected auto, cpu or cuda") from error
+    if precision == "auto":
+        precision = "bf16-mixed" if has_bfloat16(device) else "32-true"
+    return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
