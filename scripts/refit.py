@@ -41,6 +41,7 @@ class Part:
 _FIT = "--fit context --start {trunk} --latents 1500 --batch 8"
 # Longest first, so that the cores end together
 PARTS = {
+    "ms-ssim": Part("train ms_ssim --fit transform --start {trunk} --rate 0.6", 18, begin=None),
     "fast": Part(
         "train balanced --set context_scheduler.groups=[24] --set context_scheduler.levels=3 "
         "--set context_scheduler.width=160 --set context_scheduler.hidden=160 "
@@ -57,7 +58,6 @@ PARTS = {
         f"train balanced --set context_scheduler.plugin=hyperprior {_FIT} --rate 0.3", 2
     ),
     "deformable": Part("distill deformable --limit 250 --latents 400 --rate 0.2", 1.5, begin=None),
-    "ms-ssim": Part("train ms_ssim --fit transform --start {trunk} --rate 0.6", 18, begin=None),
 }
 
 
