@@ -5,7 +5,7 @@
     python scripts/refit.py --table                                # only the table of profiles/weights/README.md
 
 Puts the trunk into profiles/weights, and each part in place once it is fitted; what a part begins from is the file that it
-replaces, kept in runs/refit/before. One thread each, as many at once as there are cores.
+replaces, kept in runs/refit/before.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ PARTS = {
 }
 
 
-def fit(name: str, data: list[Path], factor: float) -> None:
+def fit(name: str, data: list[Path], factor: float, threads: int) -> None:
     """Run one part's command and put what it made in place.
 
     Raises:
@@ -82,7 +82,7 @@ def fit(name: str, data: list[Path], factor: float) -> None:
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
             check=False,
         )
     if done.returncode:
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, action="append", default=[])
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--factor", type=float, default=1.0, help="of all minutes")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="at once; cores are shared out")
     parser.add_argument("--table", action="store_true", help="fit nothing")
     args = parser.parse_args()
     if not args.table:
@@ -126,8 +126,9 @@ def main() -> None:
         shutil.copytree(WEIGHTS, BEFORE)
         if args.trunk is not None:
             shutil.copyfile(args.trunk, WEIGHTS / "balanced.safetensors")
+        threads = max(1, (os.cpu_count() or 1) // args.jobs)
         with ThreadPoolExecutor(args.jobs) as pool:
-            for done in [pool.submit(fit, name, args.data, args.factor) for name in args.only]:
+            for done in [pool.submit(fit, name, args.data, args.factor, threads) for name in args.only]:
                 done.result()
     page = WEIGHTS / "README.md"
     page.write_text(table(page.read_text()))

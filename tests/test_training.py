@@ -27,6 +27,8 @@ from licframe.training.muon import Muon, orthogonalise
 from licframe.training.objective import Objective
 from licframe.weights import load_shared
 
+BFLOAT16 = hardware.has_bfloat16(torch.device("cpu"))
+
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory) -> Photographs:
@@ -249,7 +251,10 @@ def test_unknown_hardware_is_named(wrong: tuple[str, str]) -> None:
         hardware.fabric_on(*wrong)
 
 
-def test_ms_ssim_may_be_what_is_trained_for() -> None:
+@pytest.mark.parametrize(
+    "autocast", [False, pytest.param(True, marks=pytest.mark.skipif(not BFLOAT16, reason="no bfloat16"))]
+)
+def test_ms_ssim_may_be_what_is_trained_for(autocast: bool) -> None:
     """The loss is rate plus 1280 lambda (1 - MS-SSIM), and its gradient raises MS-SSIM."""
     torch.manual_seed(0)
     codec = load("tiny")
@@ -259,10 +264,11 @@ def test_ms_ssim_may_be_what_is_trained_for() -> None:
     quality = torch.tensor([29.0])
 
     def judged() -> tuple[torch.Tensor, float, float]:
-        torch.manual_seed(1)
-        loss, detail = Objective(codec, distortion="ms-ssim")(image, quality)
-        torch.manual_seed(1)
-        decoded = codec.estimate(image, quality).image.detach()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            torch.manual_seed(1)
+            loss, detail = Objective(codec, distortion="ms-ssim")(image, quality)
+            torch.manual_seed(1)
+            decoded = codec.estimate(image, quality).image.detach()
         return loss, float(detail[1]), float(ms_ssim(decoded, image, data_range=1.0))
 
     loss, bpp, before = judged()

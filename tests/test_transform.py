@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from licframe.profile import load_profile
 from licframe.registry import load_class
 from licframe.testing.exactness import sample_images
+from licframe.training.hardware import has_bfloat16
 from licframe_residual.components import principal_components
 
 MIDDLE = torch.tensor([50.0])
@@ -115,6 +116,7 @@ def test_conditioned_blocks_know_each_quality(kind: str, side: str) -> None:
     assert torch.allclose(together[1], other[1], atol=1e-5)
 
 
+@pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="no bfloat16 here")
 def test_autocast_leaves_the_linear_path_its_digits(images: torch.Tensor) -> None:
     """In bfloat16 throughout, 8 bits of mantissa would show in the picture."""
     model = make(channels=768, merged=192)

@@ -41,7 +41,8 @@ class Objective(nn.Module):
         if self.distortion == "mse":
             loss = bpp + lam * 255**2 * mse
         else:
-            similarity = ms_ssim(out.image.float(), image, data_range=1.0, size_average=False)
+            with torch.autocast(image.device.type, enabled=False):  # variances are small differences
+                similarity = ms_ssim(out.image.float(), image, data_range=1.0, size_average=False)
             loss = bpp + lam * _MS_SSIM_WEIGHT * (1 - similarity)
         if self.beta:
             gain = self.codec.gains(quality)[0].detach()[:, :, None, None]
