@@ -245,6 +245,21 @@ def test_the_precision_is_that_of_the_hardware_or_what_was_asked_for(monkeypatch
     assert hardware.fabric_on("cpu", "32-true")._precision.precision == "32-true"
 
 
+def test_inputs_are_not_rounded() -> None:
+    """A pixel has more than the eight bits of a bfloat16."""
+
+    class Seen(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.zero
+
+        zero = torch.nn.Parameter(torch.zeros(1))
+
+    x = torch.rand(100)
+    seen = hardware.fabric_on("cpu", "bf16-mixed").setup_module(Seen())
+
+    assert torch.equal(seen(x), x)
+
+
 @pytest.mark.parametrize("wrong", [("cpu", "fp8"), ("abacus", "auto")])
 def test_unknown_hardware_is_named(wrong: tuple[str, str]) -> None:
     with pytest.raises(LicframeError, match=r"expected auto"):

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision
 
 from licframe.errors import LicframeError
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
+
+
+class Autocast(MixedPrecision):
+    """Fabric's bfloat16 without its rounding of all inputs: pixels and latents have more than eight bits."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__("bf16-mixed", device.type)
+
+    def convert_input(self, data: Any) -> Any:
+        return data
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -35,6 +48,6 @@ def fabric_on(accelerator: str = "auto", precision: str = "auto") -> Fabric:
         device = Fabric(accelerator=accelerator, devices=1).device
     except (RuntimeError, ValueError) as error:
         raise LicframeError(f"--accelerator {accelerator}: {error}; expected auto, cpu or cuda") from error
-    if precision == "auto":
-        precision = "bf16-mixed" if has_bfloat16(device) else "32-true"
-    return Fabric(accelerator=accelerator, devices=1, precision=precision)  # type: ignore[arg-type]
+    if precision == "32-true" or (precision == "auto" and not has_bfloat16(device)):
+        return Fabric(accelerator=accelerator, devices=1)
+    return Fabric(accelerator=accelerator, devices=1, plugins=[Autocast(device)])
