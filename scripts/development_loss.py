@@ -57,7 +57,9 @@ def losses(codec: Codec, images: torch.Tensor) -> list[float]:
     objective, means = Objective(codec), []
     for quality in QUALITIES:
         torch.manual_seed(0)
-        parts = [objective(batch, torch.full((len(batch),), float(quality)))[0] for batch in images.split(10)]
+        parts = [
+            objective(batch, torch.full((len(batch),), float(quality)))[0] for batch in images.split(10)
+        ]
         means.append(float(torch.stack(parts).mean()))
     return means
 

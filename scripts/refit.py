@@ -54,9 +54,7 @@ PARTS = {
         f"train balanced --set entropy_model.plugin=gaussian-mixture {_FIT} --rate 0.3", 3, begin=None
     ),
     "serial": Part(f"train serial {_FIT} --rate 0.3", 2),
-    "hyperprior": Part(
-        f"train balanced --set context_scheduler.plugin=hyperprior {_FIT} --rate 0.3", 2
-    ),
+    "hyperprior": Part(f"train balanced --set context_scheduler.plugin=hyperprior {_FIT} --rate 0.3", 2),
     "deformable": Part("distill deformable --limit 250 --latents 400 --rate 0.2", 1.5, begin=None),
 }
 
@@ -78,7 +76,7 @@ def fit(name: str, data: list[Path], factor: float, threads: int) -> None:
         command += ["--data", str(path)]
     print(f"{name}: licframe {' '.join(command[3:])}", flush=True)
     with (folder / "output.txt").open("w") as output:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             command,
             stdout=output,
             stderr=subprocess.STDOUT,

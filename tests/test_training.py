@@ -238,7 +238,9 @@ def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:
     assert float(untrained.gains.log2_gain.grad.abs().max()) < 1e-4
 
 
-def test_the_precision_is_that_of_the_hardware_or_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_precision_is_that_of_the_hardware_or_what_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for has, expected in ((False, "32-true"), (True, "bf16-mixed")):
         monkeypatch.setattr(hardware, "has_bfloat16", lambda device, has=has: has)
         assert hardware.fabric_on("cpu")._precision.precision == expected
