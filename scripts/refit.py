@@ -38,7 +38,7 @@ class Part:
     begin: str | None = "--context"
 
 
-_FIT = "--fit context --start {trunk} --latents 1500 --batch 8"
+_FIT = "--fit context --start {trunk} --latents 1500"
 # Longest first, so that the cores end together
 PARTS = {
     "ms-ssim": Part("train ms_ssim --fit transform --start {trunk} --rate 0.6", 18, begin=None),
