@@ -11,10 +11,10 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 from PIL import Image
-from pytorch_msssim import ms_ssim
 
 from licframe.codec import Codec
 from licframe.errors import ImageError, LicframeError, WeightsMismatchError
+from licframe.evaluation import metrics
 from licframe.loading import build, load
 from licframe.profile import load_profile
 from licframe.rate import lambda_of
@@ -24,7 +24,7 @@ from licframe.training.data import Photographs
 from licframe.training.distillation import DecodedPatches, DistillationObjective
 from licframe.training.loop import Leg, Tally, Trainer, schedule
 from licframe.training.muon import Muon, orthogonalise
-from licframe.training.objective import Objective
+from licframe.training.objective import Objective, similarity
 from licframe.weights import load_shared
 
 BFLOAT16 = hardware.has_bfloat16(torch.device("cpu"))
@@ -131,6 +131,8 @@ def test_schedule_warms_up_holds_and_decays() -> None:
     assert schedule(500, 0.5, 100) == 1.0
     assert schedule(500, 0.85, 100) == pytest.approx(0.505)
     assert schedule(500, 1.0, 100) == pytest.approx(0.01)
+    assert schedule(500, 0.75, 100, decay=0.5) == pytest.approx(0.505)
+    assert schedule(500, 0.99, 100, decay=0.0) == 1.0
 
 
 def test_muon_update_is_nearly_orthogonal() -> None:
@@ -268,6 +270,29 @@ def test_unknown_hardware_is_named(wrong: tuple[str, str]) -> None:
         hardware.fabric_on(*wrong)
 
 
+def test_similarity_is_ms_ssim_that_sees_the_borders() -> None:
+    """Equal to the metric inside; the outermost pixels have as much of a gradient as the others."""
+    torch.manual_seed(0)
+    picture = torch.from_numpy(sample_images(1, 192, seed=2)[0][:192, :192].copy()) / 255
+    image = picture.permute(2, 0, 1)[None]
+    noisy = (image + 0.05 * torch.randn_like(image)).requires_grad_()
+    found = similarity(noisy, image)
+    (gradient,) = torch.autograd.grad(found, noisy)
+    energy = gradient.square().mean((0, 1))
+    edge = torch.cat([energy[:2].flatten(), energy[-2:].flatten(), energy[:, :2].flatten()]).mean()
+
+    assert float(found.detach()) == pytest.approx(
+        metrics.ms_ssim(
+            *(
+                t.detach()[0].permute(1, 2, 0).clamp(0, 1).mul(255).round().byte().numpy()
+                for t in (noisy, image)
+            )
+        ),
+        abs=0.01,
+    )
+    assert edge > 0.5 * energy[32:-32, 32:-32].mean()
+
+
 @pytest.mark.parametrize(
     "autocast", [False, pytest.param(True, marks=pytest.mark.skipif(not BFLOAT16, reason="no bfloat16"))]
 )
@@ -286,7 +311,7 @@ def test_ms_ssim_may_be_what_is_trained_for(autocast: bool) -> None:
             loss, detail = Objective(codec, distortion="ms-ssim")(image, quality)
             torch.manual_seed(1)
             decoded = codec.estimate(image, quality).image.detach()
-        return loss, float(detail[1]), float(ms_ssim(decoded, image, data_range=1.0))
+        return loss, float(detail[1]), float(similarity(decoded, image))
 
     loss, bpp, before = judged()
     lam = lambda_of(quality)

@@ -59,6 +59,9 @@ def train(
     check: Annotated[bool, typer.Option("--check", help="Do 20 steps and predict the leg.")] = False,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Patches a step.")] = None,
     rate: Annotated[float | None, typer.Option("--rate", help="Factor of all learning rates.")] = None,
+    decay: Annotated[
+        float, typer.Option("--decay", min=0.0, max=1.0, help="Share of the leg in which the rates fall.")
+    ] = 0.3,
     precision: Precision = "auto",
     accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu or cuda.")] = "auto",
     limit: Annotated[int | None, typer.Option("--limit", help="Read at most so many pictures.")] = None,
@@ -105,6 +108,7 @@ def train(
         beta=defaults.beta,
         distortion=defaults.distortion,
         rate=rate or defaults.rate,
+        decay=decay,
         seed=seed,
         log_every=_CHECK_STEPS if check else 50,
     )

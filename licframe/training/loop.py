@@ -42,6 +42,7 @@ class Leg:
         beta: weight of mean|y|, the L1 term.
         distortion: see ``objective.Objective``.
         rate: multiplies every learning rate.
+        decay: share of the leg, at its end, in which the rates fall.
         checkpoint_minutes: how often a checkpoint is written.
     """
 
@@ -52,6 +53,7 @@ class Leg:
     beta: float = 0.0
     distortion: str = "mse"
     rate: float = 1.0
+    decay: float = 0.3
     seed: int = 0
     warmup: int = 200
     checkpoint_minutes: float = 5.0
@@ -103,11 +105,11 @@ def optimisers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
     return made
 
 
-def schedule(step: int, elapsed: float, warmup: int) -> float:
-    """Return the factor of the learning rates: warm-up, constant, cosine to 1 % from 70 % on."""
+def schedule(step: int, elapsed: float, warmup: int, decay: float = 0.3) -> float:
+    """Return the factor of the learning rates: warm-up, constant, and a cosine to 1 % in the last share of the leg."""
     factor = min(1.0, (step + 1) / warmup)
-    if elapsed > 0.7:
-        factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (elapsed - 0.7) / 0.3)))
+    if elapsed > 1 - decay:
+        factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, 1 - (1 - elapsed) / decay)))
     return factor
 
 
@@ -225,7 +227,7 @@ class Trainer:
             elapsed = (now - begin) / (60 * leg.minutes) if leg.steps is None else step / leg.steps
             if elapsed >= 1:
                 break
-            factor = schedule(step, elapsed, warmup) * 0.5**failures
+            factor = schedule(step, elapsed, warmup, leg.decay) * 0.5**failures
             for group in (g for o in plain for g in o.param_groups):
                 group["lr"] = group["full_lr"] * factor
             batch = [x.to(device) for x in self.data.batch(leg.batch, leg.patch, self.rng)]

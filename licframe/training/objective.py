@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from licframe.codec import Codec
 from licframe.rate import lambda_of
@@ -15,6 +16,22 @@ _MS_SSIM_WEIGHT = 1280.0
 usually trained with (0.0018 to 0.18, and 2.4 to 220)."""
 
 
+_MIRRORED = 16
+"""Pixels by which pictures are extended before they are judged; with twice as many the borders would count double."""
+
+
+def similarity(decoded: Tensor, image: Tensor) -> Tensor:
+    """Return the MS-SSIM ``(N,)`` of pictures ``(N, 3, H, W)`` in [0, 1] with mirrored borders.
+
+    Its windows lie within the pictures and would hardly see the outermost pixels, which then learn nothing.
+    """
+    both = torch.cat([decoded.float(), image.float()])
+    with torch.autocast(image.device.type, enabled=False):  # variances are small differences
+        x, y = F.pad(both, (_MIRRORED,) * 4, mode="reflect").chunk(2)
+        found: Tensor = ms_ssim(x, y, data_range=1.0, size_average=False)
+        return found
+
+
 class Objective(nn.Module):
     """``L = R + lambda * D (+ beta * mean|y|)``, each sample over sqrt(lambda / 0.013).
 
@@ -22,8 +39,8 @@ class Objective(nn.Module):
     its to shrink.
 
     Args:
-        distortion: "mse", D is ``255^2 * MSE``; or "ms-ssim", D is ``1280 * (1 - MS-SSIM)``, for patches of at least
-            161 pixels a side.
+        distortion: "mse", D is ``255^2 * MSE``; or "ms-ssim", D is ``1280 * (1 - MS-SSIM)``, of
+            mirrored borders too, for patches of at least 161 pixels a side.
     """
 
     def __init__(self, codec: Codec, beta: float = 0.0, distortion: str = "mse") -> None:
@@ -34,16 +51,15 @@ class Objective(nn.Module):
 
     def forward(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, and a tensor ``(3, N)`` of loss, bpp and MSE of each sample."""
+        image = image.contiguous(memory_format=torch.channels_last)  # as the decoded one is
         out = self.codec.estimate(image, quality)
         bpp = out.bits / (image.shape[-2] * image.shape[-1])
-        mse = (out.image - image).float().square().mean((1, 2, 3))
+        mse = F.mse_loss(out.image.float(), image, reduction="none").mean((1, 2, 3))
         lam = lambda_of(quality)
         if self.distortion == "mse":
             loss = bpp + lam * 255**2 * mse
         else:
-            with torch.autocast(image.device.type, enabled=False):  # variances are small differences
-                similarity = ms_ssim(out.image.float(), image, data_range=1.0, size_average=False)
-            loss = bpp + lam * _MS_SSIM_WEIGHT * (1 - similarity)
+            loss = bpp + lam * _MS_SSIM_WEIGHT * (1 - similarity(out.image, image))
         if self.beta:
             gain = self.codec.gains(quality)[0].detach()[:, :, None, None]
             loss = loss + self.beta * (out.latent * gain).abs().mean((1, 2, 3))
