@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from licframe import alpha, container, weights, wiener
+from licframe.apart import take_apart
 from licframe.clock import Clock
 from licframe.coded import Coded, Decoded, Encoded, Estimate
 from licframe.errors import CorruptStreamError, WeightsMismatchError
@@ -122,11 +123,16 @@ class Codec(nn.Module):
         bits = torch.zeros_like(quality)
         condition = self.units.float_form(gain, quality)
         tensors = {"y": latent * gain[:, :, None, None], **self.scheduler.side(latent, condition)}
+        plan = self.scheduler.training_plan(*latent.shape[-2:])
+        parts = {
+            name: iter(take_apart(value, [step.index for step in plan if step.tensor == name]))
+            for name, value in tensors.items()
+        }
 
         def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
             nonlocal bits
             centre = model.centre(parameters)
-            residual = tensors[step.tensor][step.index] - centre
+            residual = next(parts[step.tensor]) - centre
             if quantise is None:
                 counted = residual + torch.rand_like(residual) - 0.5
                 fixed = straight_through_round(residual)
@@ -137,7 +143,7 @@ class Codec(nn.Module):
 
         known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
         known.reference = straight_through_round(tensors["y"])
-        self._walk(known, fix, self.scheduler.training_plan(*latent.shape[-2:]))
+        self._walk(known, fix, plan)
         return bits, known["y"]
 
     def _walk(

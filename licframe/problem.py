@@ -10,6 +10,7 @@ from torch import Tensor
 from licframe import wiener
 from licframe.clock import Clock
 from licframe.interfaces import Quantise, centre_to_float
+from licframe.precision import short_products
 from licframe.rate import error_weight
 
 if TYPE_CHECKING:
@@ -42,12 +43,17 @@ class LatentProblem:
         self._codec = codec
 
     def objective(self, latent: Tensor, quantise: Quantise | None = None) -> Tensor:
-        """Return bits + lambda * squared error, differentiable in the latent."""
+        """Return bits + lambda * squared error, differentiable in the latent.
+
+        Its networks are computed in bfloat16 where that is faster; what a search finds is judged by :meth:`true_cost`.
+        """
         codec, q = self._codec, self.quality
         inverse = codec.inverse_table[q][:, None, None].clone()
         quality = torch.full((1,), float(q))
-        bits, y = codec.estimate_latent(latent, self.gain[None, :, 0, 0], quality, quantise)
-        return bits.sum() + self._distortion(y * inverse)
+        with short_products(latent.device):
+            bits, y = codec.estimate_latent(latent, self.gain[None, :, 0, 0], quality, quantise)
+            decoded = self._decoded(y * inverse)
+        return bits.sum() + self._distortion(decoded)
 
     @torch.no_grad()
     def rounded(self, latent: Tensor) -> Tensor:
@@ -61,10 +67,15 @@ class LatentProblem:
         codec, q = self._codec, self.quality
         coded = codec.encode_latent(latent, q, Clock())
         decoded = centre_to_float(coded.y) * codec.inverse_table[q][:, None, None]
-        return 8 * len(coded.payload) + float(self._distortion(decoded))
+        return 8 * len(coded.payload) + float(self._distortion(self._decoded(decoded)))
 
-    def _distortion(self, latent: Tensor) -> Tensor:
-        h, w = self.image.shape[-2:]
+    def _decoded(self, latent: Tensor) -> Tensor:
+        """Return the picture of a latent before its filter."""
         quality = torch.full((len(latent),), float(self.quality), device=latent.device)
-        decoded = self._codec.transform.synthesis(latent, quality)[..., :h, :w].clamp(0, 1)
-        return self.weight * (wiener.apply(decoded, self._filter) - self.image).square().sum()
+        latent = latent.contiguous(memory_format=torch.channels_last)
+        return self._codec.transform.synthesis(latent, quality)
+
+    def _distortion(self, decoded: Tensor) -> Tensor:
+        h, w = self.image.shape[-2:]
+        filtered = wiener.apply(decoded.float()[..., :h, :w].clamp(0, 1), self._filter)
+        return self.weight * (filtered - self.image).square().sum()

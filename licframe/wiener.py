@@ -64,10 +64,10 @@ def apply(decoded: Tensor, coefficients: Coefficients | None) -> Tensor:
         seen = padded[:, top : top + rows + 2 * _RADIUS]
         sums = _sums(seen)
         products = matrix @ sums.flatten(0, 1).flatten(1)
-        products = products.view(_FACTORS, 3, *sums.shape[2:])
-        strip = decoded[0, :, top : top + rows] + products[0]
+        plain, *others = products.view(_FACTORS, 3, *sums.shape[2:]).unbind()
+        strip = decoded[0, :, top : top + rows] + plain
         factors = _factors(brightness[top : top + rows + 2 * _RADIUS])
-        for product, factor in zip(products[1:], factors, strict=True):
+        for product, factor in zip(others, factors, strict=True):
             strip = torch.addcmul(strip, product, factor)
         strips.append(strip)
     return torch.cat(strips, 1)[None]

@@ -2,8 +2,8 @@
 
     python scripts/deepen.py balanced max_quality runs/deep/start.safetensors --set entropy_model.plugin=gaussian
 
-What both have stays; new channels lead nowhere and new layers start near zero, so that the function changes only by what
-is left out.
+What both have stays; new channels and blocks lead nowhere and new layers start near zero, so that the function changes only
+by what is left out.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _NEW_LAYER = 0.04
 @torch.no_grad()
 def moved(name: str, old: Tensor | None, new: Tensor) -> Tensor:
     """Return a tensor of the new shape, from that of the same name and from its random start."""
-    if old is None:
-        return new * _NEW_LAYER if name.endswith("weight") else torch.zeros_like(new)
+    if old is None:  # a layer, or a block, whose last convolution is zero
+        return new * _NEW_LAYER if ".inner." in name else new
     if old.shape == new.shape:
         return old
     place = tuple(slice(0, size) for size in old.shape)

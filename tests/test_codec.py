@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import licframe
 from licframe import container
+from licframe.apart import take_apart
 from licframe.cli.run import sample_photograph
 from licframe.clock import Clock
 from licframe.codec import Codec
@@ -186,6 +187,24 @@ def test_estimate_is_differentiable_everywhere(untrained: Codec) -> None:
     # three levels at most in a 4x5 latent: the third level's own rows get no gradient, all else does
     assert not missing
     assert untrained.gains.log2_gain.grad.abs().sum() > 0
+
+
+def test_parts_are_those_of_indexing_and_so_is_their_gradient(codec: Codec) -> None:
+    """Slices of a scheduler's steps, and positions that no slice describes."""
+    torch.manual_seed(0)
+    rows, columns = torch.tensor([[0, 2, 4]]), torch.tensor([[6, 3, 1]])
+    indices = [step.index for step in codec.scheduler.plan(5, 7)]
+    indices.append((slice(None), slice(0, 3), rows, columns))
+    gradients = []
+    for parts_of in (take_apart, lambda whole, found: [whole[index] for index in found]):
+        whole = (
+            torch.arange(2.0 * codec.transform.latent_channels * 35).reshape(2, -1, 5, 7).requires_grad_()
+        )
+        parts = parts_of(whole, indices)
+        cost = torch.stack([(part * (k + 1)).square().sum() for k, part in enumerate(parts)]).sum()
+        gradients.append((*torch.autograd.grad(cost, whole), *(part.detach() for part in parts)))
+
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
 def test_a_search_for_a_quality_analyses_each() -> None:

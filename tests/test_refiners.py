@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from licframe import precision
 from licframe.codec import Codec
 from licframe.errors import ProfileError
 from licframe.loading import load
@@ -44,6 +45,24 @@ def test_annealed_relaxations_end_in_rounding(name: str) -> None:
     relaxed = torch.stack([RELAXATIONS[name](1.0, generator)(residual) for _ in range(50)])
 
     assert float((relaxed.median(0).values - residual.round()).abs().max()) < 0.01
+
+
+@pytest.mark.skipif(not precision.has_bfloat16(torch.device("cpu")), reason="no bfloat16 here")
+def test_gradients_in_bfloat16_are_those_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a search follows points the same way, and what it is judged by is not rounded."""
+    codec = load("tiny")
+    found = []
+    for has in (True, False):
+        monkeypatch.setattr(precision, "has_bfloat16", lambda _, has=has: has)
+        problem = problem_of(codec, quality=90)
+        latent = problem.start.requires_grad_()
+        cost = problem.objective(latent, RELAXATIONS["straight-through"](0.0, torch.Generator()))
+        found.append((*torch.autograd.grad(cost, latent), problem.true_cost(problem.start)))
+    (short, judged), (full, expected) = found
+
+    assert not torch.equal(short, full)
+    assert torch.cosine_similarity(short.flatten(), full.flatten(), dim=0) > 0.98
+    assert judged == expected
 
 
 def test_searching_lowers_the_true_cost() -> None:

@@ -16,6 +16,7 @@ from licframe.codec import Codec
 from licframe.errors import ImageError, LicframeError, WeightsMismatchError
 from licframe.evaluation import metrics
 from licframe.loading import build, load
+from licframe.precision import has_bfloat16
 from licframe.profile import load_profile
 from licframe.rate import lambda_of
 from licframe.testing.exactness import sample_images
@@ -27,7 +28,7 @@ from licframe.training.muon import Muon, orthogonalise
 from licframe.training.objective import Objective, similarity
 from licframe.weights import load_shared
 
-BFLOAT16 = hardware.has_bfloat16(torch.device("cpu"))
+BFLOAT16 = has_bfloat16(torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from licframe.precision import has_bfloat16
 from licframe.profile import load_profile
 from licframe.registry import load_class
 from licframe.testing.exactness import sample_images
-from licframe.training.hardware import has_bfloat16
 from licframe_residual.components import principal_components
 
 MIDDLE = torch.tensor([50.0])

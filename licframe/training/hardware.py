@@ -9,6 +9,7 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
 
 from licframe.errors import LicframeError
+from licframe.precision import has_bfloat16
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
@@ -21,14 +22,6 @@ class Autocast(MixedPrecision):
 
     def convert_input(self, data: Any) -> Any:
         return data
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Return whether a device multiplies bfloat16 matrices in hardware; elsewhere they are slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    has = torch.cpu.get_capabilities()
-    return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def fabric_on(accelerator: str = "auto", precision: str = "auto") -> Fabric:

@@ -213,6 +213,15 @@ class MultiScaleProgressive(ContextScheduler):
         """Return the known samples of one slot; where gradients need them, later steps do not change them."""
         return _slot(known["y"][:, channels, :: 2**level, :: 2**level], slot)
 
+    def _complete(self, known: Known, level: int, slot: _Slot) -> Tensor:
+        """Return all channels of a slot that is known: read once, for the gradient of a read is as large as the latent."""
+        if known.memo.get("slots", (None,))[0] != level:
+            known.memo["slots"] = (level, {})
+        slots: dict[_Slot, Tensor] = known.memo["slots"][1]
+        if slot not in slots:
+            slots[slot] = self._slot(known, level, slot, slice(None))
+        return slots[slot]
+
     def _constants(self, known: Known, name: str) -> Tensor:
         """Return a table of learned constants in the form of the condition, converted once for all steps."""
         if name not in known.memo:
@@ -223,7 +232,7 @@ class MultiScaleProgressive(ContextScheduler):
     def _neighbours(self, step: Step, target: _Slot, known: Known) -> Tensor:
         """Return the blended average of the nearest known samples, as a centre."""
         samples = {
-            slot: self._slot(known, step.level, slot, step.channels)
+            slot: self._complete(known, step.level, slot)[:, step.channels]
             for slot in _nearest(self._slots(step.phase), target)
         }
         average = _average(samples, target)
@@ -234,20 +243,19 @@ class MultiScaleProgressive(ContextScheduler):
         return average * blend
 
     def _seen(
-        self, known: Known, level: int, slots: Sequence[_Slot], channels: slice, *, plane: bool = False
+        self, known: Known, samples: Sequence[Tensor], channels: slice, *, plane: bool = False
     ) -> Tensor:
-        """Return known samples of slots as a network sees them, the same without their signs, and the quality's plane."""
+        """Return known samples as a network sees them, the same without their signs, and the quality's plane."""
         condition = known.condition
-        samples = [self._slot(known, level, slot, channels) for slot in slots]
         n, c, h, w = samples[0].shape
         if not condition.exact:
             values = [condition.context(sample, channels) for sample in samples]
             planes = [condition.plane.expand(n, 1, h, w)] if plane else []
             return torch.cat([*values, *(value.abs() for value in values), *planes], 1)
-        seen = samples[0].new_empty(n, 2 * len(slots) * c + plane, h, w)
+        seen = samples[0].new_empty(n, 2 * len(samples) * c + plane, h, w)
         for number, sample in enumerate(samples):
             value = condition.context(sample, channels, out=seen[:, number * c : (number + 1) * c])
-            start = (len(slots) + number) * c
+            start = (len(samples) + number) * c
             torch.abs(value, out=seen[:, start : start + c])
         if plane:
             seen[:, -1:] = condition.plane
@@ -261,13 +269,15 @@ class MultiScaleProgressive(ContextScheduler):
             return known.memo["head"][1]
         everything = slice(0, self.groups[-1].stop)
         if known.memo.get("trunk", (None,))[0] != key:
-            seen = self._seen(known, level, self._slots(step.phase), everything, plane=True)
+            samples = [self._complete(known, level, slot) for slot in self._slots(step.phase)]
+            seen = self._seen(known, samples, everything, plane=True)
             known.memo["trunk"] = (key, self.trunks[step.phase](seen, level))
         inputs = [known.memo["trunk"][1]]
         targets = self.phases[step.phase]
         if step.group:
             before = slice(0, self.groups[step.group].start)
-            inputs.append(self._seen(known, level, targets, before))
+            samples = [self._slot(known, level, slot, before) for slot in targets]
+            inputs.append(self._seen(known, samples, before))
         x = torch.cat(inputs, 1) if step.group else inputs[0]
         output = self.heads[step.phase][step.group](x, level)
         output = output.unflatten(1, (len(targets), len(self.kinds), -1))

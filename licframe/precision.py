@@ -1,0 +1,20 @@
+"""Matrix products in bfloat16, for gradients: nothing that is coded or decoded is computed with them."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device multiplies bfloat16 matrices in hardware; elsewhere they are slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    has = torch.cpu.get_capabilities()
+    return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def short_products(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which matrices are multiplied in bfloat16, where the device has it."""
+    return torch.autocast(device.type, torch.bfloat16) if has_bfloat16(device) else nullcontext()
