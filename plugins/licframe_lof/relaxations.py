@@ -40,9 +40,8 @@ def sga(progress: float, generator: torch.Generator) -> Callable[[Tensor], Tenso
     def quantise(residual: Tensor) -> Tensor:
         low = residual.detach().floor()
         part = (residual - low).clamp(_EPSILON, 1 - _EPSILON)
-        logits = torch.stack([-torch.atanh(part), -torch.atanh(1 - part)], -1) / temperature
-        weights = _gumbel_softmax(logits, temperature, generator)
-        return low + weights[..., 1]
+        logits = torch.stack([-torch.atanh(part), -torch.atanh(1 - part)]) / temperature
+        return low + _gumbel_softmax(logits, temperature, generator)[1]
 
     return quantise
 
@@ -57,18 +56,19 @@ def sga_plus(progress: float, generator: torch.Generator) -> Callable[[Tensor], 
 
     def quantise(residual: Tensor) -> Tensor:
         nearest = residual.detach().round()
-        offsets = torch.tensor([-1.0, 0.0, 1.0])
-        distance = (residual[..., None] - nearest[..., None] - offsets).abs().clamp(_EPSILON, 1 - _EPSILON)
+        offsets = torch.tensor([-1.0, 0.0, 1.0]).view(-1, *[1] * residual.dim())
+        distance = (residual - nearest - offsets).abs().clamp(_EPSILON, 1 - _EPSILON)
         logits = 1.4 * torch.nn.functional.logsigmoid(-1.4 * torch.logit(distance)) / temperature
         weights = _gumbel_softmax(logits, temperature, generator)
-        return nearest + (weights * offsets).sum(-1)
+        return nearest + weights[2] - weights[0]
 
     return quantise
 
 
 def _gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """Return weights of the classes, which are the first dimension: so the softmax runs over long rows."""
     uniform = torch.rand(logits.shape, generator=generator).clamp_(1e-9, 1 - 1e-7)
-    return torch.softmax((logits - torch.log(-torch.log(uniform))) / temperature, -1)
+    return torch.softmax((logits - torch.log(-torch.log(uniform))) / temperature, 0)
 
 
 RELAXATIONS: Mapping[str, Callable[[float, torch.Generator], Callable[[Tensor], Tensor]]] = (
