@@ -22,6 +22,7 @@ from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
 from licframe.images import read_picture
 from licframe.loading import load
+from licframe.memory import keep_freed
 from licframe.rate import Target, lambda_of
 
 QUALITIES = (14, 43, 71, 100)
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--output", "-o", type=Path)
     args = parser.parse_args()
+    keep_freed()  # as the command line does
     dataset = datasets.find("kodak", args.data)
     dataset = attrs.evolve(dataset, paths=dataset.paths[STRIDE // 2 :: STRIDE])
     with tempfile.TemporaryDirectory() as folder:
