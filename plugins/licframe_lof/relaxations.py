@@ -51,7 +51,7 @@ def sga_plus(progress: float, generator: torch.Generator) -> Callable[[Tensor], 
 
     The probability of a neighbour at distance d is proportional to ``sigmoid(-1.4 * logit(d)) ** 1.4`` for
     d < 1 and 0 beyond. T falls from 1 to 0.2: a search of a hundred steps gains a quarter to a third more than from 0.5
-    to 0.1, where two-class annealing gains less (docs/results).
+    to 0.1 (docs/results).
     """
     temperature = _temperature(progress, 1.0, 0.2)
 
