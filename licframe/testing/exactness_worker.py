@@ -67,8 +67,9 @@ def _main(
         if not setting["channels_last"]:
             codec.transform.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if setting["compiled"]:
-            codec.transform.analysis = torch.compile(codec.transform.analysis)  # type: ignore[method-assign]
-            codec.transform.synthesis = torch.compile(codec.transform.synthesis)  # type: ignore[method-assign]
+            # For each size anew: with sizes as symbols torch 2.13 cannot compile grid_sample.
+            for part in ("analysis", "synthesis"):
+                setattr(codec.transform, part, torch.compile(getattr(codec.transform, part), dynamic=False))
         codec.transform = _Batched(codec.transform, setting["batch"], setting["channels_last"])  # type: ignore[assignment]
         digests: list[str] = []
         _latent_digest(codec, digests)

@@ -1,0 +1,210 @@
+"""What a choice is worth in equal time: short legs from nothing, one thing changed at a time.
+
+    OMP_NUM_THREADS=1 python scripts/equal_time.py --data photographs/ --images data/kodak -o docs/results/equal_time.json
+    python scripts/equal_time.py -o docs/results/equal_time.json --only adamw noise --data ... --images ...
+    python scripts/equal_time.py -o docs/results/equal_time.json --table
+
+Each leg takes the same minutes, from the linear start, on as many cores as torch has; the figure is the loss on sixty crops
+of Kodak (``development_loss.py``). Legs that the file holds are kept. What wins early need not win late.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from development_loss import crops, losses
+from torch import Tensor
+
+import licframe.codec
+from licframe.codec import Codec
+from licframe.exact.rounding import straight_through_round
+from licframe.loading import build
+from licframe.profile import load_profile
+from licframe.training.data import Photographs
+from licframe.training.hardware import fabric_on
+from licframe.training.loop import RATES, Leg, Trainer
+
+BASE: dict[str, Any] = {"batch": 8, "patch": 256, "rate": 1.0, "decay": 0.3, "warmup": 60}
+
+
+def adamw(rate: float) -> Callable[[Codec], None]:
+    """Return what gives the hidden convolutions to AdamW, too."""
+
+    def change(codec: Codec) -> None:
+        RATES["adamw"] = rate
+        for parameter in codec.parameters():
+            if parameter.dim() == 4 and getattr(parameter, "licframe_kind", "matrix") == "matrix":
+                parameter.licframe_kind = "adamw"  # type: ignore[attr-defined]
+
+    return change
+
+
+def frozen_linear(codec: Codec) -> None:
+    for parameter in codec.parameters():
+        if getattr(parameter, "licframe_kind", "") == "linear":
+            parameter.requires_grad_(False)
+
+
+def with_noise(_: Codec) -> None:
+    """Let the context and the synthesis see uniform noise in place of rounding."""
+
+    def noisy(x: Tensor) -> Tensor:
+        return x + torch.rand_like(x) - 0.5
+
+    licframe.codec.straight_through_round = noisy  # type: ignore[assignment]
+
+
+def weighted(power: float) -> Callable[[Photographs], None]:
+    """Return what draws qualities in proportion to ``lambda ** power``, which is to weight them so in the mean."""
+    total = power * math.log(100)  # of a lambda a hundred times as large
+
+    def change(photographs: Photographs) -> None:
+        def batch(count: int, size: int, rng: random.Random) -> tuple[Tensor, ...]:
+            drawn = torch.rand(count)
+            return photographs.patches(count, size, rng), 100 * (
+                1 + drawn * math.expm1(total)
+            ).log() / total
+
+        photographs.batch = batch  # type: ignore[method-assign]
+
+    return change
+
+
+@attrs.frozen
+class Variant:
+    """One change: what it is in words, settings of the profile, fields of the leg, or code."""
+
+    text: str
+    settings: tuple[str, ...] = ()
+    leg: dict[str, Any] = attrs.field(factory=dict)
+    codec: Callable[[Codec], None] | None = None
+    data: Callable[[Photographs], None] | None = None
+
+
+def transform(text: str, widths: str, analysis: str, synthesis: str) -> Variant:
+    settings = (
+        f"transform.widths={widths}",
+        f"transform.analysis={analysis}",
+        f"transform.synthesis={synthesis}",
+    )
+    return Variant(text, settings)
+
+
+VARIANTS = {
+    "base": Variant("`balanced`, batches of 8, rate 1"),
+    "seed": Variant("the same, another seed", leg={"seed": 1}),
+    "adamw": Variant("AdamW at 0.001 in place of Muon", codec=adamw(1e-3)),
+    "adamw-low": Variant("AdamW at 0.0003 in place of Muon", codec=adamw(3e-4)),
+    "noise": Variant("noise in place of straight-through rounding", codec=with_noise),
+    "frozen": Variant("linear merges frozen", codec=frozen_linear),
+    "half-rate": Variant("all rates halved", leg={"rate": 0.5}),
+    "double-rate": Variant("all rates doubled", leg={"rate": 2.0}),
+    "no-warmup": Variant("warm-up of 10 steps in place of 60", leg={"warmup": 10}),
+    "long-decay": Variant("rates fall over 60 % of the time, not 30", leg={"decay": 0.6}),
+    "batch-4": Variant("batches of 4", leg={"batch": 4}),
+    "batch-16": Variant("batches of 16", leg={"batch": 16}),
+    "patch-128": Variant("32 patches of 128x128", leg={"batch": 32, "patch": 128}),
+    "patch-384": Variant("4 patches of 384x384", leg={"batch": 4, "patch": 384}),
+    "weight-high": Variant("plain `R + lambda D`", data=weighted(0.5)),
+    "weight-low": Variant("`R / lambda + D`", data=weighted(-0.5)),
+    "channels-192": Variant("192 channels of the latent", ("transform.channels=192",)),
+    "channels-320": Variant("320 channels of the latent", ("transform.channels=320",)),
+    "narrow": transform("1/4: 48 channels", "[48,64,96,48,96,96]", "[9,1,1]", "[5,2,1]"),
+    "wide": transform("1/4: 96 channels, layers halved", "[96,64,96,96,96,96]", "[4,1,1]", "[2,2,1]"),
+    "only-quarter": transform("no blocks at 1/8 and 1/16", "[64,0,0,64,0,0]", "[9,0,0]", "[5,0,0]"),
+    "coarse": transform(
+        "half the layers at 1/4, twice at 1/8", "[64,96,96,64,128,96]", "[4,4,1]", "[2,5,1]"
+    ),
+    "context-narrow": Variant(
+        "context 128 wide", ("context_scheduler.width=128", "context_scheduler.hidden=128")
+    ),
+    "context-shallow": Variant("context with one block", ("context_scheduler.blocks=1",)),
+    "scales-3": Variant("three scales of the context", ("context_scheduler.levels=3",)),
+    "scales-5": Variant("five scales of the context", ("context_scheduler.levels=5",)),
+    "phases-3": Variant("three phases a scale", ("context_scheduler.phases=3",)),
+    "one-group": Variant("channels in one group", ("context_scheduler.groups=[]",)),
+    "five-groups": Variant("five groups of channels", ("context_scheduler.groups=[8,32,64,128]",)),
+}
+
+
+def run(variant: Variant, minutes: float, photographs: Photographs, images: Tensor) -> dict[str, Any]:
+    """Return the losses of one leg."""
+    codec = build(load_profile("balanced", variant.settings))
+    leg = Leg(minutes=minutes, checkpoint_minutes=math.inf, **{**BASE, **variant.leg})
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(codec, photographs, leg, Path(folder), fabric_on())
+        trainer.initialise(photographs)
+        if variant.codec:
+            variant.codec(codec)
+        if variant.data:
+            variant.data(photographs)
+        try:
+            trainer.run()
+        finally:
+            licframe.codec.straight_through_round = straight_through_round  # type: ignore[assignment]
+            vars(photographs).pop("batch", None)
+    found = losses(codec, images)
+    return {"patches": trainer.patches, "loss": [round(x, 4) for x in found]}
+
+
+def table(record: dict[str, Any]) -> str:
+    """Return what was found as Markdown, best first."""
+    base = record["legs"]["base"]["loss"]
+    lines = [
+        "| change | patches | loss, quality 5 / 50 / 95 | mean | against the first |",
+        "|---|---|---|---|---|",
+    ]
+    mean = {name: sum(row["loss"]) / len(row["loss"]) for name, row in record["legs"].items()}
+    for name in sorted(mean, key=lambda name: mean[name]):
+        loss = record["legs"][name]["loss"]
+        change = mean[name] / (sum(base) / len(base)) - 1
+        lines.append(
+            f"| {VARIANTS[name].text} | {record['legs'][name]['patches']:,} | {loss[0]:.3f} / {loss[2]:.3f} / "
+            f"{loss[4]:.3f} | {mean[name]:.4f} | {change:+.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, action="append", default=[])
+    parser.add_argument("--images", type=Path, help="folder of Kodak")
+    parser.add_argument("--output", "-o", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--table", action="store_true", help="train nothing")
+    args = parser.parse_args()
+
+    def held() -> dict[str, Any]:
+        if not args.output.exists():
+            return {"minutes": args.minutes, "threads": torch.get_num_threads(), "legs": {}}
+        return json.loads(args.output.read_text())
+
+    missing = [name for name in args.only if name not in held()["legs"]]
+    if not args.table and missing:
+        if not args.data or args.images is None:
+            parser.error("name the training data with --data and Kodak with --images")
+        photographs = Photographs(args.data, candidates=load_profile("balanced").training.candidates)
+        images = crops(args.images)
+        for name in missing:
+            row = run(VARIANTS[name], args.minutes, photographs, images)
+            print(name, row, flush=True)
+            record = held()  # another process may have added to it
+            record["legs"][name] = row
+            args.output.write_text(json.dumps(record, indent=1) + "\n")
+    print(table(held()))
+
+
+if __name__ == "__main__":
+    main()
