@@ -158,17 +158,18 @@ def run(variant: Variant, minutes: float, photographs: Photographs, images: Tens
 
 def table(record: dict[str, Any]) -> str:
     """Return what was found as Markdown, best first."""
-    base = record["legs"]["base"]["loss"]
+    legs = record["legs"]
+    base = legs.get("base", next(iter(legs.values())))["loss"]
     lines = [
-        "| change | patches | loss, quality 5 / 50 / 95 | mean | against the first |",
+        "| change | patches | loss, quality 5 / 50 / 95 | mean | against `balanced` |",
         "|---|---|---|---|---|",
     ]
-    mean = {name: sum(row["loss"]) / len(row["loss"]) for name, row in record["legs"].items()}
+    mean = {name: sum(row["loss"]) / len(row["loss"]) for name, row in legs.items()}
     for name in sorted(mean, key=lambda name: mean[name]):
-        loss = record["legs"][name]["loss"]
+        loss = legs[name]["loss"]
         change = mean[name] / (sum(base) / len(base)) - 1
         lines.append(
-            f"| {VARIANTS[name].text} | {record['legs'][name]['patches']:,} | {loss[0]:.3f} / {loss[2]:.3f} / "
+            f"| {VARIANTS[name].text} | {legs[name]['patches']:,} | {loss[0]:.3f} / {loss[2]:.3f} / "
             f"{loss[4]:.3f} | {mean[name]:.4f} | {change:+.1%} |"
         )
     return "\n".join(lines)
