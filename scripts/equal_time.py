@@ -29,9 +29,11 @@ from licframe.codec import Codec
 from licframe.exact.rounding import straight_through_round
 from licframe.loading import build
 from licframe.profile import load_profile
+from licframe.training import loop
 from licframe.training.data import Photographs
 from licframe.training.hardware import fabric_on
 from licframe.training.loop import RATES, Leg, Trainer
+from licframe.training.muon import Muon
 
 BASE: dict[str, Any] = {"batch": 8, "patch": 256, "rate": 1.0, "decay": 0.3, "warmup": 60}
 
@@ -52,6 +54,17 @@ def frozen_linear(codec: Codec) -> None:
     for parameter in codec.parameters():
         if getattr(parameter, "licframe_kind", "") == "linear":
             parameter.requires_grad_(False)
+
+
+def soap(_: Codec) -> None:
+    """Train the hidden convolutions with SOAP, the library's; its step costs more than Muon's."""
+    from pytorch_optimizer import SOAP  # only this leg needs it: pip install pytorch-optimizer
+
+    class Soap(SOAP):  # type: ignore[misc]
+        def __init__(self, params: list[Tensor], lr: float) -> None:
+            super().__init__(params, lr=3e-3 * lr / RATES["matrix"], weight_decay=0.0)
+
+    loop.Muon = Soap  # type: ignore[misc]
 
 
 def with_noise(_: Codec) -> None:
@@ -104,6 +117,7 @@ VARIANTS = {
     "seed": Variant("the same, another seed", leg={"seed": 1}),
     "adamw": Variant("AdamW at 0.001 in place of Muon", codec=adamw(1e-3)),
     "adamw-low": Variant("AdamW at 0.0003 in place of Muon", codec=adamw(3e-4)),
+    "soap": Variant("SOAP at 0.003 in place of Muon", codec=soap),
     "noise": Variant("noise in place of straight-through rounding", codec=with_noise),
     "frozen": Variant("linear merges frozen", codec=frozen_linear),
     "half-rate": Variant("all rates halved", leg={"rate": 0.5}),
@@ -151,6 +165,7 @@ def run(variant: Variant, minutes: float, photographs: Photographs, images: Tens
             trainer.run()
         finally:
             licframe.codec.straight_through_round = straight_through_round  # type: ignore[assignment]
+            loop.Muon = Muon  # type: ignore[misc]
             vars(photographs).pop("batch", None)
     found = losses(codec, images)
     return {"patches": trainer.patches, "loss": [round(x, 4) for x in found]}
