@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from safetensors.numpy import load_file
 
 from licframe.evaluation.metrics import psnr
 from licframe.images import Picture, read_picture
+from licframe.weights import read_metadata
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -249,6 +251,13 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     assert {"checkpoint.pt", "weights.safetensors", "profile.toml", "environment.json"} <= {
         p.name for p in run.iterdir()
     }
+    listing = (run / "data.sha256").read_text()
+    assert listing == "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(data.iterdir())
+    )
+    said = read_metadata(run / "weights.safetensors")["training"]
+    assert said["data"] == hashlib.sha256(listing.encode()).hexdigest()
+    assert (said["pictures"], said["leg"]["seed"], said["leg"]["batch"]) == (3, 0, 2)
     done = licframe("run", run / "profile.toml", data / "0.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     again = licframe(
@@ -288,6 +297,8 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "starting from the context of weights.safetensors" in done.stdout
+    fitted = read_metadata(tmp_path / "new" / "weights.safetensors")["training"]
+    assert fitted["start"] == read_metadata(trunk)["fingerprint"]
 
     # a transform of its own, with the shipped context
     done = licframe(

@@ -9,7 +9,7 @@ import attrs
 import typer
 
 from licframe.cli.options import Overrides, Precision, print_table
-from licframe.cli.train import prepare_folder, refuse_overwriting, show_progress
+from licframe.cli.train import prepare_folder, record_of, refuse_overwriting, show_progress
 
 
 def distill(
@@ -112,15 +112,11 @@ def distill(
     trainer = Trainer(new, decoded, leg, folder, fabric, DistillationObjective(new, old))
     if resume:
         trainer.resume()
-    prepare_folder(folder, made, data, leg)
+    prepare_folder(folder, made, photographs, leg)
     with show_progress() as show:
         trainer.run(show)
     new = new.cpu()
-    record = {
-        "patches": trainer.patches,
-        "minutes": round(trainer.minutes, 1),
-        "teacher": old.fingerprint.hex(),
-    }
-    new.save(path, {**record, **complexity(new)}, master.weights_path)
+    record = record_of(trainer, photographs) | complexity(new) | {"teacher": old.fingerprint.hex()}
+    new.save(path, record, master.weights_path)
     typer.echo(f"{path}: after {trainer.patches} patches; use it with")
     typer.echo(f"  licframe run {folder / 'profile.toml'}")

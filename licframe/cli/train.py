@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from licframe.codec import Codec
     from licframe.training.data import Photographs
     from licframe.training.latents import CachedLatents
-    from licframe.training.loop import Leg
+    from licframe.training.loop import Leg, Trainer
 
 _CHECK_STEPS = 20
 
@@ -70,8 +71,8 @@ def train(
 ) -> None:
     """Train the weights of a profile for some minutes; resume as often as you like.
 
-    The run folder gets a checkpoint every few minutes, a log, the resolved profile, and at the end
-    weights.safetensors, made from the averaged weights.
+    The run folder gets a checkpoint every few minutes, a log, the resolved profile, a list of the
+    pictures, and at the end weights.safetensors, made from the averaged weights.
     """
     from licframe.errors import LicframeError
     from licframe.profile import load_profile
@@ -136,7 +137,7 @@ def train(
         weights.load(start, codec, checked.structure())
     elif fit is None:
         trainer.initialise(photographs)
-    prepare_folder(trainer.folder, checked, data, leg)
+    prepare_folder(trainer.folder, checked, photographs, leg)
     with show_progress() as show:
         figures = trainer.run(show)
     if check:
@@ -149,13 +150,10 @@ def train(
     codec = codec.cpu()
     if fit == "transform":
         codec.tabulate()  # its gains are no longer the trunk's
-    record = {
-        "patches": trainer.patches,
-        "patch": leg.patch,
-        "minutes": round(trainer.minutes, 1),
-        "device": str(fabric.device),
-        **complexity(codec),
-    }
+    record = record_of(trainer, photographs) | complexity(codec)
+    begun = trunk if fit else start
+    if begun is not None:
+        record["start"] = weights.read_metadata(begun)["fingerprint"]
     fingerprint = codec.save(path, record, weights.files_of(trunk)[0] if fit and trunk else None)
     codec.freeze()
     typer.echo(f"{path}: weights {fingerprint[:12]} after {trainer.patches} patches; use them with")
@@ -202,18 +200,30 @@ def refuse_overwriting(path: Path, *sources: Path | None) -> None:
             )
 
 
-def prepare_folder(folder: Path, profile: Any, data: list[Path], leg: Any) -> None:
-    """Write the environment of a run, and the resolved profile, with the weights that the run will make."""
+def prepare_folder(folder: Path, profile: Any, photographs: Photographs, leg: Leg) -> None:
+    """Write what a run depends on beside the weights that it will make: resolved profile, data, leg, environment."""
     own = attrs.evolve(profile, weights=Weights("weights.safetensors"))
     (folder / "profile.toml").write_text(own.to_toml())
-    (folder / "environment.json").write_text(json.dumps(_environment(data, leg), indent=2))
+    (folder / "data.sha256").write_text(photographs.listing)
+    (folder / "environment.json").write_text(json.dumps(_environment(leg), indent=2))
 
 
-def _environment(data: list[Path], leg: Any) -> dict[str, Any]:
+def record_of(trainer: Trainer, photographs: Photographs) -> dict[str, Any]:
+    """Return what weights say of the leg that made them."""
+    return {
+        "patches": trainer.patches,
+        "minutes": round(trainer.minutes, 1),
+        "leg": attrs.asdict(trainer.leg),
+        "pictures": len(photographs.images),
+        "data": hashlib.sha256(photographs.listing.encode()).hexdigest(),
+        "device": str(trainer.fabric.device),
+    }
+
+
+def _environment(leg: Leg) -> dict[str, Any]:
     import platform
     import subprocess
 
-    import attrs
     import torch
 
     git = subprocess.run(
@@ -225,7 +235,6 @@ def _environment(data: list[Path], leg: Any) -> dict[str, Any]:
     )
     return {
         "leg": attrs.asdict(leg),
-        "data": [str(path) for path in data],
         "python": platform.python_version(),
         "torch": torch.__version__,
         "machine": platform.machine(),

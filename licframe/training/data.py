@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import random
 import tarfile
@@ -71,6 +72,9 @@ class Photographs:
         limit: read at most this many pictures.
         device: where the pixels live; patches are made there.
         candidates: each patch is the busiest of so many draws.
+
+    Attributes:
+        listing: SHA-256 and name of each picture, a line each, as ``sha256sum`` writes them.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Photographs:
     ) -> None:
         self.candidates = candidates
         sources = _sources(paths)[:limit]
+        self.listing = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sources)
         with ProcessPoolExecutor() as pool:
             decoded = list(pool.map(_decode, sources, chunksize=8))
         self.images = [torch.from_numpy(x).permute(2, 0, 1).contiguous().to(device) for x in decoded]
