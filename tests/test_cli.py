@@ -299,6 +299,7 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     assert "starting from the context of weights.safetensors" in done.stdout
     fitted = read_metadata(tmp_path / "new" / "weights.safetensors")["training"]
     assert fitted["start"] == read_metadata(trunk)["fingerprint"]
+    assert fitted["context"] == read_metadata(tmp_path / "old" / "weights.safetensors")["fingerprint"]
 
     # a transform of its own, with the shipped context
     done = licframe(

@@ -116,7 +116,7 @@ def distill(
     with show_progress() as show:
         trainer.run(show)
     new = new.cpu()
-    record = record_of(trainer, photographs) | complexity(new) | {"teacher": old.fingerprint.hex()}
-    new.save(path, record, master.weights_path)
+    record = record_of(trainer, photographs, start=start) | {"teacher": old.fingerprint.hex()}
+    new.save(path, record | complexity(new), master.weights_path)
     typer.echo(f"{path}: after {trainer.patches} patches; use it with")
     typer.echo(f"  licframe run {folder / 'profile.toml'}")

@@ -150,10 +150,8 @@ def train(
     codec = codec.cpu()
     if fit == "transform":
         codec.tabulate()  # its gains are no longer the trunk's
-    record = record_of(trainer, photographs) | complexity(codec)
-    begun = trunk if fit else start
-    if begun is not None:
-        record["start"] = weights.read_metadata(begun)["fingerprint"]
+    record = record_of(trainer, photographs, start=trunk if fit else start, context=context)
+    record |= complexity(codec)
     fingerprint = codec.save(path, record, weights.files_of(trunk)[0] if fit and trunk else None)
     codec.freeze()
     typer.echo(f"{path}: weights {fingerprint[:12]} after {trainer.patches} patches; use them with")
@@ -208,8 +206,10 @@ def prepare_folder(folder: Path, profile: Any, photographs: Photographs, leg: Le
     (folder / "environment.json").write_text(json.dumps(_environment(leg), indent=2))
 
 
-def record_of(trainer: Trainer, photographs: Photographs) -> dict[str, Any]:
-    """Return what weights say of the leg that made them."""
+def record_of(trainer: Trainer, photographs: Photographs, **begun: Path | None) -> dict[str, Any]:
+    """Return what weights say of the leg that made them, with the fingerprints of what it began from."""
+    from licframe.weights import read_metadata
+
     return {
         "patches": trainer.patches,
         "minutes": round(trainer.minutes, 1),
@@ -217,6 +217,7 @@ def record_of(trainer: Trainer, photographs: Photographs) -> dict[str, Any]:
         "pictures": len(photographs.images),
         "data": hashlib.sha256(photographs.listing.encode()).hexdigest(),
         "device": str(trainer.fabric.device),
+        **{role: read_metadata(path)["fingerprint"] for role, path in begun.items() if path is not None},
     }
 
 
