@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
+import attrs
 import pytest
 from PIL import Image
 
-from licframe.errors import ProfileError, ResultsError
+from licframe.errors import LicframeError, ProfileError, ResultsError
 from licframe.evaluation import ablation, datasets, rd, report
 from licframe.evaluation.contestants import contestant
 from licframe.evaluation.showcase import equal_bytes, showcase
@@ -56,6 +58,18 @@ def test_equal_bytes_means_not_more(folder: Path) -> None:
         data = equal_bytes(codec, picture, size)
 
         assert 0.8 * size < len(data) <= size
+
+
+def test_a_report_does_not_hide_a_missing_package(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dashes for every BD-rate would say that the curves do not overlap."""
+    monkeypatch.setitem(sys.modules, "bjontegaard", None)
+    dataset = datasets.find(str(folder), tmp_path)
+    found = [rd.measure("jpeg", dataset, tmp_path / f"{k}.json", qualities=(1, 4, 8, 20)) for k in "ab"]
+    found[1] = attrs.evolve(found[1], codec="another")
+    with pytest.raises(LicframeError, match=r"licframe\[bench\]"):
+        report.render(found, [found[0]])
 
 
 def test_a_report_shows_one_data_set() -> None:

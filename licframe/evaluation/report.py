@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
-from licframe.errors import LicframeError, ResultsError
+from licframe.errors import ResultsError
 from licframe.evaluation import plots
 from licframe.evaluation.bd import METRICS, bd_rate
 from licframe.evaluation.metrics import decibel
@@ -31,6 +31,7 @@ def render(
 
     Raises:
         ResultsError: nothing to show, or several data sets.
+        LicframeError: the package ``bjontegaard`` is not installed.
     """
     names = {item.dataset for item in (*results, *anchors)}
     if len(names) != 1:
@@ -73,7 +74,7 @@ def _trade_offs(measured: Sequence[Results], anchor: Results) -> str:
     for item in measured:
         try:
             percent = 0.0 if item.codec == anchor.codec else bd_rate(anchor, item).percent
-        except LicframeError:
+        except ResultsError:
             continue
         by_time.append((item.codec, max(_seconds(item), 1e-4), percent))
         if item.complexity.get("kmac_decode"):
@@ -106,7 +107,7 @@ def _bd_table(results: Sequence[Results], anchors: Sequence[Results]) -> str:
                     row.append(
                         f"{difference.percent:+.1f} % ({difference.low:.1f}-{difference.high:.1f} dB)"
                     )
-                except LicframeError:
+                except ResultsError:
                     row.append("-")
         rows.append(["0" if cell.startswith("+0.0 %") else cell for cell in row])
     return _table(head, rows)
