@@ -106,6 +106,21 @@ class TestDistilled(Conformance):
         return ["transform.plugin=distilled", *(f"transform.{option}" for option in options)]
 
 
+class TestDistilledWithSmallEnds(Conformance):
+    @pytest.fixture
+    def settings(self) -> list[str]:
+        options = [
+            "channels=48",
+            "merged=64",
+            "widths=[8, 16, 16]",
+            "analysis=[0, 0, 0]",
+            "synthesis=[2, 1, 0]",
+            "synthesis_widths=[4, 8, 0]",
+            "synthesis_ends=1",
+        ]
+        return ["transform.plugin=distilled", *(f"transform.{option}" for option in options)]
+
+
 class TestDeformable(Conformance):
     @pytest.fixture
     def settings(self) -> list[str]:

@@ -177,8 +177,9 @@ def test_bad_training_data_is_named(tmp_path: Path) -> None:
         Photographs([tmp_path])
 
 
+@pytest.mark.parametrize("ends", [3, 1])
 def test_distillation_teaches_a_small_synthesis_and_nothing_else(
-    photographs: Photographs, tmp_path: Path
+    photographs: Photographs, tmp_path: Path, ends: int
 ) -> None:
     options = (
         "channels=48",
@@ -186,6 +187,7 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
         "widths=[8,16,16]",
         "analysis=[0,0,0]",
         "synthesis_widths=[8,8,0]",
+        f"synthesis_ends={ends}",
     )
     teacher = load("tiny")
     student = build(
@@ -194,7 +196,7 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
     load_shared(load_profile("tiny").weights_path, student)
     student.transform.learn_from(teacher.transform)
     decoded = DecodedPatches(teacher, photographs, 12, 64, random.Random(0))
-    image, latent, bits, quality = decoded.batch(12, 64, random.Random(1))
+    image, latent, picture, bits, quality = decoded.batch(12, 64, random.Random(1))
     before = {k: v.clone() for k, v in student.state_dict().items()}
     stranger = build(
         load_profile(
@@ -214,10 +216,35 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
     Trainer(student, decoded, leg, tmp_path, Fabric(accelerator="cpu", devices=1), objective).run()
 
     assert bits.shape == quality.shape == (12,)
+    with torch.no_grad():
+        known = teacher.transform.synthesis(latent, quality)
+    assert float((picture - known).abs().max()) < 1e-3
     assert error() < 0.97 * start
     changed = {k for k, v in student.state_dict().items() if not torch.equal(v, before[k])}
     assert changed
     assert all("transform.synthesis" in name for name in changed)
+
+
+def test_features_that_differ_in_number_are_matched_by_what_learns(
+    photographs: Photographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, student = load("tiny"), load("tiny")
+    whole = student.transform.features
+
+    def fewer(latent: torch.Tensor, quality: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = whole(latent, quality)
+        return found | {"1/8": found["1/8"][:, ::2]}
+
+    monkeypatch.setattr(student.transform, "features", fewer)
+    objective = DistillationObjective(student, teacher)
+    before = {k: v.clone() for k, v in objective.projections.state_dict().items()}
+    decoded = DecodedPatches(teacher, photographs, 8, 64, random.Random(0))
+    leg = Leg(minutes=1, steps=20, batch=4, patch=64, log_every=20, warmup=5)
+    Trainer(student, decoded, leg, tmp_path, Fabric(accelerator="cpu", devices=1), objective).run()
+
+    after = objective.projections.state_dict()
+    assert before
+    assert all(not torch.equal(after[k], v) for k, v in before.items())
 
 
 def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:

@@ -39,7 +39,7 @@ def distill(
         bool, typer.Option("--costs", help="Only show what removing each block of the teacher costs.")
     ] = False,
     latents: Annotated[
-        int, typer.Option("--latents", min=8, help="Patches that are coded once; 2000 take 0.7 GB.")
+        int, typer.Option("--latents", min=8, help="Patches that are coded once; 2000 take 1.4 GB.")
     ] = 2000,
     rate: Annotated[float | None, typer.Option("--rate", help="Factor of all learning rates.")] = None,
     precision: Precision = "auto",

@@ -202,7 +202,7 @@ class Trainer:
         """
         leg, device = self.leg, self.fabric.device
         model = self.fabric.setup_module(self.objective)
-        plain = optimisers(self.codec, leg.rate)
+        plain = optimisers(self.objective, leg.rate)
         opts: list[Any] = [self.fabric.setup_optimizers(o) for o in plain]
         average = Average(self.codec)
         if self._restored:

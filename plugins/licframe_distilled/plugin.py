@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import attrs
-from attrs.validators import and_, deep_iterable, ge, instance_of, max_len, min_len
+from attrs.validators import and_, deep_iterable, ge, in_, instance_of, max_len, min_len
 
 import licframe
 from licframe_residual.plugin import Options as ResidualOptions
@@ -19,10 +19,13 @@ class Options(ResidualOptions):
         channels, merged, widths, analysis, conditioned, conditioned_analysis: as in the teacher's residual transform.
         synthesis: inner layers of the blocks at 1/4, 1/8 and 1/16, decoder side.
         synthesis_widths: channels inside the decoder's blocks at 1/4, 1/8 and 1/16; 0 removes a block.
+        synthesis_ends: size of the first and the last convolution of these blocks, 1 or 3. With 1 a block has one more
+            inner layer for the same work.
     """
 
     synthesis: tuple[int, ...] = attrs.field(default=(0, 0, 0), validator=_three)
     synthesis_widths: tuple[int, ...] = attrs.field(default=(16, 32, 0), validator=_three)
+    synthesis_ends: int = licframe.added(default=3, validator=in_((1, 3)))
 
 
 @licframe.hookimpl

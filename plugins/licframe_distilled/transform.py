@@ -23,12 +23,16 @@ class DistilledTransform(ResidualTransform):
         super().__init__(options)
         channels = (48, options.merged, options.channels)
         self.synthesis_blocks = make_blocks(
-            channels, options.synthesis_widths, options.synthesis, options.conditioned
+            channels,
+            options.synthesis_widths,
+            options.synthesis,
+            options.conditioned,
+            options.synthesis_ends,
         )
 
     @torch.no_grad()
     def learn_from(self, teacher: nn.Module) -> None:
-        """Start from a teacher's weights: shared layers, and the inner channels that matter most.
+        """Start from a teacher's weights: shared layers, and of blocks with equal ends the channels that matter most.
 
         Raises:
             WeightsMismatchError: the analysis is not the teacher's.
@@ -44,7 +48,8 @@ class DistilledTransform(ResidualTransform):
         self.load_state_dict({k: state[k] for k in own}, strict=False)
         for block, old in zip(self.synthesis_blocks, teacher.synthesis_blocks, strict=True):
             block.std.copy_(old.std)
-            if isinstance(block, Removed):
+            # One whose ends see less than the teacher's computes something else, and begins anew.
+            if isinstance(block, Removed) or block.first.kernel_size != old.first.kernel_size:
                 continue
             norms = old.last.weight.square().sum((0, 2, 3)) * old.first.weight.square().sum((1, 2, 3))
             keep = norms.topk(min(len(norms), block.first.out_channels)).indices.sort().values

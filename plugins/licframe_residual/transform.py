@@ -30,7 +30,7 @@ _PIXEL_OFFSET = 0.5
 
 
 class Block(nn.Module):
-    """``x + scale * f(x / std)`` with f: 3x3 in, ``depth`` residual 3x3 layers, 3x3 out.
+    """``x + scale * f(x / std)`` with f: 3x3 in, ``depth`` residual 3x3 layers, 3x3 out; in and out ``ends`` wide.
 
     The scale is min(std, 0.2): the full standard deviation would let the DC channel drown the rest. A conditioned
     block scales and shifts its hidden channels by quality: how much of what it sees is rounding error depends on it.
@@ -40,15 +40,17 @@ class Block(nn.Module):
     removable = True
     std: Tensor
 
-    def __init__(self, channels: int, width: int, depth: int, conditioned: bool = False) -> None:
+    def __init__(
+        self, channels: int, width: int, depth: int, conditioned: bool = False, ends: int = 3
+    ) -> None:
         super().__init__()
         self.register_buffer("std", torch.ones(channels))
         self.conditioned = conditioned
         if conditioned:  # log2 of a scale, and an offset, of each hidden layer
             self.tone = trained_as("scale", nn.Parameter(torch.zeros(KNOTS, depth + 1, 2, width)))
-        self.first = nn.Conv2d(channels, width, 3, padding=1)
+        self.first = nn.Conv2d(channels, width, ends, padding=ends // 2)
         self.inner = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
-        self.last = nn.Conv2d(width, channels, 3, padding=1)
+        self.last = nn.Conv2d(width, channels, ends, padding=ends // 2)
         for layer in (self.first, *self.inner):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="leaky_relu")
             nn.init.zeros_(layer.bias)
@@ -70,7 +72,7 @@ class Block(nn.Module):
             else:
                 more = _toned(layer(h), tones, number)
             h = h + F.leaky_relu_(more, 0.1)
-        more = F.conv2d(h, last, self.last.bias * scale, padding=1)
+        more = F.conv2d(h, last, self.last.bias * scale, padding="same")
         # Under autocast only the correction has few digits.
         return more.add_(x) if more.dtype == x.dtype else x + more
 
@@ -96,19 +98,23 @@ class Removed(nn.Module):
 
 
 def make_blocks(
-    channels: Sequence[int], widths: Sequence[int], depths: Sequence[int], conditioned: bool = False
+    channels: Sequence[int],
+    widths: Sequence[int],
+    depths: Sequence[int],
+    conditioned: bool = False,
+    ends: int = 3,
 ) -> nn.ModuleList:
     """Return a block for each level; none where the width is 0."""
     sizes = zip(channels, widths, depths, strict=True)
-    return nn.ModuleList(Block(c, w, d, conditioned) if w else Removed(c) for c, w, d in sizes)
+    return nn.ModuleList(Block(c, w, d, conditioned, ends) if w else Removed(c) for c, w, d in sizes)
 
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor, tones: Tensor | None, layer: int) -> Tensor:
-    """Convolve 3x3 and tone; the scale and offset of a single quality go into the weights."""
+    """Convolve and tone; the scale and offset of a single quality go into the weights."""
     if tones is None or len(tones) > 1:
-        return _toned(F.conv2d(x, weight, bias, padding=1), tones, layer)
+        return _toned(F.conv2d(x, weight, bias, padding="same"), tones, layer)
     scale, offset = tones[0, layer]
-    return F.conv2d(x, weight * scale[:, None], bias * scale.flatten() + offset.flatten(), padding=1)
+    return F.conv2d(x, weight * scale[:, None], bias * scale.flatten() + offset.flatten(), padding="same")
 
 
 def _toned(h: Tensor, tones: Tensor | None, layer: int) -> Tensor:
