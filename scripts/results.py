@@ -151,7 +151,29 @@ def context_table() -> str:
     return "\n".join(lines)
 
 
+def decoder_table() -> str:
+    """Return what every synthesis costs and saves, as Markdown."""
+    record = json.loads((SPEED.parent / "decoders.json").read_text())
+    sizes = [key for key in record["decoders"][0] if "x" in key]
+    lines = [
+        f"| synthesis | kMAC/px | fewer | {' | '.join(f'{size} s | faster' for size in sizes)} | "
+        "BD-rate, teacher's files | BD-rate, own files |",
+        f"|---|---|---|{'---|---|' * len(sizes)}---|---|",
+    ]
+    most = record["decoders"][0]["kmac"]
+    for row in record["decoders"]:
+        cells = [f"`{row['synthesis']}`", f"{row['kmac']}", f"{most / row['kmac']:.1f}x"]
+        for size in sizes:
+            cells += [f"{row[size]['seconds']:.3f}", f"{row[size]['times_faster']:.1f}x"]
+        for files in ("same files", "own files"):
+            found = row.get(files)
+            cells.append(f"{found['psnr']:+.1f} % (MS-SSIM {found['ms_ssim']:+.1f} %)" if found else "-")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 BLOCKS = {
+    "decoders": decoder_table,
     "contexts": context_table,
     "bd-psnr": lambda: bd_table("psnr"),
     "bd-ms-ssim": lambda: bd_table("ms_ssim"),

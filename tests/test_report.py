@@ -50,6 +50,23 @@ def test_page_is_self_contained(page: Path) -> None:
     assert all(address.startswith(("data:", "#")) for address in addresses)
 
 
+def test_no_heading_without_pictures(folder: Path, tmp_path: Path, page: Path) -> None:
+    found = rd.measure(
+        "jpeg", datasets.find(str(folder), tmp_path), tmp_path / "a.json", qualities=(1, 4, 8, 20)
+    )
+    headings = [
+        re.findall("<h2>(.*?)</h2>", text) for text in (page.read_text(), report.render([found], [found]))
+    ]
+    assert headings[0] == [
+        "Rate and distortion",
+        "Pictures at equal bytes",
+        "BD-rate",
+        "Every image",
+        "What was measured",
+    ]
+    assert headings[1] == [h for h in headings[0] if h != "Pictures at equal bytes"]
+
+
 def test_equal_bytes_means_not_more(folder: Path) -> None:
     picture = from_array(sample_images(1, 160)[0])
     for name in ("jpeg", "jpeg2000"):

@@ -16,6 +16,7 @@ from licframe.evaluation.results import Results
 from licframe.evaluation.showcase import Showcase
 
 _TEMPLATE = Path(__file__).parent / "data" / "report.html"
+_PICTURES = "<h2>Pictures at equal bytes</h2>"
 
 
 def render(
@@ -43,7 +44,7 @@ def render(
     return Template(_TEMPLATE.read_text("utf-8")).substitute(
         title=html.escape(title),
         summary=html.escape(_summary(dataset, measured)),
-        showcases="\n".join(map(_viewer, showcases)),
+        showcases="\n".join([_PICTURES, *map(_viewer, showcases)]) if showcases else "",
         psnr=plots.rate_distortion(list(everything.values()), "psnr"),
         ms_ssim=plots.rate_distortion(list(everything.values()), "ms_ssim"),
         trade_offs=_trade_offs(measured, anchors[0]) if anchors else "",
