@@ -156,8 +156,10 @@ def decoder_table() -> str:
     record = json.loads((SPEED.parent / "decoders.json").read_text())
     sizes = [key for key in record["decoders"][0] if "x" in key]
     lines = [
-        f"| synthesis | kMAC/px | fewer | {' | '.join(f'{size} s | faster' for size in sizes)} | "
-        "BD-rate, teacher's files | BD-rate, own files |",
+        (
+            f"| synthesis | kMAC/px | fewer | {' | '.join(f'{size} s | faster' for size in sizes)} | "
+            "BD-rate, teacher's files | BD-rate, own files |"
+        ),
         f"|---|---|---|{'---|---|' * len(sizes)}---|---|",
     ]
     most = record["decoders"][0]["kmac"]
