@@ -98,8 +98,8 @@ class Codec(nn.Module):
         gain, inverse = self.gains(quality)
         bits, y = self.estimate_latent(latent, gain, quality)
         h, w = image.shape[-2:]
-        decoded = self.transform.synthesis(y * inverse[:, :, None, None], quality)
-        return Estimate(decoded[..., :h, :w], bits, latent)
+        y = y * inverse[:, :, None, None]
+        return Estimate(self.transform.synthesis(y, quality)[..., :h, :w], bits, latent, y)
 
     def decoded_latent(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Return the bits ``(N,)`` of images, and the latent that the synthesis is given, float form."""

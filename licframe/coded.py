@@ -17,11 +17,13 @@ class Estimate:
         image: reconstruction ``(N, 3, H, W)``, not clamped.
         bits: information of the latent of each image, ``(N,)``.
         latent: the latent before gains, ``(N, C, h, w)``.
+        decoded: the same as the synthesis is given it.
     """
 
     image: Tensor
     bits: Tensor
     latent: Tensor
+    decoded: Tensor
 
 
 @attrs.frozen

@@ -315,6 +315,39 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     assert "belong to other parts" in done.stderr
 
 
+def test_a_decoder_is_trained_along_with_its_trunk(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    noise = Image.effect_noise((96, 96), 60).resize((192, 192)).convert("RGB")
+    noise.save(tmp_path / "photos" / "a.png")
+    sizes = "channels = 48\nmerged = 64\nwidths = [8, 16, 16]\nanalysis = [0, 0, 0]\nsynthesis_widths = [8, 8, 0]"
+    (tmp_path / "small.toml").write_text(
+        f'extends = "tiny"\n[transform]\nplugin = "distilled"\n{sizes}\n[context_scheduler]\nplugin = "msp"\n'
+    )
+    leg = ("train", "tiny", "--data", "photos", "--minutes", "0.02", "--folder", "run")
+    for begin in ((), ("--resume",)):
+        done = licframe(*leg, "--along", "small.toml", *begin, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        kept = load_file(tmp_path / "run" / "weights+small.safetensors")
+        assert kept
+        assert all(name.startswith("transform.synthesis") for name in kept)
+    done = licframe("compress", "photos/a.png", "-p", "run/profile.toml", "-o", "a.lic", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    small = ("-p", "run/profile.toml", "--decoder", "distilled", "-o", "small.png")
+    done = licframe("decompress", "a.lic", *small, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    licframe("decompress", "a.lic", "-p", "run/profile.toml", "-o", "whole.png", cwd=tmp_path)
+    one, two = (np.asarray(Image.open(tmp_path / f"{n}.png"), float) for n in ("small", "whole"))
+    assert 0 < np.square(one - two).mean() < np.square(two - np.asarray(noise)).mean()
+
+    wrong = ("--along", "small.toml", "--set", "transform.merged=96", "--folder", "other")
+    done = licframe(*leg[:6], *wrong, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "must differ in the synthesis alone" in done.stderr
+    done = licframe(*leg, "--along", "small.toml", "--fit", "context", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "leave out --fit" in done.stderr
+
+
 def test_distil_and_begin_from_what_was_distilled(tmp_path: Path) -> None:
     Image.effect_noise((96, 96), 60).resize((192, 192)).convert("RGB").save(tmp_path / "a.png")
     sizes = ("channels=48", "merged=64", "widths=[8,16,16]", "analysis=[0,0,0]", "synthesis_widths=[8,8,0]")

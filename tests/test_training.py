@@ -225,6 +225,45 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
     assert all("transform.synthesis" in name for name in changed)
 
 
+def test_a_synthesis_learns_along(photographs: Photographs, tmp_path: Path) -> None:
+    """A leg without it can be gone on with, and the analysis hears of it."""
+    sizes = ("channels=48", "merged=64", "widths=[8,16,16]", "analysis=[0,0,0]", "synthesis_widths=[8,8,0]")
+    settings = ["transform.plugin=distilled", *(f"transform.{o}" for o in sizes)]
+    trainer(photographs, tmp_path, 4).run()
+    student = build(load_profile("tiny", settings)).transform
+    leg = Leg(minutes=1, steps=8, batch=2, patch=64, log_every=5, warmup=5)
+    fabric = Fabric(accelerator="cpu", devices=1)
+
+    def going_on() -> Trainer:
+        codec = build(load_profile("tiny"))
+        made = Trainer(codec, photographs, leg, tmp_path, fabric, Objective(codec, also=student))
+        made.resume()
+        return made
+
+    along = going_on()
+    before = {k: v.clone() for k, v in student.state_dict().items()}
+    image, quality = torch.rand(1, 3, 64, 64), torch.tensor([50.0])
+    found = []
+    for also in (None, along.codec.transform, student):
+        torch.manual_seed(0)
+        loss = Objective(along.codec, also=also)(image, quality)[0]
+        found.append(torch.autograd.grad(loss, along.codec.transform.analysis_linear[0].weight)[0])
+    assert torch.allclose(found[1], found[0], rtol=1e-3)  # the same twice is the same
+    assert not torch.allclose(found[2], found[0], rtol=1e-3)
+    along.run()
+
+    after = student.state_dict()
+    assert any(not torch.equal(after[k], v) for k, v in before.items())
+    saved = torch.load(along.checkpoint, weights_only=True)
+    assert saved["also"].keys() == before.keys()
+    assert {"also.synthesis_blocks.0.first.weight", "transform.synthesis_blocks.0.first.weight"} <= saved[
+        "average"
+    ].keys()
+    student.load_state_dict(before)
+    going_on()
+    assert all(torch.equal(v, saved["also"][k]) for k, v in student.state_dict().items())
+
+
 def test_features_that_differ_in_number_are_matched_by_what_learns(
     photographs: Photographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,14 @@ def train(
             help="With --fit context: begin from the context in this file, fitted to another trunk.",
         ),
     ] = None,
+    along: Annotated[
+        str | None,
+        typer.Option(
+            "--along",
+            help="A profile with another synthesis, such as fast, that learns along: the analysis then learns what both "
+            "can decode.",
+        ),
+    ] = None,
     latents: Annotated[
         int, typer.Option("--latents", min=8, help="Patches whose latents --fit caches.")
     ] = 2000,
@@ -89,12 +97,15 @@ def train(
     from licframe.training.data import Photographs
     from licframe.training.latents import RateObjective
     from licframe.training.loop import Leg, Trainer
+    from licframe.training.objective import Objective
 
     trunk = start or checked.weights_path
     if fit not in (None, "context", "transform"):
         raise LicframeError(f"--fit {fit}: expected context or transform")
     if fit != "context" and context is not None:
         raise LicframeError("--context is for --fit context; a whole codec begins from --start")
+    if fit is not None and along is not None:
+        raise LicframeError("--along is for a whole codec; leave out --fit, or use licframe distill")
     if fit is not None and trunk is None:
         raise LicframeError("--fit needs weights of a trunk: name them with --start")
     folder = folder or Path("runs") / checked.name
@@ -120,6 +131,7 @@ def train(
     )
     codec = build(checked)
     place = folder / "check" if check else folder
+    other = None if along is None else another_decoder(codec, along, trunk if resume else start)
     if fit == "transform":
         assert trunk is not None
         weights.load(trunk, codec, checked.structure())
@@ -130,13 +142,18 @@ def train(
         cached = cached_latents(codec, photographs, latents, leg, trunk, context)
         trainer = Trainer(codec, cached, leg, place, fabric, RateObjective(codec, cached.pixels))
     else:
-        trainer = Trainer(codec, photographs, leg, place, fabric)
+        also = None if other is None else other.transform
+        objective = Objective(codec, leg.beta, leg.distortion, also)
+        trainer = Trainer(codec, photographs, leg, place, fabric, objective)
     if resume:
         trainer.resume()
     elif fit is None and start is not None:
         weights.load(start, codec, checked.structure())
     elif fit is None:
         trainer.initialise(photographs)
+        learn = None if other is None else getattr(other.transform, "learn_from", None)
+        if learn is not None:
+            learn(codec.transform)
     prepare_folder(trainer.folder, checked, photographs, leg)
     with show_progress() as show:
         figures = trainer.run(show)
@@ -153,9 +170,54 @@ def train(
     record = record_of(trainer, photographs, start=trunk if fit else start, context=context)
     record |= complexity(codec)
     fingerprint = codec.save(path, record, weights.files_of(trunk)[0] if fit and trunk else None)
+    if other is not None:
+        save_decoder(other.cpu(), folder / f"weights+{other.profile.name}.safetensors", record, path)
     codec.freeze()
     typer.echo(f"{path}: weights {fingerprint[:12]} after {trainer.patches} patches; use them with")
     typer.echo(f"  licframe run {folder / 'profile.toml'}")
+
+
+def another_decoder(codec: Codec, name: str, trunk: Path | None) -> Codec:
+    """Return the codec with the synthesis of another profile, all else frozen: as fitted to ``trunk``, or as it begins.
+
+    Raises:
+        LicframeError: its transform is not the codec's with another synthesis.
+    """
+    from licframe import weights
+    from licframe.errors import LicframeError, WeightsMismatchError
+    from licframe.loading import build
+    from licframe.profile import load_profile
+
+    profile = load_profile(name)
+    other = build(attrs.evolve(codec.profile, name=profile.name, transform=profile.transform))
+    state, own = codec.transform.state_dict(), other.transform.state_dict()
+    wrong = [
+        k for k, v in own.items() if "synthesis" not in k and state.get(k, v[..., :0]).shape != v.shape
+    ]
+    if wrong:
+        raise LicframeError(
+            f"--along {name}: its transform has another {wrong[0]} than {codec.profile.name}'s; it must differ in the "
+            "synthesis alone"
+        )
+    if trunk is not None:
+        try:
+            weights.load(trunk, other, other.profile.structure())
+        except WeightsMismatchError:  # none is fitted to it
+            weights.load_shared(trunk, other)
+    for key, parameter in other.named_parameters():
+        parameter.requires_grad_(key.startswith("transform.synthesis"))
+    return other
+
+
+def save_decoder(other: Codec, path: Path, record: dict[str, Any], trunk: Path) -> None:
+    """Write a synthesis that was trained along, beside the trunk's new weights."""
+    from licframe import weights
+
+    state = {k: v for k, v in other.transform.state_dict().items() if "synthesis" in k}
+    weights.load_shared(trunk, other)
+    other.transform.load_state_dict(state, strict=False)
+    other.save(path, record, trunk)
+    typer.echo(f"{path}: another synthesis for the same files")
 
 
 def cached_latents(

@@ -92,6 +92,11 @@ class DistillationObjective(nn.Module):
                 key = name.replace("/", "_").replace(".", "_")
                 self.projections[key] = nn.Conv2d(new[name].shape[1], old[name].shape[1], 1)
 
+    @property
+    def also(self) -> nn.Module:
+        """What the trainer trains beside the student."""
+        return self.projections
+
     def forward(
         self, image: Tensor, latent: Tensor, picture: Tensor, bits: Tensor, quality: Tensor
     ) -> tuple[Tensor, Tensor]:

@@ -61,11 +61,14 @@ class Leg:
 
 
 class Average:
-    """Exponential moving average of a model's parameters, updated every few steps."""
+    """Exponential moving average of a model's parameters, and of another's, updated every few steps."""
 
-    def __init__(self, model: nn.Module, every: int = 4) -> None:
+    def __init__(self, model: nn.Module, also: nn.Module | None = None, every: int = 4) -> None:
         self.every = every
-        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        named = list(model.named_parameters())
+        if also is not None:
+            named += also.named_parameters("also")
+        named = [(name, p) for name, p in named if p.requires_grad]
         self.names = [name for name, _ in named]
         self.live = [p for _, p in named]
         self.values = [p.detach().clone() for p in self.live]
@@ -81,7 +84,8 @@ class Average:
 
     def load(self, state: dict[str, Tensor]) -> None:
         for name, value in zip(self.names, self.values, strict=True):
-            value.copy_(state[name])
+            if name in state:  # what is trained along may have come later
+                value.copy_(state[name])
 
 
 def optimisers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
@@ -98,7 +102,8 @@ def optimisers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
         for kind, params in kinds.items()
         if params and kind != "matrix"
     ]
-    made.append(torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True))
+    if groups:
+        made.append(torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True))
     for optimiser in made:
         for group in optimiser.param_groups:
             group["full_lr"] = group["lr"]
@@ -141,7 +146,10 @@ class Tally:
 
 
 class Trainer:
-    """Train a codec for one leg, writing ``checkpoint.pt`` and ``log.jsonl`` into a run folder."""
+    """Train a codec for one leg, writing ``checkpoint.pt`` and ``log.jsonl`` into a run folder.
+
+    An objective may have a module ``also``, which is trained, averaged and saved beside the codec.
+    """
 
     def __init__(
         self,
@@ -153,6 +161,7 @@ class Trainer:
         objective: nn.Module | None = None,
     ) -> None:
         self.objective: Any = objective or Objective(codec, leg.beta, leg.distortion)
+        self.also: nn.Module | None = getattr(self.objective, "also", None)
         self.codec, self.data, self.leg, self.folder, self.fabric = codec, data, leg, folder, fabric
         self.patches = 0
         self.minutes = 0.0
@@ -189,6 +198,8 @@ class Trainer:
                 f"cannot resume from {self.checkpoint}: it is damaged or of another profile ({error}); use "
                 "another --folder"
             ) from error
+        if self.also is not None and "also" in state:
+            self.also.load_state_dict(state["also"])
         self.patches, self.minutes = state["patches"], state["minutes"]
         self.rng.seed(self.leg.seed + self.patches)
         torch.manual_seed(self.leg.seed + self.patches)
@@ -202,11 +213,13 @@ class Trainer:
         """
         leg, device = self.leg, self.fabric.device
         model = self.fabric.setup_module(self.objective)
-        plain = optimisers(self.objective, leg.rate)
+        plain = optimisers(self.codec, leg.rate)
+        if self.also is not None:
+            plain += optimisers(self.also, leg.rate)
         opts: list[Any] = [self.fabric.setup_optimizers(o) for o in plain]
-        average = Average(self.codec)
-        if self._restored:
-            for opt, saved in zip(plain, self._restored["optimisers"], strict=True):
+        average = Average(self.codec, self.also)
+        if self._restored:  # perhaps of a leg that trained nothing along
+            for opt, saved in zip(plain, self._restored["optimisers"], strict=False):
                 opt.load_state_dict(saved)
             average.load({k: v.to(device) for k, v in self._restored["average"].items()})
         # Muon's update does not depend on the gradient's length; the others are clipped.
@@ -297,6 +310,7 @@ class Trainer:
             return
         state = {
             "model": self.codec.state_dict(),
+            **({} if self.also is None else {"also": self.also.state_dict()}),
             "average": average.state_dict(),
             "optimisers": [o.state_dict() for o in plain],
             "patches": self.patches,

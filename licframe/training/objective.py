@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from licframe.codec import Codec
+from licframe.interfaces import Transform
 from licframe.rate import lambda_of
 
 REFERENCE_LAMBDA = 0.013
@@ -41,27 +42,39 @@ class Objective(nn.Module):
     Args:
         distortion: "mse", D is ``255^2 * MSE``; or "ms-ssim", D is ``1280 * (1 - MS-SSIM)``, of
             mirrored borders too, for patches of at least 161 pixels a side.
+        also: a transform whose synthesis decodes the same latents and learns along; D is then the mean of both, and
+            the analysis learns what both can undo.
     """
 
-    def __init__(self, codec: Codec, beta: float = 0.0, distortion: str = "mse") -> None:
+    def __init__(
+        self, codec: Codec, beta: float = 0.0, distortion: str = "mse", also: Transform | None = None
+    ) -> None:
         super().__init__()
         self.codec = codec
         self.beta = beta
         self.distortion = distortion
+        self.also = also
 
     def forward(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, and a tensor ``(3, N)`` of loss, bpp and MSE of each sample."""
         image = image.contiguous(memory_format=torch.channels_last)  # as the decoded one is
         out = self.codec.estimate(image, quality)
         bpp = out.bits / (image.shape[-2] * image.shape[-1])
-        mse = F.mse_loss(out.image.float(), image, reduction="none").mean((1, 2, 3))
+        mse = (out.image.detach().float() - image).square().mean((1, 2, 3))
         lam = lambda_of(quality)
-        if self.distortion == "mse":
-            loss = bpp + lam * 255**2 * mse
-        else:
-            loss = bpp + lam * _MS_SSIM_WEIGHT * (1 - similarity(out.image, image))
+        distortion = self._distortion(out.image, image)
+        if self.also is not None:
+            h, w = image.shape[-2:]
+            other = self.also.synthesis(out.decoded, quality)[..., :h, :w]
+            distortion = (distortion + self._distortion(other, image)) / 2
+        loss = bpp + lam * distortion
         if self.beta:
             gain = self.codec.gains(quality)[0].detach()[:, :, None, None]
             loss = loss + self.beta * (out.latent * gain).abs().mean((1, 2, 3))
         loss = loss / (lam / REFERENCE_LAMBDA).sqrt()
         return loss.mean(), torch.stack([loss, bpp, mse]).detach()
+
+    def _distortion(self, decoded: Tensor, image: Tensor) -> Tensor:
+        if self.distortion == "mse":
+            return 255**2 * (decoded.float() - image).square().mean((1, 2, 3))
+        return _MS_SSIM_WEIGHT * (1 - similarity(decoded, image))
