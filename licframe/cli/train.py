@@ -213,7 +213,7 @@ def save_decoder(other: Codec, path: Path, record: dict[str, Any], trunk: Path) 
     """Write a synthesis that was trained along, beside the trunk's new weights."""
     from licframe import weights
 
-    state = {k: v for k, v in other.transform.state_dict().items() if "synthesis" in k}
+    state = {k: v.clone() for k, v in other.transform.state_dict().items() if "synthesis" in k}
     weights.load_shared(trunk, other)
     other.transform.load_state_dict(state, strict=False)
     other.save(path, record, trunk)
