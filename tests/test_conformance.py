@@ -94,21 +94,8 @@ class TestGllmm(Conformance):
 
 
 class TestDistilled(Conformance):
-    @pytest.fixture
-    def settings(self) -> list[str]:
-        options = [
-            "channels=48",
-            "merged=64",
-            "widths=[8, 16, 16]",
-            "analysis=[0, 0, 0]",
-            "synthesis_widths=[4, 8, 0]",
-        ]
-        return ["transform.plugin=distilled", *(f"transform.{option}" for option in options)]
-
-
-class TestDistilledWithSmallEnds(Conformance):
-    @pytest.fixture
-    def settings(self) -> list[str]:
+    @pytest.fixture(params=[3, 1])
+    def settings(self, request: pytest.FixtureRequest) -> list[str]:
         options = [
             "channels=48",
             "merged=64",
@@ -116,7 +103,7 @@ class TestDistilledWithSmallEnds(Conformance):
             "analysis=[0, 0, 0]",
             "synthesis=[2, 1, 0]",
             "synthesis_widths=[4, 8, 0]",
-            "synthesis_ends=1",
+            f"synthesis_ends={request.param}",
         ]
         return ["transform.plugin=distilled", *(f"transform.{option}" for option in options)]
 
