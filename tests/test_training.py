@@ -195,7 +195,8 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
     )
     load_shared(load_profile("tiny").weights_path, student)
     student.transform.learn_from(teacher.transform)
-    decoded = DecodedPatches(teacher, photographs, 12, 64, random.Random(0))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    decoded = DecodedPatches(teacher, photographs, 12, 64, random.Random(0), fabric)
     image, latent, picture, bits, quality = decoded.batch(12, 64, random.Random(1))
     before = {k: v.clone() for k, v in student.state_dict().items()}
     stranger = build(
@@ -213,7 +214,7 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
     start = error()
     objective = DistillationObjective(student, teacher)
     leg = Leg(minutes=1, steps=40, batch=4, patch=64, log_every=20, warmup=5)
-    Trainer(student, decoded, leg, tmp_path, Fabric(accelerator="cpu", devices=1), objective).run()
+    Trainer(student, decoded, leg, tmp_path, fabric, objective).run()
 
     assert bits.shape == quality.shape == (12,)
     with torch.no_grad():
@@ -277,9 +278,14 @@ def test_features_that_differ_in_number_are_matched_by_what_learns(
     monkeypatch.setattr(student.transform, "features", fewer)
     objective = DistillationObjective(student, teacher)
     before = {k: v.clone() for k, v in objective.projections.state_dict().items()}
-    decoded = DecodedPatches(teacher, photographs, 8, 64, random.Random(0))
+    fabric = Fabric(accelerator="cpu", devices=1)
+    decoded = DecodedPatches(teacher, photographs, 8, 64, random.Random(0), fabric)
+    objective.elapsed = 1.0
+    loss = objective(*decoded.batch(8, 64, random.Random(1)))[1][0]
+    assert torch.allclose(loss, torch.ones(8), atol=1e-3)  # of the teacher's own error, at any quality
+    objective.elapsed = 0.0
     leg = Leg(minutes=1, steps=20, batch=4, patch=64, log_every=20, warmup=5)
-    Trainer(student, decoded, leg, tmp_path, Fabric(accelerator="cpu", devices=1), objective).run()
+    Trainer(student, decoded, leg, tmp_path, fabric, objective).run()
 
     after = objective.projections.state_dict()
     assert before

@@ -42,6 +42,9 @@ def distill(
         int, typer.Option("--latents", min=8, help="Patches that are coded once; 2000 take 1.4 GB.")
     ] = 2000,
     rate: Annotated[float | None, typer.Option("--rate", help="Factor of all learning rates.")] = None,
+    decay: Annotated[
+        float, typer.Option("--decay", min=0.0, max=1.0, help="Share of the leg in which the rates fall.")
+    ] = 0.3,
     precision: Precision = "auto",
     limit: Annotated[int | None, typer.Option("--limit", help="Read at most so many pictures.")] = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
@@ -105,10 +108,11 @@ def distill(
         batch=defaults.batch,
         patch=defaults.patch,
         rate=rate or defaults.rate,
+        decay=decay,
         seed=seed,
     )
     fabric = fabric_on("auto", precision)
-    decoded = DecodedPatches(old, photographs, latents, leg.patch, random.Random(seed))
+    decoded = DecodedPatches(old, photographs, latents, leg.patch, random.Random(seed), fabric)
     trainer = Trainer(new, decoded, leg, folder, fabric, DistillationObjective(new, old))
     if resume:
         trainer.resume()

@@ -11,15 +11,17 @@ import random
 from typing import Any
 
 import torch
+from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from licframe.codec import Codec
-from licframe.rate import lambda_of
 from licframe.training.data import Photographs
-from licframe.training.objective import REFERENCE_LAMBDA
 
-_FEATURES_UNTIL = 0.1
-"""Share of a leg in which features are compared."""
+_FEATURES_UNTIL, _PICTURE_UNTIL = 0.1, 0.5
+"""Shares of a leg in which features, and the teacher's picture, are compared."""
+
+_LEAST_ERROR = 1e-5
+"""Patches that the teacher decodes better than this, 50 dB, count as if it did not."""
 
 
 class DecodedPatches:
@@ -29,18 +31,27 @@ class DecodedPatches:
     times a small student's step.
 
     Args:
-        teacher: codes the patches; count: how many; size: their side in pixels.
+        teacher: codes the patches; count: how many; size: their side in pixels; fabric: in whose precision latents
+            are made. The picture, a target, is made in float32.
     """
 
     @torch.no_grad()
     def __init__(
-        self, teacher: Codec, photographs: Photographs, count: int, size: int, rng: random.Random
+        self,
+        teacher: Codec,
+        photographs: Photographs,
+        count: int,
+        size: int,
+        rng: random.Random,
+        fabric: Fabric,
     ) -> None:
         parts = []
         for begin in range(0, count, 8):
             image = photographs.patches(min(8, count - begin), size, rng)
             quality = torch.rand(len(image)) * 100
-            bits, latent = teacher.decoded_latent(image, quality)
+            with fabric.autocast():
+                bits, latent = teacher.decoded_latent(image, quality)
+            latent = latent.float()
             picture = teacher.transform.synthesis(latent, quality)[..., :size, :size]
             # float16 around 0: a thirtieth of a level where pictures are
             parts.append(
@@ -58,20 +69,20 @@ class DecodedPatches:
 
 
 class DistillationObjective(nn.Module):
-    """``lambda * 255^2 * ((MSE(x) + a MSE(x_teacher)) / (1 + a) + b sum MSE(features))``, a and b decaying to 0.
+    """``((MSE(x) + a MSE(x_teacher)) / (1 + a) + b sum MSE(features)) / e``, a and b decaying to 0.
 
-    What a small synthesis can learn is a twentieth to a tenth of the teacher's own error, which is noise to it: the
-    teacher's picture is the quieter target, and counts for most of the leg. Features take the teacher's synthesis,
-    four times the student's work, and are for the beginning. They are compared where both name them alike; where
-    channels differ in number, through 1x1 projections that exist only in training.
+    e is the teacher's own squared error on the patch: how many dB a patch loses counts alike at all qualities, in busy
+    and in smooth ones, as it does in a BD-rate. Far from the teacher its picture is the quieter target, for its error is
+    noise to a small synthesis; near it the original is the better one. Features take the teacher's synthesis, four times
+    the student's work, and are for the beginning. They are compared where both name them alike; where channels differ in
+    number, through 1x1 projections that exist only in training.
 
     Args:
-        image_weight, feature_weight: a and b at the beginning. a falls linearly to 0 at the end of the leg, b at a
-            tenth of it.
+        image_weight, feature_weight: a and b at the beginning. a falls linearly to 0 in half of the leg, b in a tenth.
     """
 
     def __init__(
-        self, student: Codec, teacher: Codec, image_weight: float = 4.0, feature_weight: float = 0.5
+        self, student: Codec, teacher: Codec, image_weight: float = 1.0, feature_weight: float = 0.5
     ) -> None:
         super().__init__()
         self.student, self.image_weight, self.feature_weight = student, image_weight, feature_weight
@@ -104,8 +115,8 @@ class DistillationObjective(nn.Module):
         found = self.student.transform.features(latent, quality)
         h, w = image.shape[-2:]
         decoded = found["image"][..., :h, :w]
-        mse, weight = _mse(decoded, image), self.image_weight * max(0.0, 1 - self.elapsed)
-        # Weights that add up to 1, so that the rate stays what it was
+        mse = _mse(decoded, image)
+        weight = self.image_weight * max(0.0, 1 - self.elapsed / _PICTURE_UNTIL)
         total = (mse + weight * _mse(decoded, picture)) / (1 + weight)
         fade = max(0.0, 1 - self.elapsed / _FEATURES_UNTIL)
         if fade:
@@ -116,8 +127,7 @@ class DistillationObjective(nn.Module):
                 key = name.replace("/", "_").replace(".", "_")
                 value = self.projections[key](found[name]) if key in self.projections else found[name]
                 total = total + fade * self.feature_weight * _mse(value, targets[name])
-        lam = lambda_of(quality)
-        loss = lam * 255**2 * total / (lam / REFERENCE_LAMBDA).sqrt()
+        loss = total / _mse(picture, image).clamp_min(_LEAST_ERROR)
         return loss.mean(), torch.stack([loss, bits / (h * w), mse]).detach()
 
 
