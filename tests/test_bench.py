@@ -20,7 +20,9 @@ from licframe.evaluation.bd import bd_rate
 from licframe.evaluation.contestants import check_names, contestant
 from licframe.evaluation.results import Mean, Results
 from licframe.images import from_array
+from licframe.profile import profile_folder
 from licframe.testing.exactness import sample_images
+from licframe.weights import read_metadata
 
 
 @pytest.fixture
@@ -136,6 +138,17 @@ def test_results_of_other_weights_are_not_reused(folder: Path, tmp_path: Path) -
     rd.measure("jpeg", dataset, path, qualities=(50,), progress=lambda done, _: counted.append(done))
 
     assert counted == [1, 2]
+
+
+def test_a_version_names_all_that_decides_results() -> None:
+    """Files of one context look the same whichever synthesis decodes them; results must not."""
+    folder = profile_folder() / "weights"
+    synthesis = read_metadata(folder / "balanced+distilled.safetensors")["fingerprint"][:12]
+    fast, filtered = (contestant("fast", s).version for s in ((), ("encoder.filter=true",)))
+
+    assert f", synthesis {synthesis}" in fast
+    assert fast != filtered
+    assert "," not in contestant("tiny").version.partition(", weights ")[2]
 
 
 def test_workers_measure_the_same(folder: Path, tmp_path: Path) -> None:

@@ -217,3 +217,16 @@ def test_shipped_profiles_have_weights(name: str) -> None:
 
     assert json.dumps(found.record["structure"])
     assert len(found.fingerprint) == 64
+
+
+@pytest.mark.parametrize("scheduler", ["hyperprior", "checkerboard", "autoregressive"])
+@torch.no_grad()
+def test_side_information_can_tell_means(scheduler: str) -> None:
+    """A latent and its negative have the same scales, and other means."""
+    codec = build(load_profile("tiny", [f"context_scheduler.plugin={scheduler}"]))
+    generator = torch.Generator().manual_seed(0)
+    latent = torch.randn(1, codec.transform.latent_channels, 8, 8, generator=generator)
+    condition = codec.units.float_form(codec.gain_table[50][None], torch.tensor([50.0]))
+    one, two = (codec.scheduler.side(y, condition)["z"] for y in (latent, -latent))
+
+    assert not torch.allclose(one, two, atol=1e-3)

@@ -18,7 +18,7 @@ import licframe
 from licframe.errors import LicframeError, ProfileError, suggestion
 from licframe.evaluation.baseline import Baseline
 from licframe.images import Picture
-from licframe.profile import Profile, load_profile, shipped_profiles
+from licframe.profile import Encoding, Profile, load_profile, shipped_profiles
 from licframe.rate import Target
 from licframe.registry import load_class, registry
 
@@ -49,12 +49,21 @@ class _Profile:
     qualities: Sequence[float] = QUALITIES
 
     def __init__(self, profile: Profile) -> None:
+        from licframe import weights
         from licframe.evaluation.complexity import complexity
         from licframe.loading import load
 
         self.codec = load(profile)
         self.name = profile.name
         self.version = f"licframe {licframe.__version__}, weights {self.codec.fingerprint[:6].hex()}"
+        if profile.weights_path is not None:
+            # Files carry the fingerprint of what codes; another synthesis shows other pictures.
+            found = weights.find(profile.weights_path, profile.structure())
+            synthesis = (found.decoder or found).record
+            if "codes_as" in synthesis:
+                self.version += f", synthesis {synthesis['fingerprint'][:12]}"
+        if profile.encoder != Encoding():
+            self.version += f", encoder {profile.encoder}"
         if profile.refiner.part.name != "none":
             self.version += f", refiner {profile.refiner.part.name} {profile.refiner.options}"
         self.complexity = complexity(self.codec)

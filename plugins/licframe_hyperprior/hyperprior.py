@@ -1,4 +1,4 @@
-"""The hyperprior: a small latent z that describes the scales of y (arXiv 1802.01436).
+"""The hyperprior: a small latent z that describes the scales and the means of y (arXiv 1802.01436, 1809.02736).
 
 z lives at a quarter of y's resolution, is coded with learned tables of each channel, and becomes
 features on y's grid through exact layers. Its analysis runs in the encoder only and stays float.
@@ -34,7 +34,7 @@ class Hyperprior(nn.Module):
         self.register_buffer("spread", torch.ones(channels))
         self.analysis = nn.ModuleList(
             [
-                nn.Conv2d(channels + 1, width, 3, padding=1),
+                nn.Conv2d(2 * channels + 1, width, 3, padding=1),
                 nn.Conv2d(width, width, 4, stride=2, padding=1),
                 nn.Conv2d(width, hyper, 4, stride=2, padding=1),
             ]
@@ -53,10 +53,11 @@ class Hyperprior(nn.Module):
     def side(self, latent: Tensor, condition: Condition) -> Tensor:
         """Return z, not rounded, of a latent in coefficient units."""
         plane = condition.plane.float() * (2.0**-FRACTION if condition.exact else 1.0)
-        x = (latent / self.spread[:, None, None]).abs().clamp_max(8.0)
+        x = (latent / self.spread[:, None, None]).clamp(-8.0, 8.0)
         h, w = x.shape[-2:]
         x = F.pad(x, (0, -w % STRIDE, 0, -h % STRIDE), mode="replicate")
-        x = torch.cat([x, plane.expand(len(x), 1, *x.shape[2:])], 1)
+        # Magnitudes tell the scales, signs the means.
+        x = torch.cat([x, x.abs(), plane.expand(len(x), 1, *x.shape[2:])], 1)
         for layer in self.analysis[:-1]:
             x = F.leaky_relu(layer(x), 0.1)
         return self.analysis[-1](x).clamp(-_LIMIT, _LIMIT)
