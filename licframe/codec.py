@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,8 +21,7 @@ from licframe.clock import Clock
 from licframe.coded import Coded, Decoded, Encoded, Estimate
 from licframe.errors import CorruptStreamError, WeightsMismatchError
 from licframe.exact.coder import Decoder, Encoder
-from licframe.exact.rounding import straight_through_round
-from licframe.exact.units import CENTRE_FRACTION, QUALITIES, LatentUnits
+from licframe.exact.units import CENTRE_FRACTION, QUALITIES, Condition, LatentUnits
 from licframe.images import Picture, as_picture
 from licframe.interfaces import (
     ContextScheduler,
@@ -88,15 +87,16 @@ class Codec(nn.Module):
         self.units.std.copy_(std)
         self.scheduler.initialise(latents, std)
 
-    def estimate(self, image: Tensor, quality: Tensor) -> Estimate:
+    def estimate(
+        self, image: Tensor, quality: Tensor, quantise: Quantise = torch.round, *, noisy: bool = True
+    ) -> Estimate:
         """Run the codec in floating point on images ``(N, 3, H, W)`` at qualities ``(N,)``.
 
-        Rounding is straight-through around each predicted centre, as the decoder will see it; the
-        rate is that of the residual with uniform noise.
+        See ``estimate_latent`` for what is rounded, and how.
         """
         latent = self.transform.analysis(image, quality)
         gain, inverse = self.gains(quality)
-        bits, y = self.estimate_latent(latent, gain, quality)
+        bits, y = self.estimate_latent(latent, gain, quality, quantise, noisy=noisy)
         h, w = image.shape[-2:]
         y = y * inverse[:, :, None, None]
         return Estimate(self.transform.synthesis(y, quality)[..., :h, :w], bits, latent, y)
@@ -107,44 +107,70 @@ class Codec(nn.Module):
         bits, y = self.estimate_latent(self.transform.analysis(image, quality), gain, quality)
         return bits, y * inverse[:, :, None, None]
 
-    def latent_bits(self, latent: Tensor, quality: Tensor) -> Tensor:
-        """Return the information ``(N,)`` of latents in coefficient units, as ``estimate`` does."""
-        return self.estimate_latent(latent, self.gains(quality)[0], quality)[0]
-
     def estimate_latent(
-        self, latent: Tensor, gain: Tensor, quality: Tensor, quantise: Quantise | None = None
+        self,
+        latent: Tensor,
+        gain: Tensor,
+        quality: Tensor,
+        quantise: Quantise = torch.round,
+        *,
+        noisy: bool = True,
+        in_order: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """Return the bits ``(N,)`` of a latent in coefficient units, and it rounded, in steps.
+        """Return the bits ``(N,)`` of a latent in coefficient units, and it as decoded, in steps.
+
+        A decoded value is ``centre + quantise(latent - centre)``. Where the derivative of ``quantise`` is one, or taken
+        for one, as that of rounding (straight-through), the value's derivative with respect to the centre is zero:
+        values come from a pass in coding order without gradients, and all steps are predicted from them at once.
 
         Args:
-            quantise: maps residuals to what the decoder has, or to a relaxation of that, whose rate
-                is then counted. Left out: straight-through rounding, and the rate with uniform noise.
+            quantise: maps residuals to what the decoder has, or to a relaxation of that.
+            noisy: the rate is that of the residual with uniform noise; else of what ``quantise`` gives.
+            in_order: predict step by step and ask ``quantise`` for its derivative.
         """
-        bits = torch.zeros_like(quality)
         condition = self.units.float_form(gain, quality)
         tensors = {"y": latent * gain[:, :, None, None], **self.scheduler.side(latent, condition)}
-        plan = self.scheduler.training_plan(*latent.shape[-2:])
+        if in_order:
+            steps, values = self._predict_in_order(condition, tensors, quantise)
+        else:
+            with torch.no_grad():
+                _, fixed = self._predict_in_order(condition, tensors, quantise)
+            # Autocast would hand what it made of the weights without gradients to the pass that needs them.
+            torch.clear_autocast_cache()
+            values = {name: value + (fixed[name] - value).detach() for name, value in tensors.items()}
+            steps = list(self.scheduler.predict_all(Known.nothing(condition, tensors), values))
+        counted = tensors if noisy else values
+        if noisy:
+            counted = {name: value + torch.rand_like(value) - 0.5 for name, value in tensors.items()}
+        taken = {
+            name: iter(take_apart(value, [step.index for step, _ in steps if step.tensor == name]))
+            for name, value in counted.items()
+        }
+        bits = torch.zeros_like(quality)
+        for step, parameters in steps:
+            model = cast("EntropyModel", self.entropy_models[step.pass_index])
+            residual = next(taken[step.tensor]) - model.centre(parameters)
+            bits = bits + model.bits(residual, parameters).sum((1, 2, 3))
+        return bits, values["y"]
+
+    def _predict_in_order(
+        self, condition: Condition, tensors: Mapping[str, Tensor], quantise: Quantise
+    ) -> tuple[list[tuple[Step, Tensor]], dict[str, Tensor]]:
+        """Return each step with its parameters, and the decoded values of all tensors."""
+        plan, steps = self.scheduler.plan(*tensors["y"].shape[-2:]), []
         parts = {
             name: iter(take_apart(value, [step.index for step in plan if step.tensor == name]))
             for name, value in tensors.items()
         }
 
         def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
-            nonlocal bits
+            steps.append((step, parameters))
             centre = model.centre(parameters)
-            residual = next(parts[step.tensor]) - centre
-            if quantise is None:
-                counted = residual + torch.rand_like(residual) - 0.5
-                fixed = straight_through_round(residual)
-            else:
-                counted = fixed = quantise(residual)
-            bits = bits + model.bits(counted, parameters).sum((1, 2, 3))
-            return centre + fixed
+            return centre + quantise(next(parts[step.tensor]) - centre)
 
-        known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
-        known.reference = straight_through_round(tensors["y"])
+        known = Known.nothing(condition, tensors)
         self._walk(known, fix, plan)
-        return bits, known["y"]
+        return steps, {name: known[name] for name in tensors}
 
     def _walk(
         self,
@@ -335,7 +361,7 @@ class Codec(nn.Module):
             return centre + residual * 2.0**CENTRE_FRACTION
 
         with clock("context"):
-            known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
+            known = Known.nothing(condition, tensors)
             self._walk(known, fix)
         payload = encoder.finish()
         if sparse and empty.any():

@@ -35,7 +35,7 @@ A new entropy model, for example, is one folder with one class and one entry poi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import attrs
@@ -97,14 +97,17 @@ class Known:
     Attributes:
         condition: conversions at the quality in use.
         memo: what a scheduler wants to keep between steps (features shared by several steps).
-        reference: the rounded latent in training, for a scheduler's ``training_plan``; else None.
     """
 
     def __init__(self, condition: Condition, **tensors: Tensor) -> None:
         self.condition = condition
-        self.reference: Tensor | None = None
         self.memo: dict[Any, Any] = {}
         self._tensors = tensors
+
+    @classmethod
+    def nothing(cls, condition: Condition, tensors: Mapping[str, Tensor]) -> Known:
+        """Return a state in which nothing is known of tensors of such shapes."""
+        return cls(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
@@ -252,16 +255,24 @@ class ContextScheduler(nn.Module, ABC):
     def plan(self, h: int, w: int) -> Sequence[Step]:
         """Return the steps that cover every element of a ``(C, h, w)`` latent exactly once."""
 
-    def training_plan(self, h: int, w: int) -> Sequence[Step]:
-        """Return the steps that training takes: those of ``plan``, unless that is long.
-
-        A serial scheduler gives few steps here, and predicts them from ``known.reference``.
-        """
-        return self.plan(h, w)
-
     @abstractmethod
     def predict(self, step: Step, known: Known) -> Tensor:
         """Return parameters ``(N, P, c, rows, columns)`` of exactly that step's elements."""
+
+    def predict_all(self, known: Known, values: Mapping[str, Tensor]) -> Iterator[tuple[Step, Tensor]]:
+        """Yield steps with their parameters where the decoded values of all elements are given; float form.
+
+        This is how training and refiners predict. Any steps will do that cover every element once, as long as
+        parameters are those that ``predict`` gives in coding order; few large ones are fast. By default they are
+        those of ``plan``, one after the other.
+
+        Args:
+            known: nothing is known yet.
+            values: each tensor as a decoder has it, in quantisation steps.
+        """
+        for step in self.plan(*known["y"].shape[-2:]):
+            yield step, self.predict(step, known)
+            known.place(step, values[step.tensor][step.index])
 
     def side(self, latent: Tensor, condition: Condition) -> dict[str, Tensor]:
         """Return side information such as a hyper-latent, by tensor name, encoder side only.
@@ -317,10 +328,15 @@ class Problem(Protocol):
     start: Tensor
     gain: Tensor
 
-    def objective(self, latent: Tensor, quantise: Quantise | None = None) -> Tensor:
+    def objective(
+        self, latent: Tensor, quantise: Quantise | None = None, *, unit_slope: bool = False
+    ) -> Tensor:
         """Return the cost, bits + lambda * squared error, differentiable in the latent.
 
-        ``quantise`` replaces rounding; left out, rounding is straight-through and the rate noisy.
+        Args:
+            quantise: replaces rounding; left out, rounding is straight-through and the rate noisy.
+            unit_slope: the derivative of ``quantise`` is one; its own is then not asked for, and all steps are
+                predicted at once.
         """
 
     def true_cost(self, latent: Tensor) -> float:

@@ -42,7 +42,9 @@ class LatentProblem:
         self.weight = error_weight(quality)
         self._codec = codec
 
-    def objective(self, latent: Tensor, quantise: Quantise | None = None) -> Tensor:
+    def objective(
+        self, latent: Tensor, quantise: Quantise | None = None, *, unit_slope: bool = False
+    ) -> Tensor:
         """Return bits + lambda * squared error, differentiable in the latent.
 
         Its networks are computed in bfloat16 where that is faster; what a search finds is judged by :meth:`true_cost`.
@@ -51,7 +53,14 @@ class LatentProblem:
         inverse = codec.inverse_table[q][:, None, None].clone()
         quality = torch.full((1,), float(q))
         with short_products(latent.device):
-            bits, y = codec.estimate_latent(latent, self.gain[None, :, 0, 0], quality, quantise)
+            bits, y = codec.estimate_latent(
+                latent,
+                self.gain[None, :, 0, 0],
+                quality,
+                quantise or torch.round,
+                noisy=quantise is None,
+                in_order=quantise is not None and not unit_slope,
+            )
             decoded = self._decoded(y * inverse)
         return bits.sum() + self._distortion(decoded)
 

@@ -76,6 +76,16 @@ class ExactConv(nn.Module):
             total.baddbmm_(weight.expand(n, -1, -1), rows[:, :, begin : begin + h * wide])
         return total.floor_().reshape(n, -1, h, wide)[..., :w]
 
+    def rows(self, seen: Tensor, which: Tensor) -> Tensor:
+        """Return the float form at some positions, ``(N, K, out_channels)``, in one product.
+
+        Args:
+            seen: what the taps see there, ``(N, K, taps * in_channels)``, taps in raster order.
+            which: the bias vector of each position, ``(K, rows)`` of zeros and ones.
+        """
+        weight = self.weight.permute(0, 2, 3, 1).flatten(1)
+        return F.linear(seen, weight) + which @ self.bias
+
     def freeze(self, bound: float) -> None:
         """Make the integer twin and prove it exact.
 

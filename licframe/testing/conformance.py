@@ -32,6 +32,7 @@ from licframe.codec import Codec
 from licframe.errors import LicframeError
 from licframe.evaluation.information import float_information
 from licframe.images import Picture, from_array
+from licframe.interfaces import Known
 from licframe.loading import build, load
 from licframe.problem import LatentProblem
 from licframe.profile import Profile, load_profile
@@ -120,7 +121,11 @@ class Conformance:
         """Each element of each tensor belongs to exactly one step, in training too."""
         scheduler = codec.scheduler
         shapes = {"y": (codec.transform.latent_channels, *grid), **scheduler.side_shapes(*grid)}
-        for plan in (scheduler.plan(*grid), scheduler.training_plan(*grid)):
+        zeros = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}
+        quality = torch.tensor([50.0])
+        known = Known(codec.units.float_form(codec.gains(quality)[0], quality), **zeros)
+        together = [step for step, _ in scheduler.predict_all(known, zeros)]
+        for plan in (scheduler.plan(*grid), together):
             counts = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}
             for step in plan:
                 counts[step.tensor][step.index] += 1

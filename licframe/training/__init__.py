@@ -1,1 +1,57 @@
-"""How weights are made: data in memory, one loop for CPU and GPU, checkpoints that resume."""
+"""How weights are made: ``train`` and ``distill``, and what they are told.
+
+Everything here runs on a processor and on a GPU alike, prints nothing, and needs no command line.
+"""
+
+from licframe.training.data import HeldOut, Photographs, Source
+from licframe.training.distillation import Distillation, removal_costs
+from licframe.training.hardware import Hardware, hardware_on
+from licframe.training.loop import Callback, LogLine, Settings, Trainer
+from licframe.training.objective import (
+    DISTORTIONS,
+    Distortion,
+    Objective,
+    Rate,
+    RateDistortion,
+    Term,
+    add_noise,
+    dissimilarity,
+    even_weight,
+    l1_term,
+    squared_error,
+)
+from licframe.training.optimiser import RATES, Optimiser
+from licframe.training.results import Run
+from licframe.training.runs import distill, train
+from licframe.training.schedule import Schedule
+
+__all__ = [
+    "DISTORTIONS",
+    "RATES",
+    "Callback",
+    "Distillation",
+    "Distortion",
+    "Hardware",
+    "HeldOut",
+    "LogLine",
+    "Objective",
+    "Optimiser",
+    "Photographs",
+    "Rate",
+    "RateDistortion",
+    "Run",
+    "Schedule",
+    "Settings",
+    "Source",
+    "Term",
+    "Trainer",
+    "add_noise",
+    "dissimilarity",
+    "distill",
+    "even_weight",
+    "hardware_on",
+    "l1_term",
+    "removal_costs",
+    "squared_error",
+    "train",
+]

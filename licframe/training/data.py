@@ -1,139 +1,199 @@
-"""Training photographs, decoded once and kept in memory as uint8."""
+"""Training patches from pictures that live on the device, drawn by index arithmetic.
+
+All pictures lie one after the other in one tensor of pixels, at a few scales. Drawing a batch is arithmetic on
+some random numbers and one gather: a patch is where it begins and two strides, and flips and transposes are other
+signs and another order of the strides.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import random
-import tarfile
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from licframe.errors import ImageError
+from licframe.training.pictures import PictureFile, decode_all, find_pictures
 
-_SUFFIXES = {".avif", ".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"}
+SCALES = (14 / 15, 0.8, 2 / 3)
+"""Of a picture: below 1, which hides what is left of an earlier lossy coding; the middles of the thirds of 0.6 to 1."""
 
-_EVERY = 8  # rows and columns that tell how busy a patch is: looking at all took a tenth of a step
-
-
-def _decode(source: tuple[str, bytes]) -> NDArray[np.uint8]:
-    name, data = source
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise ImageError(f"cannot read training image {name}: {error}; remove it") from error
-
-
-def _sources(paths: Sequence[Path]) -> list[tuple[str, bytes]]:
-    """Return name and bytes of every picture in folders, tar shards and files."""
-    found = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES | {".tar"})
-            found += _sources(inside)
-        elif path.suffix == ".tar":
-            with tarfile.open(path) as shard:
-                for member in shard:
-                    file = shard.extractfile(member)
-                    if file is not None and Path(member.name).suffix.lower() in _SUFFIXES:
-                        found.append((f"{path.name}/{member.name}", file.read()))
-        elif path.is_file():
-            found.append((path.name, path.read_bytes()))
-        else:
-            raise ImageError(f"no training data at {path}; give folders, .tar shards or pictures")
-    return found
+_CELL = 16
+"""Side in pixels of the cells whose detail is known: a patch's is the sum over whole cells, found with four reads."""
 
 
 class Source(Protocol):
-    """Where the inputs of training steps come from."""
+    """Where the inputs of training steps come from.
 
-    def batch(self, count: int, size: int, rng: random.Random) -> tuple[Tensor, ...]:
-        """Return what an objective is given for ``count`` patches of side ``size`` pixels.
+    Random numbers are those of the device's default generator, which a run seeds.
+    """
+
+    def batch(self, count: int, size: int) -> tuple[Tensor, ...]:
+        """Return what an objective is given for ``count`` patches of side ``size`` pixels, on the device.
 
         The last tensor holds their qualities ``(count,)``, uniform in 0..100.
         """
 
 
 class Photographs:
-    """Random patches from photographs held in memory.
+    """Random patches of pictures kept on a device.
+
+    A picture is drawn in proportion to its area, at one of its scales, then flipped and transposed at random.
 
     Args:
-        paths: folders, tar shards of pictures, or pictures.
-        limit: read at most this many pictures.
-        device: where the pixels live; patches are made there.
-        candidates: each patch is the busiest of so many draws.
+        pictures: folders, tar shards or pictures; or files already read.
+        limit: read at most this many.
+        device: where the pixels live and patches are made: about six bytes a pixel of the pictures.
+        candidates: each patch is the most detailed of so many draws.
+        patch: largest side of a patch; a picture too small for it is enlarged.
+        scales: of a picture, each kept once.
 
     Attributes:
         listing: SHA-256 and name of each picture, a line each, as ``sha256sum`` writes them.
+        count: pictures; megapixels: all of them before scaling.
     """
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        pictures: Sequence[Path] | Sequence[PictureFile],
         limit: int | None = None,
         device: torch.device | str = "cpu",
         candidates: int = 1,
+        patch: int = 256,
+        scales: Sequence[float] = SCALES,
     ) -> None:
-        self.candidates = candidates
-        sources = _sources(paths)[:limit]
-        self.listing = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sources)
-        with ProcessPoolExecutor() as pool:
-            decoded = list(pool.map(_decode, sources, chunksize=8))
-        self.images = [torch.from_numpy(x).permute(2, 0, 1).contiguous().to(device) for x in decoded]
-        if not self.images:
-            raise ImageError(f"no pictures in {', '.join(map(str, paths))}")
-        sizes = np.array([x[0].numel() for x in self.images], dtype=np.float64)
-        self.megapixels = float(sizes.sum() / 1e6)
-        self._cumulative = (sizes.cumsum() / sizes.sum()).tolist()
+        self.device, self.candidates, self.patch = torch.device(device), candidates, patch
+        files = [f for f in pictures if isinstance(f, PictureFile)]
+        files = (files or find_pictures([Path(p) for p in pictures if not isinstance(p, PictureFile)]))[
+            :limit
+        ]
+        self.count = len(files)
+        self.listing = "".join(f"{hashlib.sha256(f.data).hexdigest()}  {f.name}\n" for f in files)
+        sizes = [file.size() for file in files]
+        self.megapixels = sum(h * w for h, w in sizes) / 1e6
+        scaled = [_scaled(size, scales, patch) for size in sizes]
+        self._make_tables(sizes, scaled)
+        self._fill(files, scaled)
 
-    def batch(self, count: int, size: int, rng: random.Random) -> tuple[Tensor, ...]:
+    def _make_tables(
+        self, sizes: Sequence[tuple[int, int]], scaled: Sequence[Sequence[tuple[int, int]]]
+    ) -> None:
+        """Make room for every picture at every scale."""
+        flat = torch.tensor([size for several in scaled for size in several])
+        cells = flat // _CELL + 1
+        area = torch.tensor([h * w / len(s) for (h, w), s in zip(sizes, scaled, strict=True) for _ in s])
+        self._shares = (area.double().cumsum(0) / area.double().sum()).float().to(self.device)
+        begin = [F.pad(t.prod(1).cumsum(0), (1, 0)) for t in (flat, cells)]
+        # height, width, first pixel, columns of cells, first cell
+        table = torch.stack([*flat.T, begin[0][:-1], cells[:, 1], begin[1][:-1]])
+        self._table = table.to(self.device)
+        self._pixels = torch.empty((int(begin[0][-1]), 3), dtype=torch.uint8, device=self.device)
+        self._detail = torch.empty(int(begin[1][-1]), device=self.device)
+
+    def _fill(self, files: Sequence[PictureFile], scaled: Sequence[Sequence[tuple[int, int]]]) -> None:
+        pixel = cell = 0
+        for picture, several in zip(decode_all(files), scaled, strict=True):
+            whole = torch.from_numpy(picture).to(self.device).permute(2, 0, 1)[None]
+            for size in several:
+                scaled_picture = _resize(whole, size)
+                detail = _summed_detail(scaled_picture)
+                self._pixels[pixel : pixel + size[0] * size[1]] = (
+                    scaled_picture[0].permute(1, 2, 0).flatten(0, 1)
+                )
+                self._detail[cell : cell + detail.numel()] = detail.flatten()
+                pixel, cell = pixel + size[0] * size[1], cell + detail.numel()
+
+    def batch(self, count: int, size: int) -> tuple[Tensor, ...]:
         """Return patches and qualities."""
-        return self.patches(count, size, rng), torch.rand(count) * 100
+        return self.patches(count, size), torch.rand(count, device=self.device) * 100
 
-    def patches(self, count: int, size: int, rng: random.Random) -> Tensor:
-        """Return ``(count, 3, size, size)`` float in [0, 1], each the busiest of its candidates."""
-        if self.candidates == 1:
-            return torch.stack([self._draw(size, rng) for _ in range(count)])
-        drawn = torch.stack([self._draw(size, rng) for _ in range(count * self.candidates)])
-        drawn = drawn.unflatten(0, (count, self.candidates))
-        return drawn[torch.arange(count, device=drawn.device), _activity(drawn).argmax(1)]
+    def patches(self, count: int, size: int) -> Tensor:
+        """Return ``(count, 3, size, size)`` float in [0, 1], each the most detailed of its candidates.
 
-    def _draw(self, size: int, rng: random.Random) -> Tensor:
-        """Return a crop, downscaled, flipped, transposed.
-
-        A picture is drawn in proportion to its area; a downscale of 0.6 to 1.0 hides what is left
-        of an earlier lossy coding.
+        Raises:
+            ValueError: ``size`` is above ``patch``.
         """
-        image = rng.choices(self.images, cum_weights=self._cumulative)[0]
-        room = min(image.shape[1:])
-        side = min(room, round(size / rng.uniform(0.6, 1.0)))
-        top = rng.randint(0, image.shape[1] - side)
-        left = rng.randint(0, image.shape[2] - side)
-        patch = image[:, top : top + side, left : left + side].float() / 255
-        if side != size:
-            patch = F.interpolate(patch[None], (size, size), mode="bilinear", antialias=side > size)[0]
-        if rng.random() < 0.5:
-            patch = patch.flip(2)
-        if rng.random() < 0.5:
-            patch = patch.flip(1)
-        if rng.random() < 0.5:
-            patch = patch.transpose(1, 2)
-        return patch
+        if size > self.patch:
+            raise ValueError(
+                f"patches of {size} are larger than {self.patch}; make Photographs with patch={size}"
+            )
+        which, top, left = self._place(count, size)
+        _, width, begin = self._table[:3, which]
+        flipped, mirrored, turned = torch.rand(3, count, device=self.device) < 0.5
+        first = begin + (top + flipped * (size - 1)) * width + left + mirrored * (size - 1)
+        down, right = torch.where(flipped, -width, width), torch.where(mirrored, -1, 1)
+        down, right = torch.where(turned, right, down), torch.where(turned, down, right)
+        steps = torch.arange(size, device=self.device)
+        index = (first[:, None] + down[:, None] * steps)[:, :, None] + (right[:, None] * steps)[:, None]
+        found = self._pixels.index_select(0, index.flatten())
+        return found.reshape(count, size, size, 3).permute(0, 3, 1, 2).float() / 255
+
+    def _place(self, count: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw scaled pictures, and the row and column where a patch begins: of the candidates, the best."""
+        drawn = torch.rand(3, count * self.candidates, device=self.device)
+        which = torch.searchsorted(self._shares, drawn[0]).clamp_max(len(self._shares) - 1)
+        height, width, _, columns, begin = self._table[:, which]
+        top, left = (drawn[1] * (height - size + 1)).long(), (drawn[2] * (width - size + 1)).long()
+        if self.candidates == 1:
+            return which, top, left
+        reach = max(1, size // _CELL)
+        row = torch.minimum((top + _CELL // 2) // _CELL, height // _CELL - reach).clamp_min(0)
+        column = torch.minimum((left + _CELL // 2) // _CELL, width // _CELL - reach).clamp_min(0)
+        corner = begin + row * columns + column
+        total = self._detail[corner + reach * columns + reach] + self._detail[corner]
+        total = total - self._detail[corner + reach * columns] - self._detail[corner + reach]
+        best = total.view(count, -1).argmax(1, keepdim=True)
+        which, top, left = (t.view(count, -1).gather(1, best)[:, 0] for t in (which, top, left))
+        return which, top, left
 
 
-def _activity(patches: Tensor) -> Tensor:
-    """Return the mean absolute difference of neighbouring samples of ``(..., 3, H, W)``, in a few rows and columns."""
-    rows, columns = patches[..., ::_EVERY, :], patches[..., ::_EVERY]
-    across = (rows[..., 1:] - rows[..., :-1]).abs().mean((-3, -2, -1))
-    down = (columns[..., 1:, :] - columns[..., :-1, :]).abs().mean((-3, -2, -1))
-    return across + down
+def _scaled(size: tuple[int, int], scales: Sequence[float], least: int) -> list[tuple[int, int]]:
+    """Return height and width at each scale, at which a patch still fits."""
+    floor = max(least, _CELL) / min(size)
+    return [
+        (max(least, round(size[0] * s)), max(least, round(size[1] * s)))
+        for s in sorted({max(scale, floor) for scale in scales})
+    ]
+
+
+def _resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return a picture ``(1, 3, H, W)`` uint8 at another size, antialiased."""
+    if picture.device.type == "cpu":
+        return F.interpolate(picture, size, mode="bilinear", antialias=True)
+    return F.interpolate(picture.float(), size, mode="bilinear", antialias=True).round().byte()
+
+
+def _summed_detail(picture: Tensor) -> Tensor:
+    """Return sums of detail over the cells above and left of each, ``(rows + 1, columns + 1)``.
+
+    A cell's detail is the mean absolute difference of neighbouring samples.
+    """
+    x = picture[..., : picture.shape[-2] // _CELL * _CELL, : picture.shape[-1] // _CELL * _CELL].float()
+    across = F.pad((x[..., 1:] - x[..., :-1]).abs(), (0, 1))
+    down = F.pad((x[..., 1:, :] - x[..., :-1, :]).abs(), (0, 0, 0, 1))
+    cells = F.avg_pool2d((across + down).mean(1), _CELL)[0] / 255
+    return F.pad(cells, (1, 0, 1, 0)).cumsum(0).cumsum(1)
+
+
+class HeldOut:
+    """Fixed patches of pictures that are never trained on, and the loss on them.
+
+    Args:
+        source: of such pictures; count: patches kept; size: their side in pixels.
+    """
+
+    _AT_ONCE = 8
+
+    def __init__(self, source: Source, count: int = 32, size: int = 256, seed: int = 0) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            drawn = [source.batch(self._AT_ONCE, size) for _ in range(-(-count // self._AT_ONCE))]
+        self._batches = drawn
+
+    @torch.no_grad()
+    def loss(self, objective: Callable[..., tuple[Tensor, Tensor]]) -> Tensor:
+        """Return the mean loss, a scalar on the device."""
+        return torch.stack([objective(*batch)[0] for batch in self._batches]).mean()

@@ -7,15 +7,16 @@ pass 2 on the smaller decoder. The analysis, the context and so the files stay t
 
 from __future__ import annotations
 
-import random
+from collections.abc import Hashable
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from licframe.codec import Codec
-from licframe.training.data import Photographs
+from licframe.training.data import Source
+from licframe.training.hardware import Hardware
+from licframe.training.objective import Objective
 
 _FEATURES_UNTIL, _PICTURE_UNTIL = 0.1, 0.5
 """Shares of a leg in which features, and the teacher's picture, are compared."""
@@ -31,25 +32,18 @@ class DecodedPatches:
     times a small student's step.
 
     Args:
-        teacher: codes the patches; count: how many; size: their side in pixels; fabric: in whose precision latents
+        teacher: codes the patches; source: gives pictures and qualities; count: how many; size: their side in pixels; hardware: in whose precision latents
             are made. The picture, a target, is made in float32.
     """
 
+    _AT_ONCE = 8
+
     @torch.no_grad()
-    def __init__(
-        self,
-        teacher: Codec,
-        photographs: Photographs,
-        count: int,
-        size: int,
-        rng: random.Random,
-        fabric: Fabric,
-    ) -> None:
+    def __init__(self, teacher: Codec, source: Source, count: int, size: int, hardware: Hardware) -> None:
         parts = []
-        for begin in range(0, count, 8):
-            image = photographs.patches(min(8, count - begin), size, rng)
-            quality = torch.rand(len(image)) * 100
-            with fabric.autocast():
+        for begin in range(0, count, self._AT_ONCE):
+            image, quality = source.batch(min(self._AT_ONCE, count - begin), size)
+            with hardware.autocast():
                 bits, latent = teacher.decoded_latent(image, quality)
             latent = latent.float()
             picture = teacher.transform.synthesis(latent, quality)[..., :size, :size]
@@ -61,14 +55,14 @@ class DecodedPatches:
             torch.cat(x) for x in zip(*parts, strict=True)
         )
 
-    def batch(self, count: int, size: int, rng: random.Random) -> tuple[Tensor, ...]:
+    def batch(self, count: int, size: int) -> tuple[Tensor, ...]:
         """Return images, decoded latents, the teacher's pictures, bits ``(count,)`` and qualities."""
-        which = [rng.randrange(len(self.images)) for _ in range(count)]
+        which = torch.randint(len(self.images), (count,), device=self.images.device)
         image, picture = self.images[which].float() / 255, self.pictures[which].float() + 0.5
         return image, self.latents[which].float(), picture, self.bits[which], self.qualities[which]
 
 
-class DistillationObjective(nn.Module):
+class Distillation(Objective):
     """``((MSE(x) + a MSE(x_teacher)) / (1 + a) + b sum MSE(features)) / e``, a and b decaying to 0.
 
     e is the teacher's own squared error on the patch: how many dB a patch loses counts alike at all qualities, in busy
@@ -85,50 +79,71 @@ class DistillationObjective(nn.Module):
         self, student: Codec, teacher: Codec, image_weight: float = 1.0, feature_weight: float = 0.5
     ) -> None:
         super().__init__()
-        self.student, self.image_weight, self.feature_weight = student, image_weight, feature_weight
-        self.elapsed = 0.0
+        self.student, self._first = student, (image_weight, feature_weight)
         # Not a submodule: its weights are nobody's to train or save.
         self._teacher = [teacher.eval()]
+        self._weights = torch.tensor(self._first)
+        self._with_features = feature_weight > 0
         for codec in (student, teacher):
             for parameter in codec.parameters():
                 parameter.requires_grad_(False)
         for name, parameter in student.transform.named_parameters():
             parameter.requires_grad_("synthesis" in name)
-        self.projections = nn.ModuleDict()
-        latent = torch.zeros(1, student.transform.latent_channels, 2, 2)
+        device = student.gain_table.device
+        latent = torch.zeros(1, student.transform.latent_channels, 2, 2, device=device)
         with torch.no_grad():
-            old, new = (codec.transform.features(latent, torch.zeros(1)) for codec in (teacher, student))
+            old, new = (
+                codec.transform.features(latent, torch.zeros(1, device=device))
+                for codec in (teacher, student)
+            )
+        self.auxiliary = projections = nn.ModuleDict()
         for name in new.keys() & old.keys():
             if new[name].shape[1] != old[name].shape[1]:
-                key = name.replace("/", "_").replace(".", "_")
-                self.projections[key] = nn.Conv2d(new[name].shape[1], old[name].shape[1], 1)
+                projections[_key(name)] = nn.Conv2d(new[name].shape[1], old[name].shape[1], 1)
 
-    @property
-    def also(self) -> nn.Module:
-        """What the trainer trains beside the student."""
-        return self.projections
+    def advance(self, progress: float) -> Hashable:
+        image, feature = self._first
+        device = self.student.gain_table.device
+        now = (
+            image * max(0.0, 1 - progress / _PICTURE_UNTIL),
+            feature * max(0.0, 1 - progress / _FEATURES_UNTIL),
+        )
+        self._weights = self._weights.to(device)
+        for number, value in enumerate(now):
+            self._weights[number].fill_(value)
+        self._with_features = now[1] > 0
+        return self._with_features
 
-    def forward(
-        self, image: Tensor, latent: Tensor, picture: Tensor, bits: Tensor, quality: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return the loss, and ``(3, N)`` of loss, bpp and MSE."""
+    def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Take what ``DecodedPatches`` gives; see ``Objective``. In evaluation mode only the original counts."""
+        image, latent, picture, bits, quality = batch
         found = self.student.transform.features(latent, quality)
         h, w = image.shape[-2:]
         decoded = found["image"][..., :h, :w]
-        mse = _mse(decoded, image)
-        weight = self.image_weight * max(0.0, 1 - self.elapsed / _PICTURE_UNTIL)
-        total = (mse + weight * _mse(decoded, picture)) / (1 + weight)
-        fade = max(0.0, 1 - self.elapsed / _FEATURES_UNTIL)
-        if fade:
-            (teacher,) = self._teacher
-            with torch.no_grad():
-                targets = teacher.transform.features(latent, quality)
-            for name in found.keys() & targets.keys() - {"image"}:
-                key = name.replace("/", "_").replace(".", "_")
-                value = self.projections[key](found[name]) if key in self.projections else found[name]
-                total = total + fade * self.feature_weight * _mse(value, targets[name])
+        total = mse = _mse(decoded, image)
+        if self.training:
+            weight, feature_weight = self._weights.unbind()
+            total = (mse + weight * _mse(decoded, picture)) / (1 + weight)
+            if self._with_features:
+                total = total + feature_weight * self._feature_error(found, latent, quality)
         loss = total / _mse(picture, image).clamp_min(_LEAST_ERROR)
         return loss.mean(), torch.stack([loss, bits / (h * w), mse]).detach()
+
+    def _feature_error(self, found: dict[str, Tensor], latent: Tensor, quality: Tensor) -> Tensor:
+        (teacher,) = self._teacher
+        with torch.no_grad():
+            targets = teacher.transform.features(latent, quality)
+        total = torch.zeros_like(quality)
+        assert isinstance(self.auxiliary, nn.ModuleDict)
+        for name in found.keys() & targets.keys() - {"image"}:
+            key = _key(name)
+            value = self.auxiliary[key](found[name]) if key in self.auxiliary else found[name]
+            total = total + _mse(value, targets[name])
+        return total
+
+
+def _key(name: str) -> str:
+    return name.replace("/", "_").replace(".", "_")
 
 
 def _mse(a: Tensor, b: Tensor) -> Tensor:
@@ -142,7 +157,7 @@ def removal_costs(codec: Codec, images: Tensor, quality: float = 50.0) -> dict[s
     Blocks are the direct children of the synthesis that map features to equal shapes. This is the order
     in which pass 3 removes them, and the test whether a block earns its keep.
     """
-    qualities = torch.full((len(images),), quality)
+    qualities = torch.full((len(images),), quality, device=images.device)
     _, latent = codec.decoded_latent(images, qualities)
     h, w = images.shape[-2:]
 

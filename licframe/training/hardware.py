@@ -1,46 +1,59 @@
-"""Where a leg runs, and in what precision."""
+"""Where a run computes, and in what precision."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import attrs
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.plugins import MixedPrecision
 
 from licframe.errors import LicframeError
 from licframe.precision import has_bfloat16
 
+DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
 
-class Autocast(MixedPrecision):
-    """Fabric's bfloat16 without its rounding of all inputs: pixels and latents have more than eight bits."""
+@attrs.frozen
+class Hardware:
+    """A device, and whether matrices are multiplied in bfloat16; weights, sums and pixels stay float32."""
 
-    def __init__(self, device: torch.device) -> None:
-        super().__init__("bf16-mixed", device.type)
+    device: torch.device
+    bfloat16: bool = False
 
-    def convert_input(self, data: Any) -> Any:
-        return data
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context that forward passes run in."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
+
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        """Set for a run what a device does by default otherwise: no 19-bit products in float32, fastest algorithms."""
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
+        cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = False, False, True
+        try:
+            yield
+        finally:
+            cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
 
 
-def fabric_on(accelerator: str = "auto", precision: str = "auto") -> Fabric:
-    """Return Lightning's Fabric for one device.
+def hardware_on(device: str = "auto", precision: str = "auto") -> Hardware:
+    """Return the hardware of a run.
 
     Args:
-        accelerator: auto, cpu or cuda.
-        precision: 32-true; bf16-mixed, which multiplies matrices in bfloat16 and keeps weights and sums in
-            float32; or auto, which is the second where the device has it.
+        device: auto, which is a GPU where there is one; cpu; or cuda.
+        precision: 32-true; bf16-mixed; or auto, which is the second where the device has it.
 
     Raises:
         LicframeError: an unknown word, or a device that is not there.
     """
     if precision not in PRECISIONS:
         raise LicframeError(f"--precision {precision}: expected {', '.join(PRECISIONS)}")
-    try:
-        device = Fabric(accelerator=accelerator, devices=1).device
-    except (RuntimeError, ValueError) as error:
-        raise LicframeError(f"--accelerator {accelerator}: {error}; expected auto, cpu or cuda") from error
-    if precision == "32-true" or (precision == "auto" and not has_bfloat16(device)):
-        return Fabric(accelerator=accelerator, devices=1)
-    return Fabric(accelerator=accelerator, devices=1, plugins=[Autocast(device)])
+    if device not in DEVICES:
+        raise LicframeError(f"--device {device}: expected {', '.join(DEVICES)}")
+    has = torch.cuda.is_available()
+    if device == "cuda" and not has:
+        raise LicframeError("--device cuda: torch sees no such device; expected auto, cpu or cuda")
+    found = torch.device("cuda" if has and device != "cpu" else "cpu")
+    return Hardware(found, precision == "bf16-mixed" or (precision == "auto" and has_bfloat16(found)))

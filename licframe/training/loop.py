@@ -1,125 +1,120 @@
-"""The training loop: one leg, bounded by wall clock, resumable."""
+"""The training loop: one run, bounded by wall clock; it prints nothing and never waits for the device between two lines
+of its log.
+"""
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import math
-import pickle
-import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from licframe.codec import Codec
 from licframe.errors import LicframeError
-from licframe.interfaces import parameter_kind
-from licframe.training.data import Photographs, Source
-from licframe.training.muon import Muon
+from licframe.training.capture import CapturedStep
+from licframe.training.checkpoint import Checkpoint
+from licframe.training.data import HeldOut, Source
+from licframe.training.hardware import Hardware
 from licframe.training.objective import Objective
+from licframe.training.optimiser import Optimiser
+from licframe.training.schedule import Schedule
 
-RATES = {"matrix": 8e-3, "linear": 1e-4, "output": 1.2e-3, "bias": 1.2e-3, "scale": 6e-3}
-"""Learning rate of each kind of parameter; "matrix" uses Muon, the rest AdamW."""
-
-_INITIAL_PATCHES = 192
 _MAX_FAILURES = 5
 
 
 @attrs.frozen
-class Leg:
-    """What one training leg does.
+class LogLine:
+    """What a run says of itself every few steps.
 
     Attributes:
-        minutes: wall clock; the learning rate follows the elapsed fraction.
-        steps: stop after so many steps instead, for tests and checks.
-        batch, patch: patches a step and their side in pixels.
-        beta: weight of mean|y|, the L1 term.
-        distortion: see ``objective.Objective``.
-        rate: multiplies every learning rate.
-        decay: share of the leg, at its end, in which the rates fall.
-        checkpoint_minutes: how often a checkpoint is written.
+        step, patches: steps of this run; patches of all runs so far.
+        loss, bpp: means since the last line; bpp is estimated, in bits per pixel.
+        psnr_by_quality: dB, of the qualities below 25, 50, 75 and above; None where there was none.
+        held_out: loss on pictures that are never trained on, the newest; None where it is not measured.
+        patches_per_s: of this run; waiting: share of its time that went to making patches.
+        progress: share of the run that is over.
+        skipped: steps that were left out because the loss was not finite, so far.
     """
 
-    minutes: float
-    steps: int | None = None
-    batch: int = 8
-    patch: int = 256
-    beta: float = 0.0
-    distortion: str = "mse"
-    rate: float = 1.0
-    decay: float = 0.3
-    seed: int = 0
-    warmup: int = 200
-    checkpoint_minutes: float = 5.0
+    step: int
+    patches: int
+    loss: float
+    bpp: float
+    psnr_by_quality: tuple[float | None, ...]
+    held_out: float | None
+    patches_per_s: float
+    waiting: float
+    progress: float
+    skipped: int
+
+
+class Callback(Protocol):
+    """What a run tells others: any of a log's lines, or a remark in words."""
+
+    def line(self, line: LogLine) -> None:
+        """Take a line of the log."""
+
+    def remark(self, text: str) -> None:
+        """Take what a person might want to know."""
+
+
+@attrs.frozen
+class Settings:
+    """What a run does beside its schedule.
+
+    Attributes:
+        log_every, log_seconds: a line comes after so many steps, or so many seconds where steps are slow.
+        held_out_seconds, checkpoint_seconds: how often at most the held-out loss is measured, a checkpoint written.
+        capture: record steps as CUDA graphs; compile: compile the blocks of the transform.
+        moments: keep the optimisers' moments in the checkpoint, which then is three times as large.
+    """
+
     log_every: int = 50
+    log_seconds: float = 60.0
+    held_out_seconds: float = 60.0
+    checkpoint_seconds: float = 300.0
+    capture: bool = True
+    compile: bool = False
+    moments: bool = True
 
 
 class Average:
-    """Exponential moving average of a model's parameters, and of another's, updated every few steps."""
+    """Exponential moving average of parameters by name, updated every few steps."""
 
-    def __init__(self, model: nn.Module, also: nn.Module | None = None, every: int = 4) -> None:
-        self.every = every
-        named = list(model.named_parameters())
-        if also is not None:
-            named += also.named_parameters("also")
-        named = [(name, p) for name, p in named if p.requires_grad]
-        self.names = [name for name, _ in named]
-        self.live = [p for _, p in named]
-        self.values = [p.detach().clone() for p in self.live]
+    def __init__(self, named: dict[str, Tensor], every: int = 4) -> None:
+        self.every, self.live = every, named
+        self.values = {name: p.detach().clone() for name, p in named.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
+        """Take the parameters in after a step."""
         if step % self.every == 0:
             decay = min(0.999, (1 + step) / (10 + step)) ** self.every
-            torch._foreach_lerp_(self.values, [p.detach() for p in self.live], 1 - decay)
+            live = [p.detach() for p in self.live.values()]
+            torch._foreach_lerp_(list(self.values.values()), live, 1 - decay)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        return dict(zip(self.names, self.values, strict=True))
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the averages and the parameters; twice is none."""
+        for name, p in self.live.items():
+            kept = p.detach().clone()
+            p.copy_(self.values[name])
+            self.values[name] = kept
 
     def load(self, state: dict[str, Tensor]) -> None:
-        for name, value in zip(self.names, self.values, strict=True):
-            if name in state:  # what is trained along may have come later
+        """Take averages by name; others, of what is trained beside since then, stay."""
+        for name, value in self.values.items():
+            if name in state and state[name].shape == value.shape:
                 value.copy_(state[name])
 
 
-def optimisers(model: nn.Module, rate: float) -> list[torch.optim.Optimizer]:
-    """Return Muon for the matrices and AdamW for everything else, rates by kind."""
-    kinds: dict[str, list[Tensor]] = {kind: [] for kind in RATES}
-    for p in model.parameters():
-        if p.requires_grad:
-            kinds[parameter_kind(p)].append(p)
-    made: list[torch.optim.Optimizer] = []
-    if kinds["matrix"]:
-        made.append(Muon(kinds["matrix"], lr=RATES["matrix"] * rate))
-    groups = [
-        {"params": params, "lr": RATES[kind] * rate}
-        for kind, params in kinds.items()
-        if params and kind != "matrix"
-    ]
-    if groups:
-        made.append(torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.0, fused=True))
-    for optimiser in made:
-        for group in optimiser.param_groups:
-            group["full_lr"] = group["lr"]
-    return made
-
-
-def schedule(step: int, elapsed: float, warmup: int, decay: float = 0.3) -> float:
-    """Return the factor of the learning rates: warm-up, constant, and a cosine to 1 % in the last share of the leg."""
-    factor = min(1.0, (step + 1) / warmup)
-    if elapsed > 1 - decay:
-        factor *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, 1 - (1 - elapsed) / decay)))
-    return factor
-
-
 class Tally:
-    """Sums of loss, bpp and MSE by range of quality, kept on the device between two logs."""
+    """Sums of loss, bpp and squared error by range of quality, kept on the device between two lines."""
 
     EDGES = (25, 50, 75)
 
@@ -127,9 +122,9 @@ class Tally:
         self.edges = torch.tensor(self.EDGES, device=device, dtype=torch.float32)
         self.sums = torch.zeros(len(self.EDGES) + 1, 4, device=device)
 
-    def add(self, quality: Tensor, detail: Tensor) -> None:
-        """Add samples: qualities ``(N,)`` and ``(3, N)`` of loss, bpp and MSE."""
-        row = torch.cat([torch.ones_like(quality)[None], detail]).T
+    def add(self, quality: Tensor, detail: Tensor, weight: Tensor) -> None:
+        """Add samples: qualities ``(N,)``, ``(3, N)`` of loss, bpp and MSE; a weight of 0 leaves them out."""
+        row = torch.cat([torch.ones_like(quality)[None], torch.where(weight > 0, detail, 0.0)]).T * weight
         self.sums.index_add_(0, torch.bucketize(quality, self.edges), row)
 
     def figures(self) -> dict[str, Any]:
@@ -137,7 +132,7 @@ class Tally:
         sums = self.sums.tolist()
         self.sums.zero_()
         count = max(1.0, sum(row[0] for row in sums))
-        psnr = [-10 * math.log10(row[3] / row[0]) if row[3] > 0 else None for row in sums]
+        psnr = tuple(-10 * math.log10(row[3] / row[0]) if row[3] > 0 else None for row in sums)
         return {
             "loss": sum(row[1] for row in sums) / count,
             "bpp": sum(row[2] for row in sums) / count,
@@ -145,177 +140,259 @@ class Tally:
         }
 
 
-class Trainer:
-    """Train a codec for one leg, writing ``checkpoint.pt`` and ``log.jsonl`` into a run folder.
+class _Pace:
+    """How far a run is.
 
-    An objective may have a module ``also``, which is trained, averaged and saved beside the codec.
+    Attributes:
+        step: taken so far; before: patches seen before the run; waited: seconds that drawing batches took.
+        decaying: the decay has begun.
+    """
+
+    def __init__(self, schedule: Schedule, before: int) -> None:
+        self._schedule, self._begin, self.before = schedule, time.monotonic(), before
+        self.step, self.waited, self.decaying = 0, 0.0, False
+
+    def seconds(self) -> float:
+        """Return the time since the run began."""
+        return time.monotonic() - self._begin
+
+    def progress(self) -> float:
+        """Return the share of the run that is over; 1 and more at its end."""
+        if self._schedule.steps is not None:
+            return self.step / self._schedule.steps
+        return self.seconds() / (60 * self._schedule.minutes)
+
+
+class Trainer:
+    """Train a codec for one run.
+
+    A step, a line of the log and a checkpoint are one method each. ``train`` (``runs.py``) is the way in that also
+    makes the parts and writes the weights.
+
+    Args:
+        folder: gets ``checkpoint.pt``, the state before the decay; None writes nothing.
+        held_out: measured now and then.
     """
 
     def __init__(
         self,
         codec: Codec,
-        data: Source,
-        leg: Leg,
-        folder: Path,
-        fabric: Fabric,
-        objective: nn.Module | None = None,
+        source: Source,
+        objective: Objective,
+        schedule: Schedule,
+        hardware: Hardware,
+        *,
+        optimiser: Optimiser | None = None,
+        folder: Path | None = None,
+        held_out: HeldOut | None = None,
+        callbacks: Sequence[Callback] = (),
+        settings: Settings | None = None,
+        seed: int = 0,
     ) -> None:
-        self.objective: Any = objective or Objective(codec, leg.beta, leg.distortion)
-        self.also: nn.Module | None = getattr(self.objective, "also", None)
-        self.codec, self.data, self.leg, self.folder, self.fabric = codec, data, leg, folder, fabric
-        self.patches = 0
-        self.minutes = 0.0
-        self.rng = random.Random(leg.seed + fabric.global_rank)
-        self._restored: dict[str, Any] | None = None
-        self._board: Any = None
-        torch.manual_seed(leg.seed + fabric.global_rank)
-        folder.mkdir(parents=True, exist_ok=True)
+        self.codec, self.source, self.objective = codec.to(hardware.device), source, objective
+        self.objective.to(hardware.device).train()
+        self.schedule, self.hardware, self.folder = schedule, hardware, folder
+        self.held_out, self.callbacks, self.settings = held_out, callbacks, settings or Settings()
+        self.patches, self.minutes = 0, 0.0
+        self.seed = seed
+        self.lines: list[LogLine] = []
+        device = hardware.device
+        named = dict(codec.named_parameters())
+        if objective.auxiliary is not None:
+            named |= {f"also.{name}": p for name, p in objective.auxiliary.named_parameters()}
+        self.optimisers = (optimiser or Optimiser()).over(named.items())
+        self.average = Average(self.optimisers.parameters)
+        self.undecayed: Checkpoint | None = None
+        self._restored = False
+        self._tally = Tally(device)
+        self._failures = torch.zeros((), device=device)
+        self._bad: dict[tuple[int, ...], tuple[Tensor, ...]] = {}
+        self._held_out_loss: float | None = None
+        self._captured = CapturedStep(self.step, device, enabled=self.settings.capture, tell=self._remark)
+        if self.settings.compile:
+            for module in codec.transform.modules():
+                if getattr(module, "removable", False):
+                    module.compile()
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run is saved, every few minutes and at its end."""
+        """Where the state before the decay is kept."""
+        if self.folder is None:
+            raise LicframeError("a run without a folder keeps no checkpoint")
         return self.folder / "checkpoint.pt"
 
-    def initialise(self, photographs: Photographs) -> None:
-        """Set the linear start from training images."""
-        self.codec.initialise(photographs.patches(_INITIAL_PATCHES, self.leg.patch, self.rng).cpu())
-
     def resume(self) -> None:
-        """Go on from the newest checkpoint of the run folder.
+        """Go on from the checkpoint of the run folder.
 
         Raises:
             LicframeError: there is none, or it belongs to another profile.
         """
+        state = Checkpoint.read(self.checkpoint, self.optimisers.parameters)
         try:
-            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            self.codec.load_state_dict(state["model"])
-        except FileNotFoundError as error:
+            self.codec.load_state_dict(state.model)
+            if self.objective.auxiliary is not None and state.auxiliary is not None:
+                self.objective.auxiliary.load_state_dict(state.auxiliary)
+        except RuntimeError as error:
             raise LicframeError(
-                f"nothing to resume: there is no {self.checkpoint}; leave out --resume"
+                f"cannot resume from {self.checkpoint}: it is of another profile ({error}); use another --folder"
             ) from error
-        except (RuntimeError, pickle.UnpicklingError, KeyError) as error:
-            raise LicframeError(
-                f"cannot resume from {self.checkpoint}: it is damaged or of another profile ({error}); use "
-                "another --folder"
-            ) from error
-        if self.also is not None and "also" in state:
-            self.also.load_state_dict(state["also"])
-        self.patches, self.minutes = state["patches"], state["minutes"]
-        self.rng.seed(self.leg.seed + self.patches)
-        torch.manual_seed(self.leg.seed + self.patches)
-        self._restored = state
+        self.average.values = {name: p.detach().clone() for name, p in self.average.live.items()}
+        self.average.load(state.average)
+        self._restored = self.optimisers.restore(state.moments) > 0
+        self.patches, self.minutes = state.patches, state.minutes
 
-    def run(self, progress: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
-        """Train for the leg; leave the averaged weights in the codec; return the last figures.
+    def step(self, *batch: Tensor) -> None:
+        """Take one training step; reads nothing back, so that it can be recorded."""
+        with self.hardware.autocast():
+            loss, detail = self.objective(*batch)
+        loss.backward()
+        bad = self.optimisers.step(loss.detach())
+        self.optimisers.clear()
+        self._failures += bad
+        shape = tuple(batch[0].shape)
+        if shape not in self._bad:
+            self._bad[shape] = tuple(torch.zeros_like(value) for value in batch)
+        for kept, value in zip(self._bad[shape], batch, strict=True):
+            kept.copy_(torch.where(bad > 0, value, kept))
+        self._tally.add(batch[-1], detail, 1 - bad)
+
+    def take(self, step: int, progress: float, *, decaying: bool = False, slower: float = 1.0) -> float:
+        """Draw a batch and take a step with it, recorded or not; return the seconds that drawing took.
+
+        Args:
+            step: its number in this run; progress: share of the run that is over.
+            slower: multiplies the rates.
+        """
+        begin = time.monotonic()
+        factor = self.schedule.factor(step, progress, restored=self._restored) * slower
+        self.optimisers.set(factor, self.schedule.decay_beta2 if decaying else self.schedule.beta2)
+        count, side = self.schedule.shape(progress)
+        batch = self.source.batch(count, side)
+        seconds = time.monotonic() - begin
+        key: Hashable = (count, side, decaying, self.objective.advance(progress))
+        self._captured(key, batch)
+        self.average.update(step)
+        self.patches += count
+        return seconds
+
+    def run(self) -> None:
+        """Train for the schedule; then hold the better of last and averaged weights, as the held-out loss says.
+
+        An interrupt (Ctrl-C) ends the run early and orderly.
 
         Raises:
             LicframeError: the loss stayed infinite or NaN after the rate was halved five times.
         """
-        leg, device = self.leg, self.fabric.device
-        model = self.fabric.setup_module(self.objective)
-        plain = optimisers(self.codec, leg.rate)
-        if self.also is not None:
-            plain += optimisers(self.also, leg.rate)
-        opts: list[Any] = [self.fabric.setup_optimizers(o) for o in plain]
-        average = Average(self.codec, self.also)
-        if self._restored:  # perhaps of a leg that trained nothing along
-            for opt, saved in zip(plain, self._restored["optimisers"], strict=False):
-                opt.load_state_dict(saved)
-            average.load({k: v.to(device) for k, v in self._restored["average"].items()})
-        # Muon's update does not depend on the gradient's length; the others are clipped.
-        clipped = [p for o in plain if not isinstance(o, Muon) for g in o.param_groups for p in g["params"]]
-        tally, figures = Tally(device), {}
-        # Restored moments need no long warm-up.
-        warmup = max(1, leg.warmup // 4) if self._restored else leg.warmup
-        if importlib.util.find_spec("tensorboard") and self.fabric.is_global_zero:
-            from torch.utils.tensorboard import SummaryWriter
+        torch.manual_seed(self.seed + self.patches)
+        pace = _Pace(self.schedule, self.patches)
+        try:
+            self._go(pace)
+        except KeyboardInterrupt:
+            self.optimisers.clear()
+            self._remark("interrupted: the run ends here")
+        seconds = pace.seconds()
+        if not pace.decaying:
+            self._save(seconds)
+        self.minutes += seconds / 60
+        self._choose()
+        self._log(pace)
 
-            self._board = SummaryWriter(str(self.folder / "tensorboard"))
-        failures = step = 0
-        waited = 0.0
-        begin = saved_at = time.monotonic()
-        patches_at_start = self.patches
-        while True:
+    def _go(self, pace: _Pace) -> None:
+        settings = self.settings
+        failures, at_once = 0, self.hardware.device.type == "cpu"  # where looking costs nothing
+        logged = saved = measured = time.monotonic()
+        while pace.progress() < 1:
+            if self.schedule.decaying(pace.progress()) and not pace.decaying:
+                pace.decaying = True
+                self._save(pace.seconds())
+            pace.waited += self.take(
+                pace.step, pace.progress(), decaying=pace.decaying, slower=0.5**failures
+            )
+            pace.step += 1
             now = time.monotonic()
-            elapsed = (now - begin) / (60 * leg.minutes) if leg.steps is None else step / leg.steps
-            if elapsed >= 1:
-                break
-            factor = schedule(step, elapsed, warmup, leg.decay) * 0.5**failures
-            for group in (g for o in plain for g in o.param_groups):
-                group["lr"] = group["full_lr"] * factor
-            batch = [x.to(device) for x in self.data.batch(leg.batch, leg.patch, self.rng)]
-            waited += time.monotonic() - now
-            if hasattr(self.objective, "elapsed"):  # one whose weights change over the leg
-                self.objective.elapsed = elapsed
-            loss, detail = model(*batch)
-            self.fabric.backward(loss)
-            norm = torch.nn.utils.clip_grad_norm_(clipped, 1.0)
-            # On a GPU looking at every step would make the host wait for the device.
-            look = device.type == "cpu" or step % leg.log_every == 0
-            if look and not torch.isfinite(loss.detach() + norm):
-                failures += 1
-                if failures > _MAX_FAILURES:
-                    torch.save(batch, self.folder / "bad_batch.pt")
-                    raise LicframeError(
-                        f"training diverged at step {step}: the loss is not finite; the batch is in "
-                        f"{self.folder / 'bad_batch.pt'}; go on with --resume and a lower --rate"
-                    )
-            else:
-                for opt in opts:
-                    opt.step()
-                average.update(step)
-                tally.add(batch[-1], detail)
-                step += 1
-                self.patches += leg.batch * self.fabric.world_size
-            for opt in opts:
-                opt.zero_grad(set_to_none=True)
-            if step % leg.log_every == 0:
-                seconds = time.monotonic() - begin
-                figures = {
-                    "step": step,
-                    "patches": self.patches,
-                    **tally.figures(),
-                    "patches_per_s": (self.patches - patches_at_start) / seconds,
-                    "waiting": waited / seconds,
-                    "elapsed": elapsed,
-                }
-                self._log(figures)
-                if progress:
-                    progress(figures)
-            if time.monotonic() - saved_at > 60 * leg.checkpoint_minutes:
-                self._save(plain, average, time.monotonic() - begin)
-                saved_at = time.monotonic()
-        self.minutes += (time.monotonic() - begin) / 60
-        self._save(plain, average, 0.0)
-        if self._board is not None:
-            self._board.close()
-        with torch.no_grad():
-            for p, value in zip(average.live, average.values, strict=True):
-                p.copy_(value)
-        return figures
+            due = pace.step % settings.log_every == 0 or now - logged >= settings.log_seconds
+            if due or at_once:
+                failures = self._check(failures)
+            if due:
+                if now - measured >= settings.held_out_seconds:
+                    self.measure()
+                    measured = now
+                self._log(pace)
+                logged = now
+            if not pace.decaying and now - saved >= settings.checkpoint_seconds:
+                self._save(pace.seconds())
+                saved = now
 
-    def _log(self, figures: dict[str, Any]) -> None:
-        """Append to the log, and to TensorBoard's where it is installed."""
-        if not self.fabric.is_global_zero:
-            return
-        with (self.folder / "log.jsonl").open("a") as log:
-            log.write(json.dumps(figures) + "\n")
-        if self._board is not None:
-            for name in ("loss", "bpp", "patches_per_s"):
-                self._board.add_scalar(name, figures[name], self.patches)
+    def measure(self) -> float | None:
+        """Return the held-out loss of the weights as they are; None where nothing is held out."""
+        if self.held_out is None:
+            return None
+        self.objective.eval()
+        with self.hardware.autocast():
+            self._held_out_loss = float(self.held_out.loss(self.objective))
+        self.objective.train()
+        return self._held_out_loss
 
-    def _save(self, plain: Sequence[torch.optim.Optimizer], average: Average, seconds: float) -> None:
-        """Write the checkpoint whole or not at all."""
-        if not self.fabric.is_global_zero:
-            return
-        state = {
-            "model": self.codec.state_dict(),
-            **({} if self.also is None else {"also": self.also.state_dict()}),
-            "average": average.state_dict(),
-            "optimisers": [o.state_dict() for o in plain],
-            "patches": self.patches,
-            "minutes": self.minutes + seconds / 60,
-        }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+    def _choose(self) -> None:
+        """Leave the averaged weights in the codec, unless the last do better on what was held out."""
+        last = self.measure()
+        self.average.swap()
+        averaged = self.measure()
+        if last is not None and averaged is not None and last < averaged:
+            self.average.swap()
+            self._held_out_loss = last
+
+    def _check(self, failures: int) -> int:
+        """Return how many steps were left out so far; stop where there were too many."""
+        found = int(self._failures)
+        if found > _MAX_FAILURES:
+            where = ""
+            if self.folder is not None:
+                torch.save(list(self._bad.values()), self.folder / "bad_batch.pt")
+                where = f"; the batch is in {self.folder / 'bad_batch.pt'}"
+            raise LicframeError(
+                f"training diverged: the loss or a gradient is not finite{where}; go on with --resume and a "
+                "lower --rate"
+            )
+        if found > failures:
+            self._remark(f"{found} steps left out, their loss is not finite; rates halved")
+        return found
+
+    def _log(self, pace: _Pace) -> None:
+        figures = self._tally.figures()
+        if (
+            not figures["loss"] and self.lines
+        ):  # the last line may come right after another, with no step between
+            figures = {key: getattr(self.lines[-1], key) for key in figures}
+        seconds = pace.seconds()
+        line = LogLine(
+            step=pace.step,
+            patches=self.patches,
+            **figures,
+            held_out=self._held_out_loss,
+            patches_per_s=(self.patches - pace.before) / seconds,
+            waiting=pace.waited / seconds,
+            progress=min(1.0, pace.progress()),
+            skipped=int(self._failures),
+        )
+        self.lines.append(line)
+        for callback in self.callbacks:
+            callback.line(line)
+
+    def _remark(self, text: str) -> None:
+        for callback in self.callbacks:
+            callback.remark(text)
+
+    def _save(self, seconds: float) -> None:
+        """Keep the state that the next run goes on from."""
+        auxiliary: nn.Module | None = self.objective.auxiliary
+        self.undecayed = Checkpoint(
+            model={k: v.detach().cpu().clone() for k, v in self.codec.state_dict().items()},
+            average={k: v.detach().cpu().clone() for k, v in self.average.values.items()},
+            moments=self.optimisers.state() if self.settings.moments else {},
+            patches=self.patches,
+            minutes=self.minutes + seconds / 60,
+            auxiliary=None if auxiliary is None else auxiliary.state_dict(),
+        )
+        if self.folder is not None:
+            self.undecayed.write(self.checkpoint)

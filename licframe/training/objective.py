@@ -1,6 +1,11 @@
-"""What training minimises: rate, distortion, and a term that makes latents sparse."""
+"""What training minimises: rate, distortion, and terms beside them."""
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from types import MappingProxyType
+from typing import cast
 
 import torch
 from pytorch_msssim import ms_ssim
@@ -8,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from licframe.codec import Codec
-from licframe.interfaces import Transform
+from licframe.coded import Estimate
+from licframe.interfaces import Quantise, Transform
 from licframe.rate import lambda_of
 
 REFERENCE_LAMBDA = 0.013
@@ -16,9 +22,44 @@ _MS_SSIM_WEIGHT = 1280.0
 """Weight of 1 - MS-SSIM beside that of MSE, both per lambda: the ratio of the two series that learned codecs are
 usually trained with (0.0018 to 0.18, and 2.4 to 220)."""
 
-
 _MIRRORED = 16
 """Pixels by which pictures are extended before they are judged; with twice as many the borders would count double."""
+
+
+class Objective(nn.Module, ABC):
+    """A loss of what a ``Source`` gives, in training mode; in evaluation mode the same without random numbers.
+
+    Attributes:
+        auxiliary: what is trained, averaged and saved beside the codec; None where nothing is.
+    """
+
+    auxiliary: nn.Module | None = None
+
+    def advance(self, progress: float) -> Hashable:
+        """Tell which share of the run is over; return what the computation depends on.
+
+        Equal values mean the same operations on other numbers, so that a step may be recorded once and played back.
+        What changes smoothly is kept in tensors.
+        """
+        return None
+
+    @abstractmethod
+    def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss, a scalar; and loss, bits per pixel and squared error of each sample, ``(3, N)``."""
+
+
+Distortion = Callable[[Tensor, Tensor], Tensor]
+"""Maps decoded and original pictures ``(N, 3, H, W)`` to the distortion of each, ``(N,)``, to be weighted by lambda."""
+
+
+def squared_error(decoded: Tensor, image: Tensor) -> Tensor:
+    """Return ``255^2 * MSE``."""
+    return 255**2 * (decoded.float() - image).square().mean((1, 2, 3))
+
+
+def dissimilarity(decoded: Tensor, image: Tensor) -> Tensor:
+    """Return ``1280 * (1 - MS-SSIM)``, of mirrored borders too, for patches of at least 161 pixels a side."""
+    return _MS_SSIM_WEIGHT * (1 - similarity(decoded, image))
 
 
 def similarity(decoded: Tensor, image: Tensor) -> Tensor:
@@ -33,48 +74,99 @@ def similarity(decoded: Tensor, image: Tensor) -> Tensor:
         return found
 
 
-class Objective(nn.Module):
-    """``L = R + lambda * D (+ beta * mean|y|)``, each sample over sqrt(lambda / 0.013).
+DISTORTIONS: Mapping[str, Distortion] = MappingProxyType({"mse": squared_error, "ms-ssim": dissimilarity})
+"""By the name that a profile's ``[training].distortion`` gives."""
 
-    The L1 term (arXiv 2309.02529) is of the latent in quantisation steps, where sparse means cheap; gains are not
-    its to shrink.
+Term = Callable[[Codec, Estimate, Tensor], Tensor]
+"""Maps a codec, what it made of a batch and the qualities to what is added to the loss of each sample, ``(N,)``."""
+
+
+def l1_term(beta: float) -> Term:
+    """Return ``beta * mean|y|`` (arXiv 2309.02529), of the latent in quantisation steps, where sparse means cheap.
+
+    Gains are not its to shrink.
+    """
+
+    def term(codec: Codec, estimate: Estimate, quality: Tensor) -> Tensor:
+        gain = codec.gains(quality)[0].detach()[:, :, None, None]
+        return beta * (estimate.latent * gain).abs().mean((1, 2, 3))
+
+    return term
+
+
+def even_weight(lam: Tensor) -> Tensor:
+    """Return 1 / sqrt(lambda / 0.013): no quality drowns the others."""
+    return (lam / REFERENCE_LAMBDA).rsqrt()
+
+
+def add_noise(residual: Tensor) -> Tensor:
+    """Return a residual with uniform noise in place of rounding."""
+    return residual + torch.rand_like(residual) - 0.5
+
+
+class RateDistortion(Objective):
+    """``L = R + lambda * D + terms``, each sample times a weight that depends on its lambda.
 
     Args:
-        distortion: "mse", D is ``255^2 * MSE``; or "ms-ssim", D is ``1280 * (1 - MS-SSIM)``, of
-            mirrored borders too, for patches of at least 161 pixels a side.
-        also: a transform whose synthesis decodes the same latents and learns along; D is then the mean of both, and
-            the analysis learns what both can undo.
+        distortion: D.
+        terms: what is added, such as ``l1_term``.
+        weight: maps lambdas ``(N,)`` to the weights of samples.
+        quantise: what takes the place of rounding; its derivative counts as one.
+        auxiliary: a transform whose synthesis decodes the same latents and learns along; D is then the mean of both,
+            and the analysis learns what both can undo.
     """
 
     def __init__(
-        self, codec: Codec, beta: float = 0.0, distortion: str = "mse", also: Transform | None = None
+        self,
+        codec: Codec,
+        distortion: Distortion = squared_error,
+        terms: Sequence[Term] = (),
+        weight: Callable[[Tensor], Tensor] = even_weight,
+        quantise: Quantise = torch.round,
+        auxiliary: Transform | None = None,
     ) -> None:
         super().__init__()
-        self.codec = codec
-        self.beta = beta
-        self.distortion = distortion
-        self.also = also
+        self.codec, self.distortion, self.terms = codec, distortion, tuple(terms)
+        self.weight, self.quantise = weight, quantise
+        self.auxiliary = auxiliary
 
-    def forward(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss, and a tensor ``(3, N)`` of loss, bpp and MSE of each sample."""
+    def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Take images ``(N, 3, H, W)`` and qualities ``(N,)``; see ``Objective``."""
+        image, quality = batch
         image = image.contiguous(memory_format=torch.channels_last)  # as the decoded one is
-        out = self.codec.estimate(image, quality)
+        out = self.codec.estimate(image, quality, self.quantise, noisy=self.training)
         bpp = out.bits / (image.shape[-2] * image.shape[-1])
         mse = (out.image.detach().float() - image).square().mean((1, 2, 3))
         lam = lambda_of(quality)
-        distortion = self._distortion(out.image, image)
-        if self.also is not None:
+        distortion = self.distortion(out.image, image)
+        if self.auxiliary is not None:
             h, w = image.shape[-2:]
-            other = self.also.synthesis(out.decoded, quality)[..., :h, :w]
-            distortion = (distortion + self._distortion(other, image)) / 2
+            transform = cast("Transform", self.auxiliary)
+            other = transform.synthesis(out.decoded, quality)[..., :h, :w]
+            distortion = (distortion + self.distortion(other, image)) / 2
         loss = bpp + lam * distortion
-        if self.beta:
-            gain = self.codec.gains(quality)[0].detach()[:, :, None, None]
-            loss = loss + self.beta * (out.latent * gain).abs().mean((1, 2, 3))
-        loss = loss / (lam / REFERENCE_LAMBDA).sqrt()
+        for term in self.terms:
+            loss = loss + term(self.codec, out, quality)
+        loss = loss * self.weight(lam)
         return loss.mean(), torch.stack([loss, bpp, mse]).detach()
 
-    def _distortion(self, decoded: Tensor, image: Tensor) -> Tensor:
-        if self.distortion == "mse":
-            return 255**2 * (decoded.float() - image).square().mean((1, 2, 3))
-        return _MS_SSIM_WEIGHT * (1 - similarity(decoded, image))
+
+class Rate(Objective):
+    """Bits per pixel of cached latents (``latents.CachedLatents``), for contexts of a frozen transform.
+
+    Args:
+        pixels: of the patch that a latent stands for.
+    """
+
+    def __init__(self, codec: Codec, pixels: int, weight: Callable[[Tensor], Tensor] = even_weight) -> None:
+        super().__init__()
+        self.codec, self.pixels, self.weight = codec, pixels, weight
+
+    def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Take latents ``(N, C, h, w)`` in coefficient units and qualities ``(N,)``; see ``Objective``."""
+        latent, quality = batch
+        gain = self.codec.gains(quality)[0]
+        bits, _ = self.codec.estimate_latent(latent, gain, quality, noisy=self.training)
+        bpp = bits / self.pixels
+        loss = bpp * self.weight(lambda_of(quality))
+        return loss.mean(), torch.stack([loss, bpp, torch.zeros_like(bpp)]).detach()

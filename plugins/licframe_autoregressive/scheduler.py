@@ -14,7 +14,7 @@ positions is gathered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -77,19 +77,11 @@ class Autoregressive(ContextScheduler):
                 steps.append(Step(torch.tensor([rows]), torch.tensor([columns]), channels))
         return steps
 
-    def training_plan(self, h: int, w: int) -> Sequence[Step]:
-        return [self.hyperprior.step(h, w), Step(slice(0, h, 1), slice(0, w, 1), slice(0, self.channels))]
-
     def predict(self, step: Step, known: Known) -> Tensor:
         if step.tensor == "z":
             return self.hyperprior.predict(step, known)
         condition, features = known.condition, self.hyperprior.features(known)
         everything = slice(0, self.channels)
-        if known.reference is not None:  # training: all positions from the rounded latent
-            padded = _pad(condition.context(known.reference, everything))
-            h, w = known["y"].shape[-2:]
-            seen = [padded[..., 2 + a : 2 + a + h, 2 + b : 2 + b + w] for a, b in _WINDOW]
-            return self._network(torch.cat(seen, 1), features, condition, step.channels)
         rows, columns = _positions(step)
         padded = known.memo.get("padded")
         if padded is None:
@@ -103,6 +95,18 @@ class Autoregressive(ContextScheduler):
         seen = padded[:, :, rows[None] + _ROWS, columns[None] + _COLUMNS]  # (N, C, 12, 1, K)
         seen = seen.transpose(1, 2).flatten(1, 2)
         return self._network(seen, features[:, :, rows, columns], condition, step.channels)
+
+    def predict_all(self, known: Known, values: Mapping[str, Tensor]) -> Iterator[tuple[Step, Tensor]]:
+        h, w = known["y"].shape[-2:]
+        first = self.hyperprior.step(h, w)
+        yield first, self.predict(first, known)
+        known.place(first, values["z"])
+        everything = slice(0, self.channels)
+        padded = _pad(known.condition.context(values["y"], everything))
+        seen = [padded[..., _REACH + a :, _REACH + b :][..., :h, :w] for a, b in _WINDOW]
+        features = self.hyperprior.features(known)
+        parameters = self._network(torch.cat(seen, 1), features, known.condition, everything)
+        yield Step(slice(0, h, 1), slice(0, w, 1), everything), parameters
 
     def _network(self, seen: Tensor, features: Tensor, condition: Condition, channels: slice) -> Tensor:
         x = torch.cat([self.act(self.window(seen)), features], 1)

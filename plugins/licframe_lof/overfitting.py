@@ -13,7 +13,7 @@ import json
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from licframe.interfaces import Problem, Quantise, Refiner
+from licframe.interfaces import Problem, Refiner
 
 from .plugin import OverfittingOptions
-from .relaxations import RELAXATIONS
+from .relaxations import RELAXATIONS, Relaxation
 
 
 class LatentOverfitting(Refiner):
@@ -50,8 +50,9 @@ class LatentOverfitting(Refiner):
                 if budget.spent():
                     break
                 start = problem.start if restart == "start" else best
-                make = RELAXATIONS[relaxation]
-                candidate = self._run(problem, start, make, rate, budget, generator, show)
+                candidate = self._run(
+                    problem, start, RELAXATIONS[relaxation], rate, budget, generator, show
+                )
                 found = problem.true_cost(candidate)
                 kept = found < cost
                 log.add(cost=found, kept=kept, relaxation=relaxation, rate=rate, restart=restart)
@@ -74,7 +75,7 @@ class LatentOverfitting(Refiner):
         self,
         problem: Problem,
         start: Tensor,
-        make: Callable[[float, torch.Generator], Quantise],
+        relaxation: Relaxation,
         rate: float,
         budget: _Budget,
         generator: torch.Generator,
@@ -90,7 +91,8 @@ class LatentOverfitting(Refiner):
             if progress >= 1:
                 break
             adam.param_groups[0]["lr"] = rate * (1 - progress)
-            cost = problem.objective(y / problem.gain, make(progress, generator))
+            quantise = relaxation.make(progress, generator)
+            cost = problem.objective(y / problem.gain, quantise, unit_slope=relaxation.unit_slope)
             adam.zero_grad(set_to_none=True)
             cost.backward()
             adam.step()

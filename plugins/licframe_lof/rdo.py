@@ -48,7 +48,7 @@ class RdoQuantisation(Refiner):
         """Return the latent with the best-scored moves of one phase made."""
         decoded = problem.rounded(latent).requires_grad_()
         (gradient,) = torch.autograd.grad(
-            problem.objective(decoded, straight_through(0.0, torch.Generator())), decoded
+            problem.objective(decoded, straight_through(0.0, torch.Generator()), unit_slope=True), decoded
         )
         per_step = gradient / problem.gain
         # Moving against the gradient by one step changes the cost by about -|gradient|.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+import attrs
 import torch
 from torch import Tensor
 
@@ -72,8 +73,19 @@ def _gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generat
     return torch.softmax((logits - torch.log(-torch.log(uniform))) / temperature, 0)
 
 
-RELAXATIONS: Mapping[str, Callable[[float, torch.Generator], Callable[[Tensor], Tensor]]] = (
-    MappingProxyType(
-        {"noise": noise, "straight-through": straight_through, "sga": sga, "sga-plus": sga_plus}
-    )
+@attrs.frozen
+class Relaxation:
+    """Makes the map of residuals at a progress; ``unit_slope``: its derivative is one, so all steps go at once."""
+
+    make: Callable[[float, torch.Generator], Callable[[Tensor], Tensor]]
+    unit_slope: bool
+
+
+RELAXATIONS: Mapping[str, Relaxation] = MappingProxyType(
+    {
+        "noise": Relaxation(noise, unit_slope=True),
+        "straight-through": Relaxation(straight_through, unit_slope=True),
+        "sga": Relaxation(sga, unit_slope=False),
+        "sga-plus": Relaxation(sga_plus, unit_slope=False),
+    }
 )

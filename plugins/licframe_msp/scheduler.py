@@ -19,35 +19,20 @@ The number of steps does not depend on the image: O(1) serial passes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from licframe.errors import ProfileError
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
 from licframe.exact.units import CONTEXT_LIMIT
 from licframe.interfaces import ContextScheduler, EntropyModel, Known, ParameterAxis, Step, trained_as
 
+from .blocks import Blocks, rows_of
+from .grid import PHASES, Slot, average, count, nearest, slot_of
 from .plugin import Options
-
-_Slot = tuple[int, int]
-_PHASES: dict[int, tuple[tuple[_Slot, ...], ...]] = {
-    2: (((1, 1),), ((0, 1), (1, 0))),
-    3: (((1, 1),), ((0, 1),), ((1, 0),)),
-}
-
-
-def _pairs(values: Tensor, dim: int, after: bool) -> Tensor:
-    """Return each sample plus the one after it, or before it; a sample beyond the border repeats the one inside."""
-    size = values.shape[dim]
-    if after:
-        other = torch.cat([values.narrow(dim, 1, size - 1), values.narrow(dim, size - 1, 1)], dim)
-    else:
-        other = torch.cat([values.narrow(dim, 0, 1), values.narrow(dim, 0, size - 1)], dim)
-    return other.add_(values)
 
 
 class _Trunk(nn.Module):
@@ -63,6 +48,14 @@ class _Trunk(nn.Module):
         x = self.act(self.first(x, level))
         for block in self.blocks:
             x = self.act(x + block(x, level))
+        return x
+
+    def rows(self, x: Tensor, of: Blocks) -> Tensor:
+        """Return the same for the blocks of all levels, ``(N, K, width)``."""
+        x = self.act(self.first.rows(x, of.levels))
+        for block in self.blocks:
+            seen = rows_of(x, of.around).unflatten(1, (-1, 9)).flatten(2)
+            x = self.act(x + block.rows(seen, of.levels))
         return x
 
     def freeze(self, bound: float) -> None:
@@ -84,6 +77,10 @@ class _Head(nn.Module):
 
     def forward(self, x: Tensor, level: int) -> Tensor:
         return self.last(self.act(self.first(x, level)), level)
+
+    def rows(self, x: Tensor, of: Blocks) -> Tensor:
+        """Return the same for the blocks of all levels, ``(N, K, outputs)``."""
+        return self.last.rows(self.act(self.first.rows(x, of.levels)), of.levels)
 
     def freeze(self, bound: float) -> None:
         self.first.freeze(bound)
@@ -110,12 +107,13 @@ class MultiScaleProgressive(ContextScheduler):
                 f"below the transform's {latent_channels}"
             )
         self.groups = [slice(a, b) for a, b in pairwise(edges)]
-        self.phases = _PHASES[options.phases]
+        self.phases = PHASES[options.phases]
         levels, c, p = options.levels, latent_channels, len(self.kinds)
         # Own parameters of each channel: of the base level, and what a prediction is added to.
         self.base = trained_as("scale", nn.Parameter(torch.zeros(p, c)))
         self.own = trained_as("scale", nn.Parameter(torch.zeros(levels, len(self.phases), p, c)))
         self.blend = trained_as("scale", nn.Parameter(torch.zeros(levels, len(self.phases), c)))
+        self._made: dict[tuple[int, int, torch.device], Blocks] = {}
         self.trunks = nn.ModuleList()
         self.heads = nn.ModuleList()
         for phase, targets in enumerate(self.phases):
@@ -154,7 +152,7 @@ class MultiScaleProgressive(ContextScheduler):
         condition = known.condition
         y = known["y"]
         n, _, h, w = y.shape
-        rows, columns = _count(step.rows), _count(step.columns)
+        rows, columns = count(step.rows), count(step.columns)
         if step.level == self.levels_of(h, w):
             raw = condition.constant(self.base)[None, :, step.channels, None, None]
             raw = raw.expand(n, -1, -1, rows, columns)
@@ -164,6 +162,46 @@ class MultiScaleProgressive(ContextScheduler):
         output = self._head(step, known)[:, targets.index(slot)]
         near = self._neighbours(step, slot, known)[..., :rows, :columns]
         return condition.parameters(output[..., :rows, :columns], self.kinds, step.channels, near)
+
+    def predict_all(self, known: Known, values: Mapping[str, Tensor]) -> Iterator[tuple[Step, Tensor]]:
+        condition, y = known.condition, values["y"]
+        h, w = y.shape[-2:]
+        base = self.plan(h, w)[0]
+        yield base, self.predict(base, known)
+        if base.level == 0:
+            return
+        blocks = self._blocks(h, w, y.device)
+        elements = y.flatten(2).transpose(1, 2)
+        context = condition.context(y, slice(0, y.shape[1])).flatten(2).transpose(1, 2)
+        seen = {slot: rows_of(context, index) for slot, index in blocks.slots.items()}
+        strength = {slot: value.abs() for slot, value in seen.items()}
+        plane = condition.plane[:, 0].expand(-1, len(blocks.levels), 1)
+        predicted = []
+        for phase, targets in enumerate(self.phases):
+            slots = self._slots(phase)
+            x = torch.cat([*(seen[s] for s in slots), *(strength[s] for s in slots), plane], 2)
+            x = self.trunks[phase].rows(x, blocks)
+            outputs = []
+            for group, head in zip(self.groups, self.heads[phase], strict=True):
+                before = [part[s][..., : group.start] for part in (seen, strength) for s in targets]
+                output = head.rows(torch.cat([x, *before], 2), blocks)
+                outputs.append(output.unflatten(2, (len(targets), len(self.kinds), -1)))
+            raw = torch.cat(outputs, 4)
+            predicted += [blocks.real(raw[:, :, number], slot) for number, slot in enumerate(targets)]
+        raw = torch.cat(predicted, 1) + self.own[blocks.level, blocks.phase]
+        near = rows_of(elements, blocks.nearest).unflatten(1, (4, -1)).mean(1)
+        near = near * self.blend[blocks.level, blocks.phase]
+        raw, near = (t.movedim(1, -1).contiguous()[..., None, :] for t in (raw, near))
+        yield blocks.step, condition.parameters(raw, self.kinds, blocks.step.channels, near)
+
+    def _blocks(self, h: int, w: int, device: torch.device) -> Blocks:
+        """Return where what is, made once for each size of a latent."""
+        key = (h, w, device)
+        if key not in self._made:
+            everything = slice(0, self.groups[-1].stop)
+            sizes = h, w, self.levels_of(h, w), self.options.levels
+            self._made[key] = Blocks(*sizes, everything, self.phases, device)
+        return self._made[key]
 
     def freeze(self) -> None:
         bound = CONTEXT_LIMIT * 2.0**FRACTION
@@ -186,9 +224,9 @@ class MultiScaleProgressive(ContextScheduler):
                     self.own[level] = self.own[level - 1]
                     continue
                 for phase, targets in enumerate(self.phases):
-                    samples = {slot: _slot(grid, slot) for slot in self._slots(phase)}
-                    x = torch.cat([_average(samples, target) for target in targets], -1)
-                    t = torch.cat([_slot(grid, target) for target in targets], -1)
+                    samples = {slot: slot_of(grid, slot) for slot in self._slots(phase)}
+                    x = torch.cat([average(samples, target) for target in targets], -1)
+                    t = torch.cat([slot_of(grid, target) for target in targets], -1)
                     blend = (x * t).sum((0, 2, 3)) / (x * x).sum((0, 2, 3)).clamp_min(1e-6)
                     self.blend[level, phase] = blend
                     left = t - blend[:, None, None] * x
@@ -205,19 +243,19 @@ class MultiScaleProgressive(ContextScheduler):
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _slots(self, phase: int) -> list[_Slot]:
+    def _slots(self, phase: int) -> list[Slot]:
         """Return the slots that are known when a phase begins."""
         return [(0, 0), *(slot for targets in self.phases[:phase] for slot in targets)]
 
-    def _slot(self, known: Known, level: int, slot: _Slot, channels: slice) -> Tensor:
+    def _slot(self, known: Known, level: int, slot: Slot, channels: slice) -> Tensor:
         """Return the known samples of one slot; where gradients need them, later steps do not change them."""
-        return _slot(known["y"][:, channels, :: 2**level, :: 2**level], slot)
+        return slot_of(known["y"][:, channels, :: 2**level, :: 2**level], slot)
 
-    def _complete(self, known: Known, level: int, slot: _Slot) -> Tensor:
+    def _complete(self, known: Known, level: int, slot: Slot) -> Tensor:
         """Return all channels of a slot that is known: read once, for the gradient of a read is as large as the latent."""
         if known.memo.get("slots", (None,))[0] != level:
             known.memo["slots"] = (level, {})
-        slots: dict[_Slot, Tensor] = known.memo["slots"][1]
+        slots: dict[Slot, Tensor] = known.memo["slots"][1]
         if slot not in slots:
             slots[slot] = self._slot(known, level, slot, slice(None))
         return slots[slot]
@@ -229,18 +267,18 @@ class MultiScaleProgressive(ContextScheduler):
         constants: Tensor = known.memo[name]
         return constants
 
-    def _neighbours(self, step: Step, target: _Slot, known: Known) -> Tensor:
+    def _neighbours(self, step: Step, target: Slot, known: Known) -> Tensor:
         """Return the blended average of the nearest known samples, as a centre."""
         samples = {
             slot: self._complete(known, step.level, slot)[:, step.channels]
-            for slot in _nearest(self._slots(step.phase), target)
+            for slot in nearest(self._slots(step.phase), target)
         }
-        average = _average(samples, target)
+        mean = average(samples, target)
         blend = self._constants(known, "blend")[step.level, step.phase, step.channels, None, None]
         if known.condition.exact:
             # Two or four integers are averaged and the blend has few bits: only the floor rounds.
-            return average.mul_(known.condition.from_latent(blend) * 2.0**-FRACTION).floor_()
-        return average * blend
+            return mean.mul_(known.condition.from_latent(blend) * 2.0**-FRACTION).floor_()
+        return mean * blend
 
     def _seen(
         self, known: Known, samples: Sequence[Tensor], channels: slice, *, plane: bool = False
@@ -285,45 +323,3 @@ class MultiScaleProgressive(ContextScheduler):
         output = output.add_(own) if condition.exact else output + own
         known.memo["head"] = ((*key, step.group), output)
         return output
-
-
-def _count(positions: slice) -> int:
-    return len(range(positions.start, positions.stop, positions.step))
-
-
-def _slot(grid: Tensor, slot: _Slot) -> Tensor:
-    """Return the samples of a 2x2 slot on the compact grid, a copy where gradients are recorded.
-
-    Where the grid has an odd size the last sample is repeated; an empty slot is all zero.
-    """
-    h, w = ((size + 1) // 2 for size in grid.shape[-2:])
-    values = grid[..., slot[0] :: 2, slot[1] :: 2]
-    if torch.is_grad_enabled():
-        values = values.clone()
-    below, right = h - values.shape[-2], w - values.shape[-1]
-    if not (below or right):
-        return values
-    mode = "replicate" if values.shape[-2] and values.shape[-1] else "constant"
-    return F.pad(values, (0, right, 0, below), mode=mode)
-
-
-def _nearest(slots: Sequence[_Slot], target: _Slot) -> list[_Slot]:
-    """Return the slots whose samples touch the target's sides; else those at its corners."""
-    beside = [s for s in slots if (s[0] == target[0]) != (s[1] == target[1])]
-    return beside or list(slots)
-
-
-def _average(slots: dict[_Slot, Tensor], target: _Slot) -> Tensor:
-    """Return the mean of the samples nearest to ``target``, on the compact grid.
-
-    Two in a slot that differs from the target along one axis, four in one that differs along both.
-    """
-    totals, count = [], 0
-    for slot in _nearest(list(slots), target):
-        total, samples = slots[slot], 1
-        for axis, (have, want) in enumerate(zip(slot, target, strict=True)):
-            if have != want:
-                total, samples = _pairs(total, axis - 2, after=have < want), 2 * samples
-        totals.append(total)
-        count += samples
-    return sum(totals[1:], totals[0]) / count

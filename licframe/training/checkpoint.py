@@ -1,0 +1,86 @@
+"""What a run leaves to go on from: written whole or not at all, read whatever version wrote it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+
+from licframe.errors import LicframeError
+from licframe.interfaces import parameter_kind
+
+_OLD_KINDS = ("matrix", "linear", "output", "bias", "scale")
+
+
+@attrs.frozen(eq=False)
+class Checkpoint:
+    """The state of a run before its decay.
+
+    Attributes:
+        model, auxiliary: state of the codec, and of what is trained beside it.
+        average: the averaged parameters by name, those of the auxiliary after "also.".
+        moments: of the optimisers, by parameter's name; empty where they were left out.
+        patches, minutes: seen and taken so far, over all runs.
+    """
+
+    model: dict[str, Tensor]
+    average: dict[str, Tensor]
+    moments: dict[str, dict[str, Tensor]]
+    patches: int
+    minutes: float
+    auxiliary: dict[str, Tensor] | None = None
+
+    def write(self, path: Path) -> None:
+        """Write the checkpoint whole or not at all."""
+        partial = path.with_suffix(".partial")
+        torch.save({"version": 2, **attrs.asdict(self, recurse=False)}, partial)
+        partial.replace(path)
+
+    @classmethod
+    def read(cls, path: Path, named: Mapping[str, Tensor]) -> Checkpoint:
+        """Read a checkpoint.
+
+        Args:
+            named: the parameters that are trained, by name, for old files that number moments.
+
+        Raises:
+            LicframeError: there is none, or it is damaged.
+        """
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if state.get("version", 1) == 1:
+                return cls(
+                    state["model"],
+                    state["average"],
+                    _named_moments(state["optimisers"], named),
+                    state["patches"],
+                    state["minutes"],
+                    state.get("also"),
+                )
+            return cls(**{field.name: state[field.name] for field in attrs.fields(cls)})
+        except FileNotFoundError as error:
+            raise LicframeError(f"nothing to resume: there is no {path}; leave out --resume") from error
+        except (RuntimeError, pickle.UnpicklingError, KeyError, EOFError) as error:
+            raise LicframeError(
+                f"cannot resume from {path}: it is damaged ({error}); use another --folder"
+            ) from error
+
+
+def _named_moments(
+    saved: Sequence[Mapping[str, Any]], named: Mapping[str, Tensor]
+) -> dict[str, dict[str, Tensor]]:
+    """Return moments by name from files that number them: Muon's matrices first, then the other kinds in turn."""
+    kinds = [[name for name, p in named.items() if parameter_kind(p) == kind] for kind in _OLD_KINDS]
+    names = [kinds[0], [name for kind in kinds[1:] for name in kind]]
+    if not kinds[0]:
+        names.pop(0)
+    moments: dict[str, dict[str, Tensor]] = {}
+    for optimiser, several in zip(saved, names, strict=False):
+        if len(optimiser["state"]) <= len(several):
+            moments |= {several[int(number)]: dict(s) for number, s in optimiser["state"].items()}
+    return moments

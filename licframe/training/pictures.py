@@ -1,0 +1,103 @@
+"""Pictures to train on: found in folders, tar shards and files; some held out; decoded once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path, PurePosixPath
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from licframe.errors import ImageError
+
+SUFFIXES = frozenset({".avif", ".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"})
+
+HELD_OUT = 20
+"""One picture in so many is never trained on."""
+
+_NEARER = "__zoom"
+"""Ends the name of a nearer view of another picture: both are held out, or neither."""
+
+
+@attrs.frozen
+class PictureFile:
+    """A picture's file in memory. ``name`` says where it was: ``SHARD/MEMBER`` or a file name."""
+
+    name: str
+    data: bytes
+
+    @property
+    def held_out(self) -> bool:
+        """Whether it is never trained on: by the hash of its name, so that it stays so whatever else is there."""
+        stem = PurePosixPath(self.name).stem.removesuffix(_NEARER)
+        return int.from_bytes(hashlib.sha256(stem.encode()).digest()[:8], "big") % HELD_OUT == 0
+
+    def size(self) -> tuple[int, int]:
+        """Return height and width in pixels."""
+        with self._open() as image:
+            return image.height, image.width
+
+    def decode(self) -> NDArray[np.uint8]:
+        """Return the pixels ``(H, W, 3)``."""
+        try:
+            with self._open() as image:
+                return np.asarray(image.convert("RGB"))
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _open(self) -> Image.Image:
+        try:
+            return Image.open(io.BytesIO(self.data))
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> ImageError:
+        return ImageError(f"cannot read training image {self.name}: {error}; remove it")
+
+
+def find_pictures(paths: Sequence[Path]) -> list[PictureFile]:
+    """Return every picture in folders, tar shards and files.
+
+    Raises:
+        ImageError: a path does not exist, or there is no picture in any.
+    """
+    found = list(_inside(paths))
+    if not found:
+        raise ImageError(f"no pictures in {', '.join(map(str, paths))}")
+    return found
+
+
+def _inside(paths: Sequence[Path]) -> Iterator[PictureFile]:
+    for path in paths:
+        if path.is_dir():
+            yield from _inside(sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES | {".tar"}))
+        elif path.suffix == ".tar":
+            with tarfile.open(path) as shard:
+                for member in shard:
+                    file = shard.extractfile(member)
+                    if file is not None and Path(member.name).suffix.lower() in SUFFIXES:
+                        yield PictureFile(f"{path.name}/{member.name}", file.read())
+        elif path.is_file():
+            yield PictureFile(path.name, path.read_bytes())
+        else:
+            raise ImageError(f"no training data at {path}; give folders, .tar shards or pictures")
+
+
+def split(files: Sequence[PictureFile]) -> tuple[list[PictureFile], list[PictureFile]]:
+    """Return the pictures to train on and those held out; few pictures are all trained on."""
+    kept = [file for file in files if not file.held_out]
+    if len(files) < HELD_OUT or not kept:
+        return list(files), []
+    return kept, [file for file in files if file.held_out]
+
+
+def decode_all(files: Sequence[PictureFile]) -> Iterator[NDArray[np.uint8]]:
+    """Yield the pixels of each picture in order, decoded by all cores."""
+    with ProcessPoolExecutor() as pool:
+        yield from pool.map(PictureFile.decode, files, chunksize=8)

@@ -1,0 +1,160 @@
+"""What a run leaves: weights with a record of how they were made, and what it depended on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+
+from licframe import weights
+from licframe.codec import Codec
+from licframe.evaluation.complexity import complexity
+from licframe.profile import Profile, Weights
+from licframe.training.logs import JsonLog, TensorBoardLog, logs_in
+from licframe.training.loop import LogLine, Trainer
+from licframe.training.schedule import Schedule
+from licframe.training.summary import summary_of
+
+
+@attrs.frozen(eq=False)
+class Run:
+    """What a run did.
+
+    Attributes:
+        codec: with the new weights, frozen, on the CPU.
+        folder: holds the files below, the log, the resolved profile, the list of pictures and the checkpoint.
+        weights: the new weights; fingerprint: theirs.
+        undecayed: weights before the decay, in float16: a next run goes on from them, as from the checkpoint.
+        auxiliary: weights of the synthesis that learned along, where one did.
+        patches, minutes: of this run and those that it went on from.
+        lines: of the log.
+    """
+
+    codec: Codec
+    folder: Path
+    weights: Path
+    fingerprint: str
+    undecayed: Path
+    auxiliary: Path | None
+    patches: int
+    minutes: float
+    lines: tuple[LogLine, ...]
+
+
+def prepare_folder(
+    folder: Path, profile: Profile, listing: str, schedule: Schedule, seed: int
+) -> list[JsonLog | TensorBoardLog]:
+    """Write what a run depends on beside the weights that it will make; return what writes its log."""
+    folder.mkdir(parents=True, exist_ok=True)
+    own = attrs.evolve(profile, weights=Weights("weights.safetensors"))
+    (folder / "profile.toml").write_text(own.to_toml())
+    (folder / "data.sha256").write_text(listing)
+    record = {"schedule": attrs.asdict(schedule), "seed": seed, **environment()}
+    (folder / "environment.json").write_text(json.dumps(record, indent=2))
+    return logs_in(folder)
+
+
+def finish(
+    trainer: Trainer,
+    listing: str,
+    begun: Mapping[str, Path | None],
+    base: Path | None,
+    other: Codec | None = None,
+    *,
+    record: Mapping[str, Any] | None = None,
+    tabulate: bool = False,
+) -> Run:
+    """Write the weights of a run that ended.
+
+    Args:
+        begun: weights that it began from, by role.
+        base: weights of which only what differs is written.
+        other: the codec of a synthesis that learned along.
+        record: more of what the weights say about themselves.
+        tabulate: the gains are no longer those of ``base``.
+    """
+    assert trainer.folder is not None
+    assert trainer.undecayed is not None
+    codec, folder = trainer.codec.cpu(), trainer.folder
+    found = {
+        "patches": trainer.patches,
+        "minutes": round(trainer.minutes, 1),
+        "schedule": attrs.asdict(trainer.schedule),
+        "seed": trainer.seed,
+        "pictures": listing.count("\n"),
+        "data": hashlib.sha256(listing.encode()).hexdigest(),
+        "device": str(trainer.hardware.device),
+        "held_out": trainer.lines[-1].held_out if trainer.lines else None,
+        **{
+            role: weights.read_metadata(path)["fingerprint"]
+            for role, path in begun.items()
+            if path is not None
+        },
+        **complexity(codec),
+        **(record or {}),
+    }
+    paths = {name: folder / f"{name}.safetensors" for name in ("weights", "undecayed")}
+    last = {k: v.clone() for k, v in codec.state_dict().items()}
+    codec.load_state_dict(trainer.undecayed.model)
+    codec.save(paths["undecayed"], {**found, "patches": trainer.undecayed.patches}, base)
+    codec.load_state_dict(last)
+    if tabulate:
+        codec.tabulate()
+    fingerprint = codec.save(paths["weights"], found, base)
+    (folder / "summary.md").write_text(summary_of(trainer, codec.profile.name, environment()))
+    auxiliary = None
+    if other is not None:
+        auxiliary = folder / f"weights+{other.profile.name}.safetensors"
+        _save_decoder(other.cpu(), auxiliary, found, paths["weights"])
+    return Run(
+        codec.freeze(),
+        folder,
+        paths["weights"],
+        fingerprint,
+        paths["undecayed"],
+        auxiliary,
+        trainer.patches,
+        trainer.minutes,
+        tuple(trainer.lines),
+    )
+
+
+def _save_decoder(other: Codec, path: Path, record: dict[str, Any], trunk: Path) -> None:
+    """Write a synthesis that was trained along, beside the trunk's new weights."""
+    state = {k: v.clone() for k, v in other.transform.state_dict().items() if "synthesis" in k}
+    weights.load_shared(trunk, other)
+    other.transform.load_state_dict(state, strict=False)
+    other.save(path, record, trunk)
+
+
+def environment() -> dict[str, Any]:
+    """Return what a run's speed and numbers depend on beside what it was told."""
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    )
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "name": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
+        "git": git.stdout.strip() or None,
+    }
+
+
+def _processor() -> str:
+    """Return the processor's name where the system tells it, and how many threads are used."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"

@@ -1,0 +1,138 @@
+"""Training patches from tar shards that are read while training: for sets that do not fit in memory.
+
+Shards are read by WebDataset in worker processes, in another order each time around; every picture gives some
+patches, and a buffer mixes those of many pictures.
+"""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from licframe.errors import ImageError, LicframeError
+from licframe.training.pictures import SUFFIXES, PictureFile
+
+_LEAST_SCALE = 0.6
+_EVERY = 8
+
+
+class StreamedPhotographs:
+    """Random patches of pictures in tar shards; a ``Source``.
+
+    Patches are drawn as ``Photographs`` draws them, but for pictures, which come once each time around.
+
+    Args:
+        shards: tar files of pictures.
+        device: where batches go.
+        candidates: each patch is the most detailed of so many draws.
+        patch: side of the patches; no other can be asked for.
+        per_picture: patches that one picture gives when it comes by.
+        buffer: patches that are mixed; workers: processes that decode, 0 for none.
+        held_out: only pictures that are held out, or only the others; None for all.
+
+    Raises:
+        LicframeError: the package is not installed, or there is no shard.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Path],
+        device: torch.device | str = "cpu",
+        candidates: int = 1,
+        patch: int = 256,
+        per_picture: int = 4,
+        buffer: int = 512,
+        workers: int = 2,
+        seed: int = 0,
+        held_out: bool | None = False,
+    ) -> None:
+        try:
+            import webdataset
+        except ImportError as error:
+            raise LicframeError(
+                'streaming needs one more package: pip install "licframe[stream]"'
+            ) from error
+        missing = [str(path) for path in shards if not path.is_file()]
+        if missing or not shards:
+            raise ImageError(f"no shards at {', '.join(missing) or 'all'}; give .tar files")
+        self.device, self.patch = torch.device(device), patch
+        cut = _Cutter(candidates, patch, per_picture, seed, held_out)
+        dataset = webdataset.DataPipeline(
+            webdataset.ResampledShards([str(path) for path in shards], seed=seed),
+            webdataset.tarfile_to_samples(handler=webdataset.reraise_exception),
+            cut,
+            webdataset.shuffle(buffer, initial=min(buffer, 4 * per_picture), seed=seed),
+        )
+        self._loader = torch.utils.data.DataLoader(
+            dataset, batch_size=None, num_workers=workers, prefetch_factor=64 if workers else None
+        )
+        self._patches: Iterator[Tensor] | None = None
+
+    def batch(self, count: int, size: int) -> tuple[Tensor, ...]:
+        """Return patches ``(count, 3, size, size)`` in [0, 1], and qualities.
+
+        Raises:
+            ValueError: another size than that of the source.
+        """
+        if size != self.patch:
+            raise ValueError(f"patches are {self.patch} pixels wide, not {size}")
+        if self._patches is None:
+            self._patches = iter(self._loader)
+        drawn = torch.stack([next(self._patches) for _ in range(count)]).to(self.device, non_blocking=True)
+        return drawn.permute(0, 3, 1, 2).float() / 255, torch.rand(count, device=self.device) * 100
+
+
+class _Cutter:
+    """Turn samples of a shard into patches ``(size, size, 3)`` uint8."""
+
+    def __init__(
+        self, candidates: int, patch: int, per_picture: int, seed: int, held_out: bool | None
+    ) -> None:
+        self.candidates, self.patch, self.per_picture = candidates, patch, per_picture
+        self.seed, self.held_out = seed, held_out
+
+    def __call__(self, samples: Iterable[dict[str, Any]]) -> Iterator[Tensor]:
+        worker = torch.utils.data.get_worker_info()
+        rng = random.Random(self.seed + (0 if worker is None else worker.id))
+        for sample in samples:
+            for key, data in sample.items():
+                name = f"{sample['__key__']}.{key}"
+                if not isinstance(data, bytes) or PurePosixPath(name).suffix.lower() not in SUFFIXES:
+                    continue
+                file = PictureFile(name, data)
+                if self.held_out is None or file.held_out == self.held_out:
+                    with Image.open(io.BytesIO(data)) as image:
+                        yield from self._patches(image.convert("RGB"), rng)
+
+    def _patches(self, image: Image.Image, rng: random.Random) -> Iterator[Tensor]:
+        for _ in range(self.per_picture):
+            drawn = [self._draw(image, rng) for _ in range(self.candidates)]
+            yield torch.from_numpy(max(drawn, key=_detail) if len(drawn) > 1 else drawn[0])
+
+    def _draw(self, image: Image.Image, rng: random.Random) -> np.ndarray[Any, Any]:
+        side = min(*image.size, round(self.patch / rng.uniform(_LEAST_SCALE, 1.0)))
+        left, top = (rng.randint(0, room - side) for room in image.size)
+        box = (left, top, left + side, top + side)
+        patch = np.asarray(image.resize((self.patch, self.patch), Image.Resampling.BILINEAR, box))
+        if rng.random() < 0.5:
+            patch = patch[::-1]
+        if rng.random() < 0.5:
+            patch = patch[:, ::-1]
+        if rng.random() < 0.5:
+            patch = patch.transpose(1, 0, 2)
+        return patch.copy()
+
+
+def _detail(patch: np.ndarray[Any, Any]) -> float:
+    """Return the mean absolute difference of neighbouring samples, in a few rows and columns."""
+    x = patch.astype(np.int16)
+    rows, columns = x[::_EVERY], x[:, ::_EVERY]
+    return float(np.abs(np.diff(rows, axis=1)).mean() + np.abs(np.diff(columns, axis=0)).mean())
