@@ -157,7 +157,7 @@ class Codec(nn.Module):
         self, condition: Condition, tensors: Mapping[str, Tensor], quantise: Quantise
     ) -> tuple[list[tuple[Step, Tensor]], dict[str, Tensor]]:
         """Return each step with its parameters, and the decoded values of all tensors."""
-        plan, steps = self.scheduler.plan(*tensors["y"].shape[-2:]), []
+        plan, steps = self.scheduler.short_plan(*tensors["y"].shape[-2:]), []
         parts = {
             name: iter(take_apart(value, [step.index for step in plan if step.tensor == name]))
             for name, value in tensors.items()

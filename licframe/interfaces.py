@@ -255,6 +255,10 @@ class ContextScheduler(nn.Module, ABC):
     def plan(self, h: int, w: int) -> Sequence[Step]:
         """Return the steps that cover every element of a ``(C, h, w)`` latent exactly once."""
 
+    def short_plan(self, h: int, w: int) -> Sequence[Step]:
+        """Return the shortest plan that gives the same values as ``plan``; training takes it."""
+        return self.plan(h, w)
+
     @abstractmethod
     def predict(self, step: Step, known: Known) -> Tensor:
         """Return parameters ``(N, P, c, rows, columns)`` of exactly that step's elements."""

@@ -11,6 +11,8 @@ def has_bfloat16(device: torch.device) -> bool:
     """Return whether a device multiplies bfloat16 matrices in hardware; elsewhere they are slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
     has = torch.cpu.get_capabilities()
     return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
@@ -18,3 +20,10 @@ def has_bfloat16(device: torch.device) -> bool:
 def short_products(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which matrices are multiplied in bfloat16, where the device has it."""
     return torch.autocast(device.type, torch.bfloat16) if has_bfloat16(device) else nullcontext()
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which nothing is computed in bfloat16, whatever is around it."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)

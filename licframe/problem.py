@@ -51,7 +51,7 @@ class LatentProblem:
         """
         codec, q = self._codec, self.quality
         inverse = codec.inverse_table[q][:, None, None].clone()
-        quality = torch.full((1,), float(q))
+        quality = torch.full((1,), float(q), device=latent.device)
         with short_products(latent.device):
             bits, y = codec.estimate_latent(
                 latent,

@@ -20,7 +20,7 @@ from licframe.images import read_picture
 from licframe.loading import build
 from licframe.profile import Profile, load_profile
 from licframe.tensors import tensor_of
-from licframe.training.objective import Objective
+from licframe.training import RateDistortion
 
 CROPS, SIDE = 60, 256
 QUALITIES = (5, 25, 50, 75, 95)
@@ -54,7 +54,7 @@ def load(source: str, profile: Profile) -> Codec:
 @torch.inference_mode()
 def losses(codec: Codec, images: torch.Tensor) -> list[float]:
     """Return the mean loss at each quality."""
-    objective, means = Objective(codec), []
+    objective, means = RateDistortion(codec), []
     for quality in QUALITIES:
         torch.manual_seed(0)
         parts = [

@@ -13,9 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import random
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,83 +22,61 @@ import torch
 from development_loss import crops, losses
 from torch import Tensor
 
-import licframe.codec
-from licframe.codec import Codec
-from licframe.exact.rounding import straight_through_round
-from licframe.loading import build
 from licframe.profile import load_profile
-from licframe.training import loop
-from licframe.training.data import Photographs
-from licframe.training.hardware import fabric_on
-from licframe.training.loop import RATES, Leg, Trainer
-from licframe.training.muon import Muon
+from licframe.rate import LAMBDA_MIN
+from licframe.training import (
+    RATES,
+    MakeObjective,
+    Optimiser,
+    Photographs,
+    RateDistortion,
+    Schedule,
+    Settings,
+    add_noise,
+    even_weight,
+    train,
+)
 
 BASE: dict[str, Any] = {"batch": 8, "patch": 256, "rate": 1.0, "decay": 0.3, "warmup": 60}
 
 
-def adamw(rate: float) -> Callable[[Codec], None]:
+def adamw(rate: float) -> Optimiser:
     """Return what gives the hidden convolutions to AdamW, too."""
-
-    def change(codec: Codec) -> None:
-        RATES["adamw"] = rate
-        for parameter in codec.parameters():
-            if parameter.dim() == 4 and getattr(parameter, "licframe_kind", "matrix") == "matrix":
-                parameter.licframe_kind = "adamw"  # type: ignore[attr-defined]
-
-    return change
+    return Optimiser(rates={**RATES, "matrix": rate}, matrices=None)
 
 
-def frozen_linear(codec: Codec) -> None:
-    for parameter in codec.parameters():
-        if getattr(parameter, "licframe_kind", "") == "linear":
-            parameter.requires_grad_(False)
-
-
-def soap(_: Codec) -> None:
-    """Train the hidden convolutions with SOAP, the library's; its step costs more than Muon's."""
+def soap(params: list[Tensor], rate: Tensor) -> torch.optim.Optimizer:
+    """Return SOAP, the library's, at 0.003; its step costs more than Muon's."""
     from pytorch_optimizer import SOAP  # only this leg needs it: pip install pytorch-optimizer
 
     class Soap(SOAP):  # type: ignore[misc]
-        def __init__(self, params: list[Tensor], lr: float) -> None:
-            super().__init__(params, lr=3e-3 * lr / RATES["matrix"], weight_decay=0.0)
+        def step(self, closure: Any = None) -> None:
+            for group in self.param_groups:
+                group["lr"] = 3e-3 / RATES["matrix"] * float(rate)
+            super().step(closure)
 
-    loop.Muon = Soap  # type: ignore[misc]
-
-
-def with_noise(_: Codec) -> None:
-    """Let the context and the synthesis see uniform noise in place of rounding."""
-
-    def noisy(x: Tensor) -> Tensor:
-        return x + torch.rand_like(x) - 0.5
-
-    licframe.codec.straight_through_round = noisy  # type: ignore[assignment]
+    return Soap(params, lr=3e-3, weight_decay=0.0)
 
 
-def weighted(power: float) -> Callable[[Photographs], None]:
-    """Return what draws qualities in proportion to ``lambda ** power``, which is to weight them so in the mean."""
-    total = power * math.log(100)  # of a lambda a hundred times as large
+def weighted(power: float) -> MakeObjective:
+    """Return an objective in which a sample counts in proportion to ``lambda ** power``, in the mean as much as ever."""
 
-    def change(photographs: Photographs) -> None:
-        def batch(count: int, size: int, rng: random.Random) -> tuple[Tensor, ...]:
-            drawn = torch.rand(count)
-            return photographs.patches(count, size, rng), 100 * (
-                1 + drawn * math.expm1(total)
-            ).log() / total
+    def weight(lam: Tensor) -> Tensor:
+        # Qualities are drawn evenly, and the mean of 100^(power x) over x in 0..1 is this.
+        mean = (100**power - 1) / math.log(100**power)
+        return even_weight(lam) * (lam / LAMBDA_MIN) ** power / mean
 
-        photographs.batch = batch  # type: ignore[method-assign]
-
-    return change
+    return lambda codec, _: RateDistortion(codec, weight=weight)
 
 
 @attrs.frozen
 class Variant:
-    """One change: what it is in words, settings of the profile, fields of the leg, or code."""
+    """One change: what it is in words, settings of the profile, fields of the schedule, or arguments of ``train``."""
 
     text: str
     settings: tuple[str, ...] = ()
-    leg: dict[str, Any] = attrs.field(factory=dict)
-    codec: Callable[[Codec], None] | None = None
-    data: Callable[[Photographs], None] | None = None
+    schedule: dict[str, Any] = attrs.field(factory=dict)
+    arguments: dict[str, Any] = attrs.field(factory=dict)
 
 
 def transform(text: str, widths: str, analysis: str, synthesis: str) -> Variant:
@@ -114,22 +90,28 @@ def transform(text: str, widths: str, analysis: str, synthesis: str) -> Variant:
 
 VARIANTS = {
     "base": Variant("`balanced`, batches of 8, rate 1"),
-    "seed": Variant("the same, another seed", leg={"seed": 1}),
-    "adamw": Variant("AdamW at 0.001 in place of Muon", codec=adamw(1e-3)),
-    "adamw-low": Variant("AdamW at 0.0003 in place of Muon", codec=adamw(3e-4)),
-    "soap": Variant("SOAP at 0.003 in place of Muon", codec=soap),
-    "noise": Variant("noise in place of straight-through rounding", codec=with_noise),
-    "frozen": Variant("linear merges frozen", codec=frozen_linear),
-    "half-rate": Variant("all rates halved", leg={"rate": 0.5}),
-    "double-rate": Variant("all rates doubled", leg={"rate": 2.0}),
-    "no-warmup": Variant("warm-up of 10 steps in place of 60", leg={"warmup": 10}),
-    "long-decay": Variant("rates fall over 60 % of the time, not 30", leg={"decay": 0.6}),
-    "batch-4": Variant("batches of 4", leg={"batch": 4}),
-    "batch-16": Variant("batches of 16", leg={"batch": 16}),
-    "patch-128": Variant("32 patches of 128x128", leg={"batch": 32, "patch": 128}),
-    "patch-384": Variant("4 patches of 384x384", leg={"batch": 4, "patch": 384}),
-    "weight-high": Variant("plain `R + lambda D`", data=weighted(0.5)),
-    "weight-low": Variant("`R / lambda + D`", data=weighted(-0.5)),
+    "seed": Variant("the same, another seed", arguments={"seed": 1}),
+    "adamw": Variant("AdamW at 0.001 in place of Muon", arguments={"optimiser": adamw(1e-3)}),
+    "adamw-low": Variant("AdamW at 0.0003 in place of Muon", arguments={"optimiser": adamw(3e-4)}),
+    "soap": Variant("SOAP at 0.003 in place of Muon", arguments={"optimiser": Optimiser(matrices=soap)}),
+    "noise": Variant(
+        "noise in place of straight-through rounding",
+        arguments={"objective": lambda codec, _: RateDistortion(codec, quantise=add_noise)},
+    ),
+    "frozen": Variant(
+        "linear merges frozen",
+        arguments={"optimiser": Optimiser({k: r for k, r in RATES.items() if k != "linear"})},
+    ),
+    "half-rate": Variant("all rates halved", schedule={"rate": 0.5}),
+    "double-rate": Variant("all rates doubled", schedule={"rate": 2.0}),
+    "no-warmup": Variant("warm-up of 10 steps in place of 60", schedule={"warmup": 10}),
+    "long-decay": Variant("rates fall over 60 % of the time, not 30", schedule={"decay": 0.6}),
+    "batch-4": Variant("batches of 4", schedule={"batch": 4}),
+    "batch-16": Variant("batches of 16", schedule={"batch": 16}),
+    "patch-128": Variant("32 patches of 128x128", schedule={"batch": 32, "patch": 128}),
+    "patch-384": Variant("4 patches of 384x384", schedule={"batch": 4, "patch": 384}),
+    "weight-high": Variant("plain `R + lambda D`", arguments={"objective": weighted(0.5)}),
+    "weight-low": Variant("`R / lambda + D`", arguments={"objective": weighted(-0.5)}),
     "channels-192": Variant("192 channels of the latent", ("transform.channels=192",)),
     "channels-320": Variant("320 channels of the latent", ("transform.channels=320",)),
     "narrow": transform("1/4: 48 channels", "[48,64,96,48,96,96]", "[9,1,1]", "[5,2,1]"),
@@ -152,23 +134,18 @@ VARIANTS = {
 
 def run(variant: Variant, minutes: float, photographs: Photographs, images: Tensor) -> dict[str, Any]:
     """Return the losses of one leg."""
-    codec = build(load_profile("balanced", variant.settings))
-    leg = Leg(minutes=minutes, checkpoint_minutes=math.inf, **{**BASE, **variant.leg})
+    schedule = Schedule(minutes=minutes, **{**BASE, **variant.schedule})
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(codec, photographs, leg, Path(folder), fabric_on())
-        trainer.initialise(photographs)
-        if variant.codec:
-            variant.codec(codec)
-        if variant.data:
-            variant.data(photographs)
-        try:
-            trainer.run()
-        finally:
-            licframe.codec.straight_through_round = straight_through_round  # type: ignore[assignment]
-            loop.Muon = Muon  # type: ignore[misc]
-            vars(photographs).pop("batch", None)
-    found = losses(codec, images)
-    return {"patches": trainer.patches, "loss": [round(x, 4) for x in found]}
+        made = train(
+            load_profile("balanced", variant.settings),
+            photographs,
+            folder=folder,
+            schedule=schedule,
+            settings=Settings(checkpoint_seconds=math.inf),
+            **variant.arguments,
+        )
+        found = losses(made.load(), images)
+    return {"patches": made.patches, "loss": [round(x, 4) for x in found]}
 
 
 def table(record: dict[str, Any]) -> str:
@@ -211,7 +188,9 @@ def main() -> None:
     if not args.table and missing:
         if not args.data or args.images is None:
             parser.error("name the training data with --data and Kodak with --images")
-        photographs = Photographs(args.data, candidates=load_profile("balanced").training.candidates)
+        photographs = Photographs(
+            args.data, candidates=load_profile("balanced").training.candidates, patch=384
+        )
         images = crops(args.images)
         for name in missing:
             row = run(VARIANTS[name], args.minutes, photographs, images)

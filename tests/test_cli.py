@@ -248,22 +248,41 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     done = licframe("train", "tiny", "--data", data, "--minutes", "0.05", "--batch", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run = tmp_path / "runs" / "tiny"
-    assert {"checkpoint.pt", "weights.safetensors", "profile.toml", "environment.json"} <= {
-        p.name for p in run.iterdir()
-    }
+    assert {
+        "checkpoint.pt",
+        "weights.safetensors",
+        "undecayed.safetensors",
+        "summary.md",
+        "profile.toml",
+    } <= {p.name for p in run.iterdir()}
     listing = (run / "data.sha256").read_text()
     assert listing == "".join(
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in sorted(data.iterdir())
     )
     said = read_metadata(run / "weights.safetensors")["training"]
     assert said["data"] == hashlib.sha256(listing.encode()).hexdigest()
-    assert (said["pictures"], said["leg"]["seed"], said["leg"]["batch"]) == (3, 0, 2)
+    assert (said["pictures"], said["seed"], said["schedule"]["batch"]) == (3, 0, 2)
     done = licframe("run", run / "profile.toml", data / "0.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     again = licframe(
         "train", "tiny", "--data", data, "--minutes", "0.02", "--batch", "2", "--resume", cwd=tmp_path
     )
     assert again.returncode == 0, again.stderr
+    before = (
+        (run / "checkpoint.pt").stat().st_size,
+        read_metadata(run / "undecayed.safetensors")["training"],
+    )
+    again = licframe("train", "tiny", "--data", data, "--decay-only", "0.02", "--batch", "2", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    after = (run / "checkpoint.pt").stat().st_size, read_metadata(run / "undecayed.safetensors")["training"]
+    assert after[1]["patches"] == before[1]["patches"]
+    assert read_metadata(run / "weights.safetensors")["training"]["patches"] > after[1]["patches"]
+    larger = ("--crop", "128", "--crop-share", "0.5", "--folder", "crops")
+    done = licframe(
+        "train", "tiny", "--data", data, "--minutes", "0.03", "--batch", "2", *larger, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| crops | 128 pixels in the last 50% |" in (tmp_path / "crops" / "summary.md").read_text()
 
     # a context fitted to the shipped trunk, then moved to the one just trained
     laplace = ("train", "tiny", "--set", "entropy_model.plugin=laplace", "--fit", "context", "--data", data)
@@ -325,7 +344,7 @@ def test_a_decoder_is_trained_along_with_its_trunk(tmp_path: Path) -> None:
     )
     leg = ("train", "tiny", "--data", "photos", "--minutes", "0.02", "--folder", "run")
     for begin in ((), ("--resume",)):
-        done = licframe(*leg, "--along", "small.toml", *begin, cwd=tmp_path)
+        done = licframe(*leg, "--joint-decoder", "small.toml", *begin, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         kept = load_file(tmp_path / "run" / "weights+small.safetensors")
         assert all(name.startswith("transform.synthesis") for name in kept)
@@ -339,11 +358,11 @@ def test_a_decoder_is_trained_along_with_its_trunk(tmp_path: Path) -> None:
     one, two = (np.asarray(Image.open(tmp_path / f"{n}.png"), float) for n in ("small", "whole"))
     assert 0 < np.square(one - two).mean() < np.square(two - np.asarray(noise)).mean()
 
-    wrong = ("--along", "small.toml", "--set", "transform.merged=96", "--folder", "other")
+    wrong = ("--joint-decoder", "small.toml", "--set", "transform.merged=96", "--folder", "other")
     done = licframe(*leg[:6], *wrong, cwd=tmp_path)
     assert done.returncode == 1
     assert "must differ in the synthesis alone" in done.stderr
-    done = licframe(*leg, "--along", "small.toml", "--fit", "context", cwd=tmp_path)
+    done = licframe(*leg, "--joint-decoder", "small.toml", "--fit", "context", cwd=tmp_path)
     assert done.returncode == 1
     assert "leave out --fit" in done.stderr
 

@@ -29,7 +29,7 @@ def problem_of(codec: Codec, quality: int = 40, size: int = 64) -> LatentProblem
 def test_relaxations_stay_near_and_have_gradients(name: str) -> None:
     torch.manual_seed(0)
     residual = torch.linspace(-2.6, 2.6, 501, requires_grad=True)
-    relaxed = RELAXATIONS[name](0.5, torch.Generator())(residual)
+    relaxed = RELAXATIONS[name].make(0.5, torch.Generator())(residual)
     relaxed.sum().backward()
 
     assert float((relaxed - residual).detach().abs().max()) <= (1.51 if name == "sga-plus" else 1.01)
@@ -42,7 +42,7 @@ def test_annealed_relaxations_end_in_rounding(name: str) -> None:
     torch.manual_seed(0)
     residual = torch.tensor([-1.9, -0.05, 0.02, 0.95, 2.1])
     generator = torch.Generator().manual_seed(0)
-    relaxed = torch.stack([RELAXATIONS[name](1.0, generator)(residual) for _ in range(50)])
+    relaxed = torch.stack([RELAXATIONS[name].make(1.0, generator)(residual) for _ in range(50)])
 
     assert float((relaxed.median(0).values - residual.round()).abs().max()) < 0.01
 
@@ -56,7 +56,7 @@ def test_gradients_in_bfloat16_are_those_in_float32(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(precision, "has_bfloat16", lambda _, has=has: has)
         problem = problem_of(codec, quality=90)
         latent = problem.start.requires_grad_()
-        cost = problem.objective(latent, RELAXATIONS["straight-through"](0.0, torch.Generator()))
+        cost = problem.objective(latent, RELAXATIONS["straight-through"].make(0.0, torch.Generator()))
         found.append((*torch.autograd.grad(cost, latent), problem.true_cost(problem.start)))
     (short, judged), (full, expected) = found
 

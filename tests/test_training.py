@@ -1,111 +1,220 @@
-"""The trainer: it learns, it resumes, it is repeatable, it does not swallow NaN."""
+"""Training: it learns, it resumes, it decays a copy, it is repeatable, it does not swallow NaN, it prints nothing."""
 
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from lightning.fabric import Fabric
 from PIL import Image
+from safetensors.torch import load_file
 
 from licframe.codec import Codec
-from licframe.errors import ImageError, LicframeError, WeightsMismatchError
+from licframe.errors import LicframeError, WeightsMismatchError
 from licframe.evaluation import metrics
 from licframe.loading import build, load
 from licframe.precision import has_bfloat16
 from licframe.profile import load_profile
 from licframe.rate import lambda_of
 from licframe.testing.exactness import sample_images
-from licframe.training import hardware
-from licframe.training.data import Photographs
-from licframe.training.distillation import DecodedPatches, DistillationObjective
-from licframe.training.loop import Leg, Tally, Trainer, schedule
-from licframe.training.muon import Muon, orthogonalise
-from licframe.training.objective import Objective, similarity
-from licframe.weights import load_shared
+from licframe.training import (
+    DISTORTIONS,
+    Hardware,
+    HeldOut,
+    LogLine,
+    Objective,
+    Optimiser,
+    Photographs,
+    RateDistortion,
+    Schedule,
+    Settings,
+    Trainer,
+    add_noise,
+    distill,
+    hardware,
+    l1_term,
+    squared_error,
+    train,
+)
+from licframe.training.checkpoint import Checkpoint
+from licframe.training.distillation import DecodedPatches, Distillation
+from licframe.training.loop import Tally
+from licframe.training.objective import similarity
+from licframe.weights import load_shared, read_metadata
 
+CPU = Hardware(torch.device("cpu"))
 BFLOAT16 = has_bfloat16(torch.device("cpu"))
+SMALL = ("channels=48", "merged=64", "widths=[8,16,16]", "analysis=[0,0,0]", "synthesis_widths=[8,8,0]")
+DISTILLED = ["transform.plugin=distilled", *(f"transform.{option}" for option in SMALL)]
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory) -> Photographs:
-    folder = tmp_path_factory.mktemp("photographs")
+def folder(tmp_path_factory) -> Path:
+    made = tmp_path_factory.mktemp("photographs")
     for k, pixels in enumerate(sample_images(4, 220, seed=5)):
-        Image.fromarray(pixels).save(folder / f"{k}.png")
+        Image.fromarray(pixels).save(made / f"{k}.png")
+    return made
+
+
+@pytest.fixture(scope="module")
+def photographs(folder: Path) -> Photographs:
     return Photographs([folder])
 
 
-def trainer(photographs: Photographs, folder: Path, steps: int, **options: object) -> Trainer:
-    leg = Leg(minutes=1, steps=steps, batch=2, patch=64, log_every=5, warmup=5, **options)
-    fabric = Fabric(accelerator="cpu", devices=1)
-    return Trainer(build(load_profile("tiny")), photographs, leg, folder, fabric)
+class Heard:
+    """A callback that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[LogLine] = []
+        self.remarks: list[str] = []
+
+    def line(self, line: LogLine) -> None:
+        self.lines.append(line)
+
+    def remark(self, text: str) -> None:
+        self.remarks.append(text)
 
 
-def test_patches_have_their_size_and_range(photographs: Photographs) -> None:
-    patches = photographs.patches(5, 96, random.Random(0))
-
-    assert patches.shape == (5, 3, 96, 96)
-    assert 0 <= patches.min() < patches.max() <= 1.0001
+def schedule(steps: int, **fields: object) -> Schedule:
+    return Schedule(**{"steps": steps, "batch": 2, "patch": 64, "warmup": 5, **fields})
 
 
-def test_busier_patches_are_chosen_where_asked(photographs: Photographs) -> None:
-    def gradient(x: torch.Tensor) -> float:
-        return float(x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean())
-
-    choosy = Photographs.__new__(Photographs)
-    choosy.__dict__ |= photographs.__dict__ | {"candidates": 4}
-    plain = photographs.patches(32, 64, random.Random(0))
-    busy = choosy.patches(8, 64, random.Random(0))
-
-    for i, patch in enumerate(busy):  # looked at in a few rows and columns, so nearly the busiest
-        drawn = plain[4 * i : 4 * i + 4]
-        assert any(torch.equal(patch, one) for one in drawn)
-        assert gradient(patch) > 0.9 * max(map(gradient, drawn))
+def trainer(source: Photographs, place: Path | None, steps: int, **more: object) -> Trainer:
+    torch.manual_seed(0)
+    codec = build(load_profile("tiny"))
+    codec.initialise(source.patches(64, 64))
+    settings = Settings(log_every=5)
+    return Trainer(
+        codec, source, RateDistortion(codec), schedule(steps), CPU, folder=place, settings=settings, **more
+    )
 
 
-def test_a_patch_larger_than_a_photograph_is_scaled(photographs: Photographs) -> None:
-    assert photographs.patches(1, 512, random.Random(0)).shape == (1, 3, 512, 512)
-
-
-def test_training_lowers_the_loss_and_logs_it(photographs: Photographs, tmp_path: Path) -> None:
-    made = trainer(photographs, tmp_path, 60)
-    made.initialise(photographs)
+def test_training_lowers_the_loss_and_tells_it(photographs: Photographs, tmp_path: Path) -> None:
+    heard = Heard()
+    made = trainer(photographs, tmp_path, 60, callbacks=[heard])
     made.run()
-    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
 
-    assert [entry["step"] for entry in log] == list(range(5, 61, 5))
-    first, last = (np.mean([e["loss"] for e in log[part]]) for part in (slice(0, 3), slice(-3, None)))
+    assert [line.step for line in heard.lines] == [*range(5, 61, 5), 60]
+    first, last = (np.mean([e.loss for e in heard.lines[part]]) for part in (slice(0, 3), slice(-4, None)))
     assert last < first
-    assert len(log[0]["psnr_by_quality"]) == 4
+    assert len(heard.lines[0].psnr_by_quality) == 4
+    assert heard.lines == made.lines
 
 
-def test_same_seed_same_weights(photographs: Photographs, tmp_path: Path) -> None:
-    states = []
-    for name in ("a", "b"):
-        torch.manual_seed(0)
-        made = trainer(photographs, tmp_path / name, 4)
-        made.initialise(photographs)
-        made.run()
-        states.append(made.codec.state_dict())
+def test_a_run_is_a_call_that_prints_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It leaves weights that code, the state before the decay, a log, and the caller's random numbers."""
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    run = train("tiny", [folder], folder=tmp_path, schedule=schedule(8), hardware=CPU)
+    said = read_metadata(run.weights)
+    picture = Image.open(folder / "0.png")
+    codec = run.load()
+    decoded = codec.decompress(codec.compress(picture, quality=50))
 
-    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    assert capsys.readouterr() == ("", "")
+    assert torch.rand(1) == expected
+    assert decoded.size == picture.size
+    assert said["fingerprint"] == run.fingerprint
+    assert said["training"]["patches"] == run.patches == 16
+    assert read_metadata(run.undecayed)["training"]["patches"] < 16
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["patches"] == 16
+    assert "| patches | 16 in this run, 16 in all |" in (tmp_path / "summary.md").read_text()
+    assert run.lines[-1].patches == 16
 
 
-def test_resume_goes_on(photographs: Photographs, tmp_path: Path) -> None:
-    first = trainer(photographs, tmp_path, 6)
-    first.initialise(photographs)
+def test_same_seed_same_weights(folder: Path, tmp_path: Path) -> None:
+    runs = [
+        train("tiny", [folder], folder=tmp_path / name, schedule=schedule(4), hardware=CPU, seed=seed)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+
+    assert runs[0].fingerprint == runs[1].fingerprint != runs[2].fingerprint
+
+
+def test_resume_goes_on_from_before_the_decay(photographs: Photographs, tmp_path: Path) -> None:
+    first = trainer(photographs, tmp_path, 10)
     first.run()
-    second = trainer(photographs, tmp_path, 6)
+    assert first.undecayed is not None
+    assert first.undecayed.patches == 14  # the last three of ten steps are the decay
+    second = trainer(photographs, tmp_path, 10)
     second.resume()
-    assert second.patches == 12
+    assert second.patches == 14
+    state = second.codec.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in first.undecayed.model.items())
+    saved = {n: {k: v.clone() for k, v in s.items()} for n, s in second.optimisers.state().items()}
+    written = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["moments"]
+    assert saved.keys() == written.keys()
+    assert all(torch.equal(saved[n][k], written[n][k]) for n in saved for k in saved[n])
     second.run()
 
-    assert second.patches == 24
-    assert second.minutes > first.minutes
+    assert second.patches == 34
+    assert second.minutes > first.undecayed.minutes
+
+
+def test_a_copy_decays_and_the_state_stays(folder: Path, tmp_path: Path) -> None:
+    """As often as one likes, always from the same; the end of a decay hardly moves."""
+    arguments = {"folder": tmp_path, "hardware": CPU}
+    train("tiny", [folder], schedule=schedule(8, decay=0.0), **arguments)
+    before = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    ends = [
+        train("tiny", [folder], schedule=schedule(6, decay=1.0), resume=True, **arguments) for _ in range(2)
+    ]
+    after = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+
+    assert before["patches"] == after["patches"] == 16
+    assert all(torch.equal(before["model"][name], value) for name, value in after["model"].items())
+    assert ends[0].fingerprint == ends[1].fingerprint
+    assert ends[0].patches == 28
+
+
+def test_moments_may_be_left_out(photographs: Photographs, tmp_path: Path) -> None:
+    made = trainer(photographs, tmp_path, 4)
+    made.settings = Settings(moments=False)
+    made.run()
+    again = trainer(photographs, tmp_path, 4)
+    again.resume()
+
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["moments"] == {}
+    assert float(again.schedule.factor(0, 0.0)) < float(again.schedule.factor(0, 0.0, restored=True))
+    again.run()
+
+
+def test_checkpoints_of_the_first_version_are_read(photographs: Photographs, tmp_path: Path) -> None:
+    """They number the moments, by kind of parameter: each finds its own."""
+    made = trainer(photographs, tmp_path, 4)
+    made.run()
+    assert made.undecayed is not None
+    moments, named = made.optimisers.state(), made.optimisers.parameters
+    kinds = ("matrix", "linear", "output", "bias", "scale")
+
+    def kind(name: str) -> str:
+        return getattr(named[name], "licframe_kind", "matrix" if named[name].dim() == 4 else "bias")
+
+    ordered = [[n for n, _ in made.codec.named_parameters() if kind(n) == k] for k in kinds]
+    numbered = [ordered[0], [n for some in ordered[1:] for n in some]]
+    old = {
+        "model": made.undecayed.model,
+        "average": made.undecayed.average,
+        "optimisers": [
+            {"state": {k: moments[n] for k, n in enumerate(some)}, "param_groups": []} for some in numbered
+        ],
+        "patches": 8,
+        "minutes": 1.0,
+        "also": {},
+    }
+    torch.save(old, tmp_path / "checkpoint.pt")
+    again = trainer(photographs, tmp_path, 4)
+    again.resume()
+    found = again.optimisers.state()
+
+    assert again.patches == 8
+    assert all(torch.equal(found[n][k], v) for n in moments for k, v in moments[n].items())
 
 
 def test_resume_from_nothing_or_damage_is_named(photographs: Photographs, tmp_path: Path) -> None:
@@ -115,190 +224,162 @@ def test_resume_from_nothing_or_damage_is_named(photographs: Photographs, tmp_pa
     made.checkpoint.write_bytes(b"damage")
     with pytest.raises(LicframeError, match="cannot resume"):
         made.resume()
+    Checkpoint({"other": torch.zeros(1)}, {}, {}, 0, 0.0).write(made.checkpoint)
+    with pytest.raises(LicframeError, match="another profile"):
+        made.resume()
 
 
-def test_nan_stops_the_leg_with_the_batch_saved(photographs: Photographs, tmp_path: Path) -> None:
-    made = trainer(photographs, tmp_path, 10)
-    made.initialise(photographs)
+def test_nan_stops_the_run_with_the_batch_saved(photographs: Photographs, tmp_path: Path) -> None:
+    heard = Heard()
+    made = trainer(photographs, tmp_path, 10, callbacks=[heard])
+    before = made.codec.gains.log2_inverse.detach().clone()
     torch.nn.init.constant_(made.codec.gains.log2_gain, float("nan"))
 
     with pytest.raises(LicframeError, match="diverged"):
         made.run()
-    assert (tmp_path / "bad_batch.pt").exists()
+    (bad,) = torch.load(tmp_path / "bad_batch.pt", weights_only=True)
+    assert bad[0].shape == (2, 3, 64, 64)
+    assert bad[0].std() > 0
+    assert torch.equal(made.codec.gains.log2_inverse, before)
+    assert "left out" in heard.remarks[0]
 
 
-def test_schedule_warms_up_holds_and_decays() -> None:
-    assert schedule(0, 0.0, 100) == pytest.approx(0.01)
-    assert schedule(500, 0.5, 100) == 1.0
-    assert schedule(500, 0.85, 100) == pytest.approx(0.505)
-    assert schedule(500, 1.0, 100) == pytest.approx(0.01)
-    assert schedule(500, 0.75, 100, decay=0.5) == pytest.approx(0.505)
-    assert schedule(500, 0.99, 100, decay=0.0) == 1.0
+def test_an_interrupt_ends_the_run_orderly(photographs: Photographs, tmp_path: Path) -> None:
+    class Impatient(Heard):
+        def line(self, line: LogLine) -> None:
+            super().line(line)
+            if line.step == 10:
+                raise KeyboardInterrupt
+
+    heard = Impatient()
+    made = trainer(photographs, tmp_path, 1000, callbacks=[heard])
+    with pytest.raises(KeyboardInterrupt):  # the last line is another chance to be impatient
+        made.run()
+    made = trainer(photographs, tmp_path, 1000, callbacks=[heard])
+    made.resume()
+
+    assert made.patches == 20
+    assert "interrupted" in heard.remarks[0]
 
 
-def test_muon_update_is_nearly_orthogonal() -> None:
-    torch.manual_seed(0)
-    for shape in ((16, 144), (144, 16), (32, 32)):
-        values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
-        assert values.max() < 1.3
-        assert values.median() > 0.6
+def test_the_better_of_last_and_averaged_weights_is_left(photographs: Photographs) -> None:
+    """As what is held out says; where nothing is, the average."""
+    held_out = HeldOut(photographs, 8, 64)
+    made = trainer(photographs, None, 12, held_out=held_out)
+    made.run()
+    end = {name: p.detach().clone() for name, p in made.codec.named_parameters()}
+    chosen = made.measure()
+    made.average.swap()
+    other = made.measure()
+    alone = trainer(photographs, None, 12)
+    alone.run()
+
+    assert chosen is not None
+    assert other is not None
+    assert chosen <= other
+    assert made.lines[-1].held_out == pytest.approx(chosen)
+    averages = {True: made.average.values, False: dict(made.codec.named_parameters())}
+    assert any(all(torch.equal(end[n], v) for n, v in values.items()) for values in averages.values())
+    alone.average.swap()
+    last = dict(alone.codec.named_parameters())
+    assert any(not torch.equal(last[n], v) for n, v in alone.average.values.items())
 
 
-def test_muon_descends() -> None:
-    weight = torch.nn.Parameter(torch.full((4, 4, 3, 3), 1.0))
-    optimiser = Muon([weight], lr=0.02)
-    losses = []
-    for _ in range(50):
-        loss = weight.square().sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(loss.item())
+def test_a_schedule_warms_up_holds_and_decays_to_zero() -> None:
+    made = Schedule(warmup=100, rate=2.0)
 
-    assert losses[-1] < losses[0]
+    assert made.factor(0, 0.0) == pytest.approx(0.02)
+    assert made.factor(0, 0.0, restored=True) == pytest.approx(0.08)
+    assert made.factor(500, 0.69) == 2.0
+    assert made.factor(500, 0.85) == pytest.approx(1.0)
+    assert made.factor(500, 1.0) == pytest.approx(0.0)
+    assert Schedule(decay=0.0).factor(500, 0.999) == 1.0
+    assert Schedule(decay=1.0, warmup=1).factor(5, 0.25) == pytest.approx(0.75)
+    crops = Schedule(batch=16, crop=512, crop_share=0.25)
+    assert [crops.shape(p) for p in (0.0, 0.74, 0.76)] == [(16, 256), (16, 256), (4, 512)]
+    assert (crops.largest, Schedule().largest) == (512, 256)
+    with pytest.raises(ValueError, match="decay"):
+        Schedule(decay=1.5)
 
 
-def test_tally_groups_by_quality() -> None:
+def test_tally_groups_by_quality_and_leaves_out() -> None:
     tally = Tally(torch.device("cpu"))
-    tally.add(torch.tensor([10.0, 90.0]), torch.tensor([[1.0, 3.0], [0.5, 1.5], [0.01, 0.0001]]))
+    one = torch.tensor(1.0)
+    tally.add(torch.tensor([10.0, 90.0]), torch.tensor([[1.0, 3.0], [0.5, 1.5], [0.01, 0.0001]]), one)
+    tally.add(torch.tensor([10.0]), torch.full((3, 1), float("nan")), 0 * one)
     figures = tally.figures()
 
     assert figures["loss"] == 2.0
     assert figures["bpp"] == 1.0
-    assert figures["psnr_by_quality"] == [pytest.approx(20.0), None, None, pytest.approx(40.0, abs=1e-3)]
+    assert figures["psnr_by_quality"] == (pytest.approx(20.0), None, None, pytest.approx(40.0, abs=1e-3))
 
 
-def test_bad_training_data_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(ImageError, match=r"a\.png"):
-        Photographs([tmp_path])
-    (tmp_path / "a.png").unlink()
-    with pytest.raises(ImageError, match="no pictures"):
-        Photographs([tmp_path])
+# -- objectives -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("ends", [3, 1])
-def test_distillation_teaches_a_small_synthesis_and_nothing_else(
-    photographs: Photographs, tmp_path: Path, ends: int
-) -> None:
-    options = (
-        "channels=48",
-        "merged=64",
-        "widths=[8,16,16]",
-        "analysis=[0,0,0]",
-        "synthesis_widths=[8,8,0]",
-        f"synthesis_ends={ends}",
-    )
-    teacher = load("tiny")
-    student = build(
-        load_profile("tiny", ["transform.plugin=distilled", *(f"transform.{o}" for o in options)])
-    )
-    load_shared(load_profile("tiny").weights_path, student)
-    student.transform.learn_from(teacher.transform)
-    fabric = Fabric(accelerator="cpu", devices=1)
-    decoded = DecodedPatches(teacher, photographs, 12, 64, random.Random(0), fabric)
-    image, latent, picture, bits, quality = decoded.batch(12, 64, random.Random(1))
-    before = {k: v.clone() for k, v in student.state_dict().items()}
-    stranger = build(
-        load_profile(
-            "tiny", ["transform.plugin=distilled", *(f"transform.{o}" for o in (*options, "merged=96"))]
-        )
-    )
-    with pytest.raises(WeightsMismatchError, match="give the student"):
-        stranger.transform.learn_from(teacher.transform)
+def test_what_scripts_would_replace_are_arguments(folder: Path, tmp_path: Path) -> None:
+    """Optimiser, rounding, weights of samples, and an objective of one's own."""
 
-    def error() -> float:
-        with torch.no_grad():
-            return float((student.transform.synthesis(latent, quality) - image).square().mean())
+    class Constant(Objective):
+        def __init__(self, codec: Codec) -> None:
+            super().__init__()
+            self.codec = codec
 
-    start = error()
-    objective = DistillationObjective(student, teacher)
-    leg = Leg(minutes=1, steps=40, batch=4, patch=64, log_every=20, warmup=5)
-    Trainer(student, decoded, leg, tmp_path, fabric, objective).run()
+        def forward(self, *batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            loss = self.codec.gains.log2_gain.square().mean() * torch.ones(len(batch[1]))
+            return loss.mean(), torch.stack([loss, loss, loss]).detach()
 
-    assert bits.shape == quality.shape == (12,)
-    with torch.no_grad():
-        known = teacher.transform.synthesis(latent, quality)
-    assert float((picture - known).abs().max()) < 1e-3
-    assert error() < 0.97 * start
-    changed = {k for k, v in student.state_dict().items() if not torch.equal(v, before[k])}
-    assert changed
-    assert all("transform.synthesis" in name for name in changed)
+    made = {}
+    for name, more in {
+        "plain": {},
+        "adam": {"optimiser": Optimiser(matrices=None)},
+        "noise": {"objective": lambda codec, _: RateDistortion(codec, quantise=add_noise)},
+        "weighted": {"objective": lambda codec, _: RateDistortion(codec, weight=torch.ones_like)},
+        "own": {"objective": lambda codec, _: Constant(codec)},
+    }.items():
+        arguments = {"folder": tmp_path / name, "schedule": schedule(4), "hardware": CPU}
+        made[name] = train("tiny", [folder], **arguments, **more)
+
+    assert len({run.fingerprint for run in made.values()}) == 5
+    gains = [made[name].load().gains.log2_gain.abs().mean() for name in ("own", "plain")]
+    assert gains[0] < gains[1]
 
 
-def test_a_synthesis_learns_along(photographs: Photographs, tmp_path: Path) -> None:
-    """A leg without it can be gone on with, and the analysis hears of it."""
-    sizes = ("channels=48", "merged=64", "widths=[8,16,16]", "analysis=[0,0,0]", "synthesis_widths=[8,8,0]")
-    settings = ["transform.plugin=distilled", *(f"transform.{o}" for o in sizes)]
-    trainer(photographs, tmp_path, 4).run()
-    student = build(load_profile("tiny", settings)).transform
-    leg = Leg(minutes=1, steps=8, batch=2, patch=64, log_every=5, warmup=5)
-    fabric = Fabric(accelerator="cpu", devices=1)
-
-    def going_on() -> Trainer:
-        codec = build(load_profile("tiny"))
-        made = Trainer(codec, photographs, leg, tmp_path, fabric, Objective(codec, also=student))
-        made.resume()
-        return made
-
-    along = going_on()
-    before = {k: v.clone() for k, v in student.state_dict().items()}
-    image, quality = torch.rand(1, 3, 64, 64), torch.tensor([50.0])
-    found = []
-    for also in (None, along.codec.transform, student):
+def test_noise_and_weights_do_what_they_say(untrained: Codec) -> None:
+    image, quality = torch.rand(2, 3, 64, 64), torch.tensor([10.0, 90.0])
+    found = {}
+    for name, more in {
+        "even": {},
+        "plain": {"weight": torch.ones_like},
+        "noise": {"quantise": add_noise},
+    }.items():
         torch.manual_seed(0)
-        loss = Objective(along.codec, also=also)(image, quality)[0]
-        found.append(torch.autograd.grad(loss, along.codec.transform.analysis_linear[0].weight)[0])
-    assert torch.allclose(found[1], found[0], rtol=1e-3)  # the same twice is the same
-    assert not torch.allclose(found[2], found[0], rtol=1e-3)
-    along.run()
+        found[name] = RateDistortion(untrained, **more)(image, quality)[1]
+    factor = (lambda_of(quality) / 0.013).rsqrt()
 
-    after = student.state_dict()
-    assert any(not torch.equal(after[k], v) for k, v in before.items())
-    saved = torch.load(along.checkpoint, weights_only=True)
-    assert saved["also"].keys() == before.keys()
-    assert {"also.synthesis_blocks.0.first.weight", "transform.synthesis_blocks.0.first.weight"} <= saved[
-        "average"
-    ].keys()
-    student.load_state_dict(before)
-    going_on()
-    assert all(torch.equal(v, saved["also"][k]) for k, v in student.state_dict().items())
+    assert torch.allclose(found["even"][0], found["plain"][0] * factor)
+    assert torch.equal(found["even"][1:], found["plain"][1:])
+    assert not torch.allclose(found["noise"][2], found["plain"][2])
 
 
-def test_features_that_differ_in_number_are_matched_by_what_learns(
-    photographs: Photographs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    teacher, student = load("tiny"), load("tiny")
-    whole = student.transform.features
+def test_evaluation_needs_no_random_numbers(untrained: Codec) -> None:
+    image, quality = torch.rand(2, 3, 64, 64), torch.tensor([10.0, 90.0])
+    objective = RateDistortion(untrained)
+    noisy = [objective(image, quality)[0] for _ in range(2)]
+    objective.eval()
+    still = [objective(image, quality)[0] for _ in range(2)]
 
-    def fewer(latent: torch.Tensor, quality: torch.Tensor) -> dict[str, torch.Tensor]:
-        found = whole(latent, quality)
-        return found | {"1/8": found["1/8"][:, ::2]}
-
-    monkeypatch.setattr(student.transform, "features", fewer)
-    objective = DistillationObjective(student, teacher)
-    before = {k: v.clone() for k, v in objective.projections.state_dict().items()}
-    fabric = Fabric(accelerator="cpu", devices=1)
-    decoded = DecodedPatches(teacher, photographs, 8, 64, random.Random(0), fabric)
-    objective.elapsed = 1.0
-    loss = objective(*decoded.batch(8, 64, random.Random(1)))[1][0]
-    assert torch.allclose(loss, torch.ones(8), atol=1e-3)  # of the teacher's own error, at any quality
-    objective.elapsed = 0.0
-    leg = Leg(minutes=1, steps=20, batch=4, patch=64, log_every=20, warmup=5)
-    Trainer(student, decoded, leg, tmp_path, fabric, objective).run()
-
-    after = objective.projections.state_dict()
-    assert before
-    assert all(not torch.equal(after[k], v) for k, v in before.items())
+    assert noisy[0] != noisy[1]
+    assert still[0] == still[1]
 
 
 def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:
     """It grows with the gain, and its gradient does not shrink gains."""
     image, quality = torch.rand(2, 3, 64, 64), torch.tensor([10.0, 90.0])
     losses = []
-    for beta in (0.0, 1.0):
+    for terms in ((), (l1_term(1.0),)):
         torch.manual_seed(0)
-        losses.append(Objective(untrained, beta)(image, quality)[0])
+        losses.append(RateDistortion(untrained, terms=terms)(image, quality)[0])
     term = losses[1] - losses[0]
     term.backward()
 
@@ -311,36 +392,6 @@ def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:
         (low / float(weights[0]) + high / float(weights[1])) / 2, rel=1e-3
     )
     assert float(untrained.gains.log2_gain.grad.abs().max()) < 1e-4
-
-
-def test_the_precision_is_that_of_the_hardware_or_what_was_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for has, expected in ((False, "32-true"), (True, "bf16-mixed")):
-        monkeypatch.setattr(hardware, "has_bfloat16", lambda device, has=has: has)
-        assert hardware.fabric_on("cpu")._precision.precision == expected
-    assert hardware.fabric_on("cpu", "32-true")._precision.precision == "32-true"
-
-
-def test_inputs_are_not_rounded() -> None:
-    """A pixel has more than the eight bits of a bfloat16."""
-
-    class Seen(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x + self.zero
-
-        zero = torch.nn.Parameter(torch.zeros(1))
-
-    x = torch.rand(100)
-    seen = hardware.fabric_on("cpu", "bf16-mixed").setup_module(Seen())
-
-    assert torch.equal(seen(x), x)
-
-
-@pytest.mark.parametrize("wrong", [("cpu", "fp8"), ("abacus", "auto")])
-def test_unknown_hardware_is_named(wrong: tuple[str, str]) -> None:
-    with pytest.raises(LicframeError, match=r"expected auto"):
-        hardware.fabric_on(*wrong)
 
 
 def test_similarity_is_ms_ssim_that_sees_the_borders() -> None:
@@ -381,7 +432,7 @@ def test_ms_ssim_may_be_what_is_trained_for(autocast: bool) -> None:
     def judged() -> tuple[torch.Tensor, float, float]:
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             torch.manual_seed(1)
-            loss, detail = Objective(codec, distortion="ms-ssim")(image, quality)
+            loss, detail = RateDistortion(codec, DISTORTIONS["ms-ssim"])(image, quality)
             torch.manual_seed(1)
             decoded = codec.estimate(image, quality).image.detach()
         return loss, float(detail[1]), float(similarity(decoded, image))
@@ -398,3 +449,169 @@ def test_ms_ssim_may_be_what_is_trained_for(autocast: bool) -> None:
             weight.sub_(0.01 * gradient / length)
 
     assert judged()[2] > before
+
+
+# -- decoders -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ends", [3, 1])
+def test_distillation_teaches_a_small_synthesis_and_nothing_else(
+    photographs: Photographs, ends: int
+) -> None:
+    options = [*DISTILLED, f"transform.synthesis_ends={ends}"]
+    teacher = load("tiny")
+    student = build(load_profile("tiny", options))
+    load_shared(load_profile("tiny").weights_path, student)
+    student.transform.learn_from(teacher.transform)
+    torch.manual_seed(0)
+    decoded = DecodedPatches(teacher, photographs, 12, 64, CPU)
+    image, latent, picture, bits, quality = decoded.batch(12, 64)
+    before = {k: v.clone() for k, v in student.state_dict().items()}
+    stranger = build(load_profile("tiny", [*options, "transform.merged=96"]))
+    with pytest.raises(WeightsMismatchError, match="give the student"):
+        stranger.transform.learn_from(teacher.transform)
+
+    def error() -> float:
+        with torch.no_grad():
+            return float((student.transform.synthesis(latent, quality) - image).square().mean())
+
+    start = error()
+    Trainer(student, decoded, Distillation(student, teacher), schedule(40, batch=4), CPU).run()
+
+    assert bits.shape == quality.shape == (12,)
+    with torch.no_grad():
+        known = teacher.transform.synthesis(latent, quality)
+    assert float((picture - known).abs().max()) < 1e-3
+    assert error() < 0.97 * start
+    changed = {k for k, v in student.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed
+    assert all("transform.synthesis" in name for name in changed)
+
+
+def test_distilling_is_a_call(folder: Path, tmp_path: Path) -> None:
+    profile = load_profile("tiny", DISTILLED)
+    arguments = {"teacher": "tiny", "schedule": schedule(6), "hardware": CPU, "patches": 8}
+    run = distill(profile, [folder], folder=tmp_path / "one", **arguments)
+    again = distill(profile, [folder], folder=tmp_path / "two", start=run.weights, **arguments)
+
+    assert {name.split(".")[1].split("_")[0] for name in load_file(run.weights)} == {"synthesis"}
+    assert run.patches == again.patches == 12
+    assert run.fingerprint != again.fingerprint
+    with pytest.raises(LicframeError, match="another synthesis"):
+        distill(
+            profile,
+            [folder],
+            folder=tmp_path / "three",
+            start=load_profile("fast").weights_path,
+            **arguments,
+        )
+
+
+def test_a_synthesis_learns_along(photographs: Photographs, tmp_path: Path) -> None:
+    """A run without it can be gone on with, and the analysis hears of it."""
+    trainer(photographs, tmp_path, 4).run()
+    student = build(load_profile("tiny", DISTILLED)).transform
+
+    def going_on() -> Trainer:
+        codec = build(load_profile("tiny"))
+        objective = RateDistortion(codec, auxiliary=student)
+        made = Trainer(codec, photographs, objective, schedule(8), CPU, folder=tmp_path)
+        made.resume()
+        return made
+
+    along = going_on()
+    before = {k: v.clone() for k, v in student.state_dict().items()}
+    image, quality = torch.rand(1, 3, 64, 64), torch.tensor([50.0])
+    found = []
+    for other in (None, along.codec.transform, student):
+        torch.manual_seed(0)
+        loss = RateDistortion(along.codec, auxiliary=other)(image, quality)[0]
+        found.append(torch.autograd.grad(loss, along.codec.transform.analysis_linear[0].weight)[0])
+    assert torch.allclose(found[1], found[0], rtol=1e-3)  # the same twice is the same
+    assert not torch.allclose(found[2], found[0], rtol=1e-3)
+    along.run()
+
+    after = student.state_dict()
+    assert any(not torch.equal(after[k], v) for k, v in before.items())
+    saved = torch.load(along.checkpoint, weights_only=True)
+    assert saved["auxiliary"].keys() == before.keys()
+    assert {"also.synthesis_blocks.0.first.weight", "transform.synthesis_blocks.0.first.weight"} <= saved[
+        "average"
+    ].keys()
+    student.load_state_dict(before)
+    going_on()
+    assert all(torch.equal(v, saved["auxiliary"][k]) for k, v in student.state_dict().items())
+
+
+def test_features_that_differ_in_number_are_matched_by_what_learns(
+    photographs: Photographs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, student = load("tiny"), load("tiny")
+    whole = student.transform.features
+
+    def fewer(latent: torch.Tensor, quality: torch.Tensor) -> dict[str, torch.Tensor]:
+        found = whole(latent, quality)
+        return found | {"1/8": found["1/8"][:, ::2]}
+
+    monkeypatch.setattr(student.transform, "features", fewer)
+    objective = Distillation(student, teacher)
+    assert objective.auxiliary is not None
+    before = {k: v.clone() for k, v in objective.auxiliary.state_dict().items()}
+    decoded = DecodedPatches(teacher, photographs, 8, 64, CPU)
+    assert objective.advance(0.0) != objective.advance(1.0)
+    loss = objective(*decoded.batch(8, 64))[1][0]
+    assert torch.allclose(loss, torch.ones(8), atol=1e-3)  # of the teacher's own error, at any quality
+    Trainer(student, decoded, objective, schedule(20, batch=4), CPU).run()
+
+    after = objective.auxiliary.state_dict()
+    assert before
+    assert all(not torch.equal(after[k], v) for k, v in before.items())
+
+
+# -- hardware -------------------------------------------------------------------------------------
+
+
+def test_the_precision_is_that_of_the_hardware_or_what_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for has in (False, True):
+        monkeypatch.setattr(hardware, "has_bfloat16", lambda device, has=has: has)
+        assert hardware.hardware_on("cpu").bfloat16 == has
+    assert not hardware.hardware_on("cpu", "32-true").bfloat16
+    assert hardware.hardware_on("cpu", "bf16-mixed").bfloat16
+    with hardware.hardware_on("cpu", "bf16-mixed").autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("wrong", [("cpu", "fp8"), ("abacus", "auto")])
+def test_unknown_hardware_is_named(wrong: tuple[str, str]) -> None:
+    with pytest.raises(LicframeError, match=r"expected auto|expected"):
+        hardware.hardware_on(*wrong)
+
+
+def test_settings_of_a_device_are_put_back() -> None:
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark
+    with CPU.settings():
+        assert not torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.benchmark
+    assert before == (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.benchmark)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fit": "everything"}, "expected all, context, transform"),
+        ({"context": Path("x")}, "for --fit context"),
+        ({"fit": "context", "joint_decoder": "fast"}, "leave out --fit"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    folder: Path, tmp_path: Path, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(LicframeError, match=message):
+        train("tiny", [folder], folder=tmp_path, **arguments)
+
+
+def test_squared_error_is_in_levels() -> None:
+    image = torch.zeros(2, 3, 8, 8)
+    assert torch.allclose(squared_error(image + 1 / 255, image), torch.ones(2), atol=1e-5)

@@ -6,24 +6,10 @@ import torch
 from torch import Tensor
 
 from licframe.codec import Codec
-from licframe.interfaces import EntropyModel, Known, Step
 
 
 @torch.no_grad()
 def float_information(codec: Codec, latent: Tensor, quality: int) -> float:
     """Return the bits of a latent ``(1, C, h, w)`` rounded around float centres, without noise."""
-    gain = codec.gain_table[quality][None]
-    condition = codec.units.float_form(gain, torch.full((1,), float(quality)))
-    tensors = {"y": latent * gain[..., None, None], **codec.scheduler.side(latent, condition)}
-    known = Known(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
-    total = 0.0
-
-    def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
-        nonlocal total
-        centre = model.centre(parameters)
-        residual = (tensors[step.tensor][step.index] - centre).round()
-        total += float(model.bits(residual, parameters).double().sum())
-        return centre + residual
-
-    codec._walk(known, fix)  # noqa: SLF001
-    return total
+    gain, at = codec.gain_table[quality][None], torch.full((1,), float(quality))
+    return float(codec.estimate_latent(latent, gain, at, noisy=False)[0])

@@ -22,7 +22,7 @@ from licframe.training.objective import (
 )
 from licframe.training.optimiser import RATES, Optimiser
 from licframe.training.results import Run
-from licframe.training.runs import distill, train
+from licframe.training.runs import MakeObjective, distill, train
 from licframe.training.schedule import Schedule
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Hardware",
     "HeldOut",
     "LogLine",
+    "MakeObjective",
     "Objective",
     "Optimiser",
     "Photographs",

@@ -55,7 +55,7 @@ train)
         cp -r "$base"/site/. "$site/"
         touch "$site/.installed"
     fi
-    PYTHONPATH="$site" PYTHONUNBUFFERED=1 python3 -m licframe train "$base/profile.toml" --data "$work/pictures" \\
+    PYTHONPATH="$site" PYTHONUNBUFFERED=1 python3 -m licframe train "$base/{profile}.toml" --data "$work/pictures" \\
         --folder "$work/run" --minutes "$minutes" {options} "$@"
     for made in weights.safetensors undecayed.safetensors log.jsonl summary.md profile.toml; do
         cp "$work/run/$made" "$out/"
@@ -94,7 +94,7 @@ def make_bundle(
     _copy_code(base / "site")
     _fetch_wheels(base / "wheels", python)
     own = attrs.evolve(profile, weights=Weights("start.safetensors" if start else ""))
-    (base / "profile.toml").write_text(own.to_toml())
+    (base / f"{profile.name}.toml").write_text(own.to_toml())
     options = [f"--batch {schedule.batch}", f"--rate {schedule.rate:g}", f"--decay {schedule.decay:g}"]
     if schedule.crop_share:
         options += [f"--crop {schedule.crop}", f"--crop-share {schedule.crop_share:g}"]
@@ -102,7 +102,9 @@ def make_bundle(
         shutil.copyfile(start, base / "start.safetensors")
         options.append('--start "$base/start.safetensors"')
     (folder / "run.sh").write_text(
-        _RUN.format(python=python, minutes=schedule.minutes, options=" ".join(options))
+        _RUN.format(
+            python=python, profile=profile.name, minutes=schedule.minutes, options=" ".join(options)
+        )
     )
     size = sum(path.stat().st_size for path in base.rglob("*") if path.is_file())
     if size > PART:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from licframe.codec import Codec
 from licframe.errors import LicframeError
@@ -25,6 +25,8 @@ from licframe.training.optimiser import Optimiser
 from licframe.training.schedule import Schedule
 
 _MAX_FAILURES = 5
+_HELD_OUT_SHARE = 0.02
+"""Of a run's time at most goes to the held-out loss, before its end."""
 
 
 @attrs.frozen
@@ -301,6 +303,7 @@ class Trainer:
         settings = self.settings
         failures, at_once = 0, self.hardware.device.type == "cpu"  # where looking costs nothing
         logged = saved = measured = time.monotonic()
+        cost = 0.0
         while pace.progress() < 1:
             if self.schedule.decaying(pace.progress()) and not pace.decaying:
                 pace.decaying = True
@@ -314,9 +317,10 @@ class Trainer:
             if due or at_once:
                 failures = self._check(failures)
             if due:
-                if now - measured >= settings.held_out_seconds:
+                if now - measured >= max(settings.held_out_seconds, cost / _HELD_OUT_SHARE):
                     self.measure()
-                    measured = now
+                    measured = time.monotonic()
+                    cost = measured - now
                 self._log(pace)
                 logged = now
             if not pace.decaying and now - saved >= settings.checkpoint_seconds:
@@ -385,14 +389,20 @@ class Trainer:
 
     def _save(self, seconds: float) -> None:
         """Keep the state that the next run goes on from."""
-        auxiliary: nn.Module | None = self.objective.auxiliary
+        auxiliary = self.objective.auxiliary
+        moments = self.optimisers.state() if self.settings.moments else {}
         self.undecayed = Checkpoint(
-            model={k: v.detach().cpu().clone() for k, v in self.codec.state_dict().items()},
-            average={k: v.detach().cpu().clone() for k, v in self.average.values.items()},
-            moments=self.optimisers.state() if self.settings.moments else {},
+            model=_kept(self.codec.state_dict()),
+            average=_kept(self.average.values),
+            moments={name: _kept(state) for name, state in moments.items()},
             patches=self.patches,
             minutes=self.minutes + seconds / 60,
-            auxiliary=None if auxiliary is None else auxiliary.state_dict(),
+            auxiliary=None if auxiliary is None else _kept(auxiliary.state_dict()),
         )
         if self.folder is not None:
             self.undecayed.write(self.checkpoint)
+
+
+def _kept(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies in main memory."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in state.items()}

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from licframe.codec import Codec
 from licframe.coded import Estimate
 from licframe.interfaces import Quantise, Transform
+from licframe.precision import full_precision
 from licframe.rate import lambda_of
 
 REFERENCE_LAMBDA = 0.013
@@ -33,7 +34,11 @@ class Objective(nn.Module, ABC):
         auxiliary: what is trained, averaged and saved beside the codec; None where nothing is.
     """
 
-    auxiliary: nn.Module | None = None
+    auxiliary: nn.Module | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auxiliary = None
 
     def advance(self, progress: float) -> Hashable:
         """Tell which share of the run is over; return what the computation depends on.
@@ -68,7 +73,7 @@ def similarity(decoded: Tensor, image: Tensor) -> Tensor:
     Its windows lie within the pictures and would hardly see the outermost pixels, which then learn nothing.
     """
     both = torch.cat([decoded.float(), image.float()])
-    with torch.autocast(image.device.type, enabled=False):  # variances are small differences
+    with full_precision(image.device):  # variances are small differences
         x, y = F.pad(both, (_MIRRORED,) * 4, mode="reflect").chunk(2)
         found: Tensor = ms_ssim(x, y, data_range=1.0, size_average=False)
         return found

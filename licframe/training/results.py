@@ -16,6 +16,7 @@ import torch
 from licframe import weights
 from licframe.codec import Codec
 from licframe.evaluation.complexity import complexity
+from licframe.loading import load
 from licframe.profile import Profile, Weights
 from licframe.training.logs import JsonLog, TensorBoardLog, logs_in
 from licframe.training.loop import LogLine, Trainer
@@ -28,7 +29,6 @@ class Run:
     """What a run did.
 
     Attributes:
-        codec: with the new weights, frozen, on the CPU.
         folder: holds the files below, the log, the resolved profile, the list of pictures and the checkpoint.
         weights: the new weights; fingerprint: theirs.
         undecayed: weights before the decay, in float16: a next run goes on from them, as from the checkpoint.
@@ -37,7 +37,6 @@ class Run:
         lines: of the log.
     """
 
-    codec: Codec
     folder: Path
     weights: Path
     fingerprint: str
@@ -46,6 +45,10 @@ class Run:
     patches: int
     minutes: float
     lines: tuple[LogLine, ...]
+
+    def load(self) -> Codec:
+        """Return the codec with the new weights, ready to code."""
+        return load(self.folder / "profile.toml")
 
 
 def prepare_folder(
@@ -114,7 +117,6 @@ def finish(
         auxiliary = folder / f"weights+{other.profile.name}.safetensors"
         _save_decoder(other.cpu(), auxiliary, found, paths["weights"])
     return Run(
-        codec.freeze(),
         folder,
         paths["weights"],
         fingerprint,

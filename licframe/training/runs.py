@@ -101,6 +101,7 @@ def train(
     with torch.random.fork_rng(), hardware.settings():
         torch.manual_seed(seed)
         pictures = Pictures.of(data, checked.training, schedule.largest, hardware, limit)
+        _tell(callbacks, f"{pictures.summary()}, on {hardware.device}")
         codec, other = build(checked), None
         if joint_decoder is not None:
             other = another_decoder(codec, joint_decoder, trunk if resume else start)
@@ -113,7 +114,8 @@ def train(
         codec.to(hardware.device)
         if fit == "context" and trunk is not None:
             pictures = pictures.cached(codec, latents, schedule.patch)
-            _begin_context(codec, pictures.training, trunk, context)
+            if _begin_context(codec, pictures.training, trunk, context):
+                _tell(callbacks, f"starting from the context of {(context or trunk).name}")
         make = objective or default_objective(checked.training, fit, schedule.patch)
         trainer = Trainer(
             codec,
@@ -131,9 +133,9 @@ def train(
         if resume:
             trainer.resume()
         trainer.run()
-    begun = {"start": trunk if fit != "all" else start, "context": context}
-    base = weights.files_of(trunk)[0] if fit != "all" and trunk is not None else None
-    return finish(trainer, pictures.listing, begun, base, other, tabulate=fit == "transform")
+        begun = {"start": trunk if fit != "all" else start, "context": context}
+        base = weights.files_of(trunk)[0] if fit != "all" and trunk is not None else None
+        return finish(trainer, pictures.listing, begun, base, other, tabulate=fit == "transform")
 
 
 def distill(
@@ -205,13 +207,13 @@ def distill(
         if resume:
             trainer.resume()
         trainer.run()
-    return finish(
-        trainer,
-        pictures.listing,
-        {"start": start},
-        master.weights_path,
-        record={"teacher": old.fingerprint.hex()},
-    )
+        return finish(
+            trainer,
+            pictures.listing,
+            {"start": start},
+            master.weights_path,
+            record={"teacher": old.fingerprint.hex()},
+        )
 
 
 @attrs.frozen(eq=False)
@@ -242,6 +244,13 @@ class Pictures:
         )
         assert kept is not None
         return cls(kept, held, kept.listing)
+
+    def summary(self) -> str:
+        """Return in words what there is."""
+        if not isinstance(self.training, Photographs):
+            return "pictures of a source"
+        held = f", {self.held_out.count} held out" if isinstance(self.held_out, Photographs) else ""
+        return f"{self.training.count} pictures, {self.training.megapixels:.0f} megapixels{held}"
 
     def fixed(self, patch: int) -> HeldOut | None:
         """Return what the held-out loss is measured on."""
@@ -318,6 +327,11 @@ def _check(fit: str, context: Path | None, joint_decoder: str | None, trunk: Pat
         raise LicframeError(f"--fit {fit} needs weights of a trunk: name them with --start")
 
 
+def _tell(callbacks: Sequence[Callback], text: str) -> None:
+    for callback in callbacks:
+        callback.remark(text)
+
+
 def _begin_linear(codec: Codec, other: Codec | None, images: Tensor) -> None:
     """Set the best linear codec of some patches."""
     codec.initialise(images)
@@ -343,8 +357,8 @@ def _keep_the_rest(codec: Codec, fit: str, trunk: Path) -> None:
         module.requires_grad_(fit == "context")
 
 
-def _begin_context(codec: Codec, cached: Source, trunk: Path, context: Path | None) -> None:
-    """Begin from the context of other weights where it fits, else from what latents show.
+def _begin_context(codec: Codec, cached: Source, trunk: Path, context: Path | None) -> bool:
+    """Begin from the context of other weights where it fits, else from what latents show; return whether it fits.
 
     Raises:
         LicframeError: ``context`` does not fit.
@@ -355,6 +369,7 @@ def _begin_context(codec: Codec, cached: Source, trunk: Path, context: Path | No
     fitted = adopt(codec, state, entropy_models(weights.read_metadata(source)["structure"]))
     if not fitted and context is not None:
         raise LicframeError(f"--context {context} holds another scheduler or other sizes; leave it out")
+    return fitted
 
 
 def _begin_synthesis(student: Codec, start: Path) -> None:

@@ -54,6 +54,9 @@ class Autoregressive(ContextScheduler):
         trained_as("output", self.output.weight)
         self.act = ExactReLU()
         self.own = trained_as("scale", nn.Parameter(torch.zeros(len(self.kinds), latent_channels)))
+        self._plans: dict[tuple[int, int, str, torch.device], Sequence[Step]] = {}
+        window = torch.tensor(_WINDOW)[:, :, None, None] + _REACH
+        self.register_buffer("_window", window, persistent=False)
 
     def side(self, latent: Tensor, condition: Condition) -> dict[str, Tensor]:
         return {"z": self.hyperprior.side(latent, condition)}
@@ -62,37 +65,44 @@ class Autoregressive(ContextScheduler):
         return {"z": self.hyperprior.shape(h, w)}
 
     def plan(self, h: int, w: int) -> Sequence[Step]:
-        channels = slice(0, self.channels)
-        steps = [self.hyperprior.step(h, w)]
-        if self.options.order == "raster":
-            steps += [
-                Step(slice(i, i + 1, 1), slice(j, j + 1, 1), channels) for i in range(h) for j in range(w)
-            ]
-            return steps
-        for front in range(w + _SKEW * (h - 1)):
-            # Upwards: a diagonal runs from the lower left to the upper right.
-            rows = [i for i in range(h) if 0 <= front - _SKEW * i < w]
-            columns = [front - _SKEW * i for i in rows]
-            if rows:
-                steps.append(Step(torch.tensor([rows]), torch.tensor([columns]), channels))
-        return steps
+        return self._plan(h, w, self.options.order)
+
+    def short_plan(self, h: int, w: int) -> Sequence[Step]:
+        return self._plan(h, w, "wavefront")
+
+    def _plan(self, h: int, w: int, order: str) -> Sequence[Step]:
+        """Return the steps of an order, their positions as tensors on the device; kept until another is asked for."""
+        key = (h, w, order, self.own.device)
+        if key not in self._plans:
+            row, column = torch.arange(h)[:, None], torch.arange(w)
+            front = row * w + column if order == "raster" else _SKEW * row + column
+            # By front, and upwards in one: a diagonal runs from the lower left to the upper right.
+            places = (front * h - row).flatten().argsort()
+            sizes = front.flatten().unique(return_counts=True)[1].tolist()
+            rows, columns = (t.to(self.own.device)[None].split(sizes, 1) for t in (places // w, places % w))
+            channels = slice(0, self.channels)
+            fronts = [Step(r, c, channels) for r, c in zip(rows, columns, strict=True)]
+            self._plans = {key: [self.hyperprior.step(h, w), *fronts]}
+        return self._plans[key]
 
     def predict(self, step: Step, known: Known) -> Tensor:
         if step.tensor == "z":
             return self.hyperprior.predict(step, known)
         condition, features = known.condition, self.hyperprior.features(known)
         everything = slice(0, self.channels)
-        rows, columns = _positions(step)
+        rows, columns = step.rows, step.columns
         padded = known.memo.get("padded")
         if padded is None:
             padded = known.memo["padded"] = _pad(torch.zeros_like(known["y"]))
         else:
             last = known.memo["last"]
-            r, c = _positions(last)
+            r, c = last.rows, last.columns
             values = condition.context(known.read(last), everything).reshape(*padded.shape[:2], *r.shape)
             padded[:, :, r + _REACH, c + _REACH] = values
         known.memo["last"] = step
-        seen = padded[:, :, rows[None] + _ROWS, columns[None] + _COLUMNS]  # (N, C, 12, 1, K)
+        seen = padded[
+            :, :, rows[None] + self._window[:, 0], columns[None] + self._window[:, 1]
+        ]  # (N, C, 12, 1, K)
         seen = seen.transpose(1, 2).flatten(1, 2)
         return self._network(seen, features[:, :, rows, columns], condition, step.channels)
 
@@ -129,16 +139,5 @@ class Autoregressive(ContextScheduler):
         return SINGLE_OUTPUT
 
 
-_ROWS = torch.tensor([a + _REACH for a, _ in _WINDOW])[:, None, None]
-_COLUMNS = torch.tensor([b + _REACH for _, b in _WINDOW])[:, None, None]
-
-
 def _pad(x: Tensor) -> Tensor:
     return F.pad(x, (_REACH, _REACH, _REACH, 0))
-
-
-def _positions(step: Step) -> tuple[Tensor, Tensor]:
-    """Return rows and columns of a step's positions, each ``(1, K)``."""
-    if isinstance(step.rows, slice):
-        return torch.tensor([[step.rows.start]]), torch.tensor([[step.columns.start]])
-    return step.rows, step.columns

@@ -44,7 +44,7 @@ class LatentOverfitting(Refiner):
             again = problem.true_cost(saved)
             if again < cost:
                 best, cost = saved, again
-        generator = torch.Generator().manual_seed(options.seed)
+        generator = torch.Generator(problem.start.device).manual_seed(options.seed)
         with _progress(options.progress) as show:
             for relaxation, rate, restart in self._settings():
                 if budget.spent():
@@ -97,7 +97,7 @@ class LatentOverfitting(Refiner):
             cost.backward()
             adam.step()
             budget.step()
-            show(budget.share(), float(cost.detach()))
+            show(budget.share(), cost.detach())
         return y.detach() / problem.gain
 
 
@@ -175,11 +175,11 @@ class _progress:  # noqa: N801 - used like a function
         from rich.console import Console
         from rich.progress import Progress, TextColumn
 
-        columns = (*Progress.get_default_columns(), TextColumn("cost {task.fields[cost]:.0f}"))
+        columns = (*Progress.get_default_columns(), TextColumn("cost {task.fields[cost]}"))
         self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
         self._bar.start()
         task = self._bar.add_task("overfitting", total=1.0, cost=0.0)
-        return lambda share, cost: self._bar.update(task, completed=share, cost=cost)
+        return lambda share, cost: self._bar.update(task, completed=share, cost=f"{float(cost):.0f}")
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

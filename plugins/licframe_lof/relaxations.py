@@ -21,17 +21,19 @@ def _temperature(progress: float, start: float, end: float) -> float:
     return start * (end / start) ** progress
 
 
-def noise(_: float, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+def noise(_: float, generator: torch.Generator | None) -> Callable[[Tensor], Tensor]:
     """Add uniform noise in +-1/2."""
-    return lambda residual: residual + torch.rand(residual.shape, generator=generator) - 0.5
+    return lambda residual: (
+        residual + torch.rand(residual.shape, generator=generator, device=residual.device) - 0.5
+    )
 
 
-def straight_through(_: float, __: torch.Generator) -> Callable[[Tensor], Tensor]:
+def straight_through(_: float, __: torch.Generator | None) -> Callable[[Tensor], Tensor]:
     """Round; the gradient is that of the identity."""
     return lambda residual: residual + (residual.round() - residual).detach()
 
 
-def sga(progress: float, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+def sga(progress: float, generator: torch.Generator | None) -> Callable[[Tensor], Tensor]:
     """Stochastic Gumbel annealing between floor and ceiling (arXiv 2006.04240).
 
     Logits are ``-atanh(distance) / T``, T falls from 0.5 to 0.1.
@@ -47,7 +49,7 @@ def sga(progress: float, generator: torch.Generator) -> Callable[[Tensor], Tenso
     return quantise
 
 
-def sga_plus(progress: float, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+def sga_plus(progress: float, generator: torch.Generator | None) -> Callable[[Tensor], Tensor]:
     """Three-class SGA+ with sigmoid-scaled logits (arXiv 2401.17789): one below, nearest, one above.
 
     The probability of a neighbour at distance d is proportional to ``sigmoid(-1.4 * logit(d)) ** 1.4`` for
@@ -58,7 +60,7 @@ def sga_plus(progress: float, generator: torch.Generator) -> Callable[[Tensor], 
 
     def quantise(residual: Tensor) -> Tensor:
         nearest = residual.detach().round()
-        offsets = torch.tensor([-1.0, 0.0, 1.0]).view(-1, *[1] * residual.dim())
+        offsets = torch.arange(-1.0, 2.0, device=residual.device).view(-1, *[1] * residual.dim())
         distance = (residual - nearest - offsets).abs().clamp(_EPSILON, 1 - _EPSILON)
         logits = 1.4 * torch.nn.functional.logsigmoid(-1.4 * torch.logit(distance)) / temperature
         weights = _gumbel_softmax(logits, temperature, generator)
@@ -67,9 +69,9 @@ def sga_plus(progress: float, generator: torch.Generator) -> Callable[[Tensor], 
     return quantise
 
 
-def _gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+def _gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generator | None) -> Tensor:
     """Return weights of the classes, which are the first dimension: so the softmax runs over long rows."""
-    uniform = torch.rand(logits.shape, generator=generator).clamp_(1e-9, 1 - 1e-7)
+    uniform = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_(1e-9, 1 - 1e-7)
     return torch.softmax((logits - torch.log(-torch.log(uniform))) / temperature, 0)
 
 
@@ -77,7 +79,7 @@ def _gumbel_softmax(logits: Tensor, temperature: float, generator: torch.Generat
 class Relaxation:
     """Makes the map of residuals at a progress; ``unit_slope``: its derivative is one, so all steps go at once."""
 
-    make: Callable[[float, torch.Generator], Callable[[Tensor], Tensor]]
+    make: Callable[[float, torch.Generator | None], Callable[[Tensor], Tensor]]
     unit_slope: bool
 
 
