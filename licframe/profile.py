@@ -44,7 +44,7 @@ from licframe.hooks import Part, identity
 from licframe.registry import registry
 
 _TABLES = ("transform", "context_scheduler", "entropy_model", "refiner")
-_MS_SSIM_PATCH = 176
+MS_SSIM_PATCH = 176
 """The smallest multiple of 16 above (11 - 1) * 2^4, what five scales of an 11x11 window need."""
 _TOP = ("extends", "summary", *_TABLES, "encoder", "weights", "training")
 
@@ -293,10 +293,10 @@ def _check(tables: Mapping[str, Any], path: Path) -> Profile:
     training = profile.training
     if training.patch % 16:
         raise ProfileError(f"{path} [training].patch is {training.patch}; use a multiple of 16")
-    if training.distortion == "ms-ssim" and training.patch < _MS_SSIM_PATCH:
+    if training.distortion == "ms-ssim" and training.patch < MS_SSIM_PATCH:
         raise ProfileError(
             f'{path} [training].patch is {training.patch}; distortion = "ms-ssim" has five scales and needs '
-            f"{_MS_SSIM_PATCH} or more"
+            f"{MS_SSIM_PATCH} or more"
         )
     return profile
 

@@ -39,8 +39,11 @@ def test_a_bundle_trains_by_itself(pictures: Path, tmp_path: Path, monkeypatch: 
     profile = load_profile("tiny")
     place = tmp_path / "leg"
     schedule = Schedule(minutes=0.02, batch=2, decay=0.5)
-    told = list(make_bundle(profile, [pictures], place, profile.weights_path, schedule, pictures=200_000))
-    assert len(told) == 3
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    arguments = (profile, [pictures], place, profile.weights_path, schedule)
+    told = list(make_bundle(*arguments, more=["--seed 3"], pictures=200_000, python=version))
+    assert len(told) == 4
+    assert "--batch 2 --rate 1 --decay 0.5 --seed 3 --start" in told[3]
     assert "2 pictures" in told[1]
     sizes = [sum(f.stat().st_size for f in part.rglob("*") if f.is_file()) for part in place.glob("part-*")]
     assert max(sizes) <= bundle.PART
@@ -62,6 +65,11 @@ def test_a_bundle_trains_by_itself(pictures: Path, tmp_path: Path, monkeypatch: 
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    early = subprocess.run(
+        ["bash", place / "run.sh", "train", "x"], capture_output=True, text=True, check=False
+    )
+    assert early.returncode == 2
+    assert "run.sh gather" in early.stderr
     later = tmp_path / "later"
     (place / "part-01").rename(later)
     assert run("gather").split() == ["part-00"]
@@ -77,17 +85,19 @@ def test_a_bundle_trains_by_itself(pictures: Path, tmp_path: Path, monkeypatch: 
     assert "its own copy" in said
     made = {path.name for path in (tmp_path / "out").iterdir()}
     assert made == {
-        "weights.safetensors",
-        "undecayed.safetensors",
-        "log.jsonl",
-        "summary.md",
-        "profile.toml",
+        *("weights.safetensors", "undecayed.safetensors", "log.jsonl", "summary.md"),
+        *("profile.toml", "environment.json"),
     }
+    assert read_metadata(tmp_path / "out" / "weights.safetensors")["training"]["seed"] == 3
     start = read_metadata(profile.weights_path)["fingerprint"]
     assert read_metadata(tmp_path / "out" / "weights.safetensors")["training"]["start"] == start
     assert load(tmp_path / "out" / "profile.toml").compress(np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(LicframeError, match="not empty"):
         list(make_bundle(profile, [pictures], place, None, schedule))
+    checkerboard = load_profile("checkerboard")
+    with pytest.raises(LicframeError, match="part of other weights"):
+        list(make_bundle(checkerboard, [], tmp_path / "no", checkerboard.weights_path, schedule))
+    assert not (tmp_path / "no").exists()
 
 
 def test_throughput_says_what_a_run_would_see(pictures: Path) -> None:

@@ -268,6 +268,12 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
         "train", "tiny", "--data", data, "--minutes", "0.02", "--batch", "2", "--resume", cwd=tmp_path
     )
     assert again.returncode == 0, again.stderr
+    done = licframe("train", "tiny", "--data", data, "--minutes", "0.02", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "--overwrite" in done.stderr
+    done = licframe("train", "tiny", "--data", data, "--bundle", "leg", "--fit", "context", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "carries no --fit" in done.stderr
     before = (
         (run / "checkpoint.pt").stat().st_size,
         read_metadata(run / "undecayed.safetensors")["training"],

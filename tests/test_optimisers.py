@@ -88,6 +88,9 @@ def test_state_is_by_name_and_goes_on() -> None:
     second.set(1.0, 0.98)
     restored = second.restore(saved | {"b": {"exp_avg": torch.zeros(9)}})
     assert restored == len(SHAPES)
+    assert (
+        Optimiser(matrices=None).over(named.items()).restore(saved) == 1
+    )  # Muon's moments are not AdamW's
     assert second.restore(saved) == len(SHAPES) + 1
     for optimisers, several in ((first, named), (second, others)):
         optimisers.step(some_gradients({n: several[n] for n in sorted(named)}, 9))
@@ -144,6 +147,8 @@ def test_rates_and_optimisers_are_arguments() -> None:
         optimisers.step(some_gradients({name: named[name]}, 0))
         moved[name] = float((named[name].detach() - 1).abs().max())
         assert optimisers.state()[name].keys() >= ({"momentum"} if matrices else {"exp_avg", "exp_avg_sq"})
+    with pytest.raises(ValueError, match="kinds are matrix"):
+        Optimiser(rates={"matrx": 1.0})
     nothing = Optimiser(rates={"linear": 1.0}).over(named.items())
 
     assert moved["adam"] == pytest.approx(0.05, rel=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import random
 import tarfile
@@ -15,8 +16,8 @@ from torch.nn import functional as F
 
 from licframe.errors import ImageError
 from licframe.testing.exactness import sample_images
-from licframe.training import HeldOut, Photographs
-from licframe.training.pictures import find_pictures, split
+from licframe.training import HeldOut, Photographs, streaming
+from licframe.training.pictures import PictureFile, find_pictures, split
 from licframe.training.streaming import StreamedPhotographs
 
 
@@ -136,6 +137,17 @@ def test_bad_training_data_is_named(tmp_path: Path) -> None:
         Photographs([tmp_path])
     with pytest.raises(ImageError, match="no training data"):
         Photographs([tmp_path / "nothing"])
+    (tmp_path / "a.tar").write_bytes(b"no shard")
+    with pytest.raises(ImageError, match=r"shard .*a\.tar"):
+        Photographs([tmp_path])
+    (tmp_path / "a.tar").unlink()
+    Image.new("RGB", (300, 9)).save(tmp_path / "thin.png")
+    with pytest.raises(ImageError, match=r"thin\.png is too small"):
+        Photographs([tmp_path])
+    (tmp_path / "thin.png").unlink()
+    Image.fromarray(np.zeros((64, 64), np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ImageError, match=r"deep\.png has more than 8 bits"):
+        Photographs([tmp_path])
 
 
 def test_one_in_twenty_is_held_out_by_name(tmp_path: Path) -> None:
@@ -202,6 +214,42 @@ def test_patches_stream_from_shards(shards: list[Path], folder: Path, workers: i
     assert detail(drawn).mean() == pytest.approx(float(detail(kept).mean()), rel=0.3)
     with pytest.raises(ValueError, match="64 pixels"):
         source.batch(1, 32)
+    del source
+    gc.collect()  # here, where its warning is expected
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_stream_is_repeatable_and_knows_names_as_they_are(
+    shards: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same seed gives the same patches; a name with dots and capitals is held out as it would be in memory."""
+    drawn = [
+        StreamedPhotographs(shards, patch=64, buffer=8, workers=0, seed=seed, held_out=None).batch(6, 64)[0]
+        for seed in (1, 1, 2)
+    ]
+    names = [f"IMG.{k}.X.PNG" for k in range(60)]
+    buffer = io.BytesIO()
+    Image.new("RGB", (80, 80)).save(buffer, "PNG")
+    with tarfile.open(tmp_path / "a.tar", "w") as shard:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(buffer.getvalue())
+            shard.addfile(member, io.BytesIO(buffer.getvalue()))
+    seen: list[str] = []
+
+    class Spy(PictureFile):
+        def decode(self) -> np.ndarray:
+            seen.append(self.name)
+            return super().decode()
+
+    monkeypatch.setattr(streaming, "PictureFile", Spy)
+    StreamedPhotographs([tmp_path / "a.tar"], patch=64, per_picture=1, buffer=1, workers=0).batch(100, 64)
+
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert set(seen) == {name for name in names if not PictureFile(name, b"").held_out}
+    assert set(seen) < set(names)
+    gc.collect()
 
 
 def test_missing_shards_are_named(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from licframe.training.checkpoint import Checkpoint
 from licframe.training.distillation import DecodedPatches, Distillation
 from licframe.training.loop import Tally
 from licframe.training.objective import similarity
+from licframe.training.pictures import find_pictures, split
 from licframe.weights import load_shared, read_metadata
 
 CPU = Hardware(torch.device("cpu"))
@@ -151,6 +152,12 @@ def test_resume_goes_on_from_before_the_decay(photographs: Photographs, tmp_path
     written = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["moments"]
     assert saved.keys() == written.keys()
     assert all(torch.equal(saved[n][k], written[n][k]) for n in saved for k in saved[n])
+    averages = {n: v.clone() for n, v in second.average.values.items()}
+    assert all(torch.equal(averages[n], v) for n, v in first.undecayed.average.items())
+    second.average.update(0)
+    for name, value in second.average.values.items():  # an old average is not forgotten at once
+        moved = float((value - averages[name]).norm())
+        assert moved <= 0.005 * float((second.average.live[name].detach() - averages[name]).norm()) + 1e-6
     second.run()
 
     assert second.patches == 34
@@ -161,12 +168,14 @@ def test_a_copy_decays_and_the_state_stays(folder: Path, tmp_path: Path) -> None
     """As often as one likes, always from the same; the end of a decay hardly moves."""
     arguments = {"folder": tmp_path, "hardware": CPU}
     train("tiny", [folder], schedule=schedule(8, decay=0.0), **arguments)
+    written = (tmp_path / "checkpoint.pt").stat().st_mtime_ns
     before = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     ends = [
         train("tiny", [folder], schedule=schedule(6, decay=1.0), resume=True, **arguments) for _ in range(2)
     ]
     after = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
 
+    assert (tmp_path / "checkpoint.pt").stat().st_mtime_ns == written
     assert before["patches"] == after["patches"] == 16
     assert all(torch.equal(before["model"][name], value) for name, value in after["model"].items())
     assert ends[0].fingerprint == ends[1].fingerprint
@@ -181,8 +190,14 @@ def test_moments_may_be_left_out(photographs: Photographs, tmp_path: Path) -> No
     again.resume()
 
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["moments"] == {}
-    assert float(again.schedule.factor(0, 0.0)) < float(again.schedule.factor(0, 0.0, restored=True))
-    again.run()
+    again.take(0, 0.0)
+    alone = float(again.optimisers._rates[0][1])
+    made.settings = Settings()
+    made.run()
+    with_moments = trainer(photographs, tmp_path, 40)
+    with_moments.resume()
+    with_moments.take(0, 0.0)
+    assert alone < float(with_moments.optimisers._rates[0][1])  # whose warm-up is a quarter as long
 
 
 def test_checkpoints_of_the_first_version_are_read(photographs: Photographs, tmp_path: Path) -> None:
@@ -225,8 +240,79 @@ def test_resume_from_nothing_or_damage_is_named(photographs: Photographs, tmp_pa
     with pytest.raises(LicframeError, match="cannot resume"):
         made.resume()
     Checkpoint({"other": torch.zeros(1)}, {}, {}, 0, 0.0).write(made.checkpoint)
-    with pytest.raises(LicframeError, match="another profile"):
+    with pytest.raises(LicframeError, match="another profile") as caught:
         made.resume()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_keeps_what_it_did_not_make(folder: Path, tmp_path: Path) -> None:
+    """Another run's folder, what it begins from, and a checkpoint of something else."""
+    arguments = {"hardware": CPU, "schedule": schedule(2)}
+    run = train("tiny", [folder], folder=tmp_path, **arguments)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.*")}
+    gaussian, laplace = (
+        load_profile("tiny", [f"entropy_model.plugin={m}"]) for m in ("gaussian", "laplace")
+    )
+    for message, more in {
+        "holds a run": {},
+        "another fit": {"fit": "context", "resume": True, "start": load_profile("tiny").weights_path},
+        "new run": {"resume": True, "start": run.weights},
+        "would overwrite": {"fit": "context", "start": run.undecayed, "overwrite": True},
+        "patch=512": {"fit": "context", "schedule": schedule(2, crop=96, crop_share=1.0)},
+    }.items():
+        with pytest.raises(LicframeError, match=message):
+            train(gaussian, [folder], folder=tmp_path, **{**arguments, **more})
+    with pytest.raises(LicframeError, match="another profile"):
+        train(laplace, [folder], folder=tmp_path, resume=True, **arguments)
+
+    assert {path: path.stat().st_mtime_ns for path in files} == files
+    train("tiny", [folder], folder=tmp_path, overwrite=True, **arguments)
+
+
+def test_held_out_pictures_are_not_trained_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for number in range(60):
+        pixels = rng.integers(0, 256, (66, 66, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{number}.png")
+    kept, held = split(find_pictures([tmp_path / "pictures"]))
+    heard = Heard()
+    run = train(
+        "tiny",
+        tmp_path / "pictures",
+        folder=tmp_path / "run",
+        schedule=schedule(2),
+        hardware=CPU,
+        callbacks=[heard],
+    )
+    listed = {line.split("  ")[1] for line in (run.folder / "data.sha256").read_text().splitlines()}
+
+    assert held
+    assert listed == {file.name for file in kept}
+    assert f"{len(held)} held out" in heard.remarks[0]
+    assert run.lines[-1].held_out is not None
+
+
+def test_a_source_of_ones_own(tmp_path: Path) -> None:
+    class Noise:
+        def __init__(self, bad: str = "") -> None:
+            self.bad = bad
+
+        def batch(self, count: int, size: int) -> tuple[torch.Tensor, ...]:
+            image, quality = torch.rand(count, 3, size, size), torch.rand(count) * 100
+            if self.bad == "size" and size != 64:
+                raise ValueError("only 64")
+            return (
+                (image,) if self.bad == "alone" else (image, quality * (20 if self.bad == "quality" else 1))
+            )
+
+    arguments = {"hardware": CPU, "schedule": schedule(2, crop=96, crop_share=0.5)}
+    run = train("tiny", Noise(), folder=tmp_path, **arguments)
+    assert run.lines[-1].held_out is None
+    torch.manual_seed(0)
+    for bad, message in (("alone", "qualities"), ("quality", "0..100"), ("size", "only 64")):
+        with pytest.raises(LicframeError, match=message):
+            train("tiny", Noise(bad), folder=tmp_path, overwrite=True, **arguments)
 
 
 def test_nan_stops_the_run_with_the_batch_saved(photographs: Photographs, tmp_path: Path) -> None:
@@ -241,7 +327,8 @@ def test_nan_stops_the_run_with_the_batch_saved(photographs: Photographs, tmp_pa
     assert bad[0].shape == (2, 3, 64, 64)
     assert bad[0].std() > 0
     assert torch.equal(made.codec.gains.log2_inverse, before)
-    assert "left out" in heard.remarks[0]
+    assert len(heard.remarks) == 5
+    assert "rates halved" in heard.remarks[0]
 
 
 def test_an_interrupt_ends_the_run_orderly(photographs: Photographs, tmp_path: Path) -> None:
@@ -300,6 +387,26 @@ def test_a_schedule_warms_up_holds_and_decays_to_zero() -> None:
     assert (crops.largest, Schedule().largest) == (512, 256)
     with pytest.raises(ValueError, match="decay"):
         Schedule(decay=1.5)
+    assert Schedule.of("tiny", minutes=5) == Schedule(minutes=5, batch=8, patch=128, rate=1.0)
+
+
+def test_rates_halved_for_a_bad_step_come_back(photographs: Photographs) -> None:
+    made = trainer(photographs, None, 40)
+    good = made.source
+
+    class OnceBad:
+        calls = 0
+
+        def batch(self, count: int, size: int) -> tuple[torch.Tensor, ...]:
+            self.calls += 1
+            image, quality = good.batch(count, size)
+            return image * (float("nan") if self.calls % 6 == 0 else 1.0), quality
+
+    made.source = OnceBad()
+    made.run()
+
+    assert made.lines[-1].skipped == 6
+    assert made._halvings <= 2
 
 
 def test_tally_groups_by_quality_and_leaves_out() -> None:
@@ -333,6 +440,7 @@ def test_what_scripts_would_replace_are_arguments(folder: Path, tmp_path: Path) 
     for name, more in {
         "plain": {},
         "adam": {"optimiser": Optimiser(matrices=None)},
+        "sgd": {"optimiser": Optimiser(matrices=lambda params, rate: torch.optim.SGD(params, lr=rate))},
         "noise": {"objective": lambda codec, _: RateDistortion(codec, quantise=add_noise)},
         "weighted": {"objective": lambda codec, _: RateDistortion(codec, weight=torch.ones_like)},
         "own": {"objective": lambda codec, _: Constant(codec)},
@@ -340,7 +448,7 @@ def test_what_scripts_would_replace_are_arguments(folder: Path, tmp_path: Path) 
         arguments = {"folder": tmp_path / name, "schedule": schedule(4), "hardware": CPU}
         made[name] = train("tiny", [folder], **arguments, **more)
 
-    assert len({run.fingerprint for run in made.values()}) == 5
+    assert len({run.fingerprint for run in made.values()}) == 6
     gains = [made[name].load().gains.log2_gain.abs().mean() for name in ("own", "plain")]
     assert gains[0] < gains[1]
 
@@ -368,9 +476,11 @@ def test_evaluation_needs_no_random_numbers(untrained: Codec) -> None:
     noisy = [objective(image, quality)[0] for _ in range(2)]
     objective.eval()
     still = [objective(image, quality)[0] for _ in range(2)]
+    noise = RateDistortion(untrained, quantise=add_noise).eval()
+    still.append(noise(image, quality)[0])
 
     assert noisy[0] != noisy[1]
-    assert still[0] == still[1]
+    assert still[0] == still[1] == still[2]
 
 
 def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:

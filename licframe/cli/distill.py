@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from licframe.cli.options import Overrides, Precision, print_table
-from licframe.cli.train import Device, ShowProgress, import_training
+from licframe.cli.train import Device, LimitPictures, OverwriteRun, Rate, ShowProgress, import_training
 
 
 def distill(
@@ -27,6 +27,7 @@ def distill(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run folder's checkpoint.")
     ] = False,
+    overwrite: OverwriteRun = False,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -40,14 +41,14 @@ def distill(
     latents: Annotated[
         int, typer.Option("--latents", min=8, help="Patches that are coded once; 2000 take 1.4 GB.")
     ] = 2000,
-    rate: Annotated[float | None, typer.Option("--rate", help="Factor of all learning rates.")] = None,
+    rate: Rate = None,
     decay: Annotated[
         float,
         typer.Option("--decay", min=0.0, max=1.0, help="Share of the run in which the rates fall to zero."),
     ] = 0.3,
     precision: Precision = "auto",
     device: Device = "auto",
-    limit: Annotated[int | None, typer.Option("--limit", help="Read at most so many pictures.")] = None,
+    limit: LimitPictures = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     overrides: Overrides = None,
 ) -> None:
@@ -62,9 +63,8 @@ def distill(
     training = import_training()
     checked = load_profile(profile, overrides or ())
     own = checked.training
-    schedule = training.Schedule(
-        minutes=minutes, batch=own.batch, patch=own.patch, rate=rate or own.rate, decay=decay
-    )
+    fields = {} if rate is None else {"rate": rate}
+    schedule = training.Schedule.of(checked, minutes=minutes, decay=decay, **fields)
     if costs:
         photographs = training.Photographs(data, limit, candidates=own.candidates, patch=own.patch)
         found = training.removal_costs(licframe.load(teacher), photographs.patches(32, own.patch))
@@ -79,6 +79,7 @@ def distill(
             teacher=teacher,
             start=start,
             resume=resume,
+            overwrite=overwrite,
             schedule=schedule,
             callbacks=[show],
             hardware=training.hardware_on(device, precision),

@@ -13,6 +13,9 @@ from licframe.cli.options import Overrides, Precision, print_table
 if TYPE_CHECKING:
     from licframe.training import LogLine, Schedule
 
+Rate = Annotated[float | None, typer.Option("--rate", min=1e-12, help="Factor of all learning rates.")]
+LimitPictures = Annotated[int | None, typer.Option("--limit", min=1, help="Read at most so many pictures.")]
+OverwriteRun = Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
 
@@ -29,6 +32,7 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the run folder's checkpoint.")
     ] = False,
+    overwrite: OverwriteRun = False,
     decay_only: Annotated[
         float | None,
         typer.Option(
@@ -77,10 +81,15 @@ def train(
         ),
     ] = None,
     crop_share: Annotated[
-        float,
-        typer.Option("--crop-share", min=0.0, max=1.0, help="Last share of the run that --crop is for."),
-    ] = 1.0,
-    rate: Annotated[float | None, typer.Option("--rate", help="Factor of all learning rates.")] = None,
+        float | None,
+        typer.Option(
+            "--crop-share",
+            min=0.0,
+            max=1.0,
+            help="Last share of the run that --crop is for; all if left out.",
+        ),
+    ] = None,
+    rate: Rate = None,
     decay: Annotated[
         float,
         typer.Option("--decay", min=0.0, max=1.0, help="Share of the run in which the rates fall to zero."),
@@ -90,13 +99,16 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the blocks of the transform first (minutes).")
     ] = False,
+    capture: Annotated[
+        bool, typer.Option("--capture/--no-capture", help="On a GPU, record steps and play them back.")
+    ] = True,
     bundle: Annotated[
         Path | None,
         typer.Option(
             "--bundle", help="Train nothing: gather here what the run needs on a machine without network."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="Read at most so many pictures.")] = None,
+    limit: LimitPictures = None,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     overrides: Overrides = None,
 ) -> None:
@@ -105,20 +117,19 @@ def train(
     The run folder gets a checkpoint every few minutes, a log, the resolved profile, a list of the
     pictures, and at the end weights.safetensors. Every twentieth picture is held out and tells of overfitting.
     """
+    from licframe.errors import LicframeError
     from licframe.profile import load_profile
 
     training = import_training()
     checked = load_profile(profile, overrides or ())
     folder = folder or Path("runs") / checked.name
-    own = checked.training
-    schedule = training.Schedule(
-        minutes=decay_only or minutes,
-        batch=batch or own.batch,
-        patch=own.patch,
-        rate=rate or own.rate,
-        decay=1.0 if decay_only else decay,
-        **({} if crop is None else {"crop": crop, "crop_share": crop_share}),
-    )
+    if crop is None and crop_share is not None:
+        raise LicframeError("--crop-share says for how long --crop is; name that, too")
+    fields = {"minutes": decay_only or minutes, "decay": 1.0 if decay_only else decay}
+    fields |= {name: value for name, value in (("batch", batch), ("rate", rate)) if value is not None}
+    if crop is not None:
+        fields |= {"crop": crop, "crop_share": 1.0 if crop_share is None else crop_share}
+    schedule = training.Schedule.of(checked, **fields)
     hardware = training.hardware_on(device, precision)
     if check:
         from licframe.training.throughput import throughput
@@ -129,7 +140,19 @@ def train(
     if bundle is not None:
         from licframe.training.bundle import make_bundle
 
-        for line in make_bundle(checked, data, bundle, start or checked.weights_path, schedule):
+        stays = {
+            "--fit": fit != "all",
+            "--context": context,
+            "--joint-decoder": joint_decoder,
+            "--resume": resume,
+            "--decay-only": decay_only,
+            "--limit": limit,
+        }
+        refused = [name for name, given in stays.items() if given]
+        if refused:
+            raise LicframeError(f"a bundle carries no {', '.join(refused)}; leave it out")
+        more = [f"--seed {seed}", f"--precision {precision}", *(["--compile"] if compiled else [])]
+        for line in make_bundle(checked, data, bundle, start, schedule, more=more):
             typer.echo(line)
         return
     with ShowProgress() as show:
@@ -142,9 +165,10 @@ def train(
             context=context,
             joint_decoder=joint_decoder,
             resume=resume or decay_only is not None,
+            overwrite=overwrite,
             schedule=schedule,
             callbacks=[show],
-            settings=training.Settings(compile=compiled),
+            settings=training.Settings(capture=capture, compile=compiled),
             hardware=hardware,
             latents=latents,
             limit=limit,
@@ -179,7 +203,7 @@ def print_throughput(found: list[Any], schedule: Schedule, device: str) -> None:
             f"{one.patches_per_s:,.1f}",
             f"{one.tflops:.3f}",
             f"{one.share:.0%}",
-            f"{one.waiting:.1%}",
+            "-" if one.waiting is None else f"{one.waiting:.1%}",
             f"{one.patches_in(schedule.minutes):,}",
         ]
         for one in found

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import attrs
 
+from licframe import weights
 from licframe.errors import LicframeError
 from licframe.profile import Profile, Weights
 from licframe.training.pictures import find_pictures
@@ -45,9 +46,13 @@ gather)
     for part in "$here"/part-*; do [ -e "$part" ] && mv "$part" "$work/"; done
     ls "$work" ;;
 train)
+    [ $# -ge 2 ] || {{ sed -n 2p "$0" >&2; exit 2; }}
     out="$2" minutes="${{3:-{minutes:g}}}"
     shift; shift; [ $# -gt 0 ] && shift
     base="$work/part-00" site="$work/site"
+    [ -d "$base" ] || {{ echo "no parts in $work; run first: bash $0 gather" >&2; exit 2; }}
+    python3 -c 'import sys; sys.exit(sys.version_info[:2] != ({comma}))' || {{ echo "python3 must be {python}" >&2; exit 2; }}
+    python3 -c 'import torch, numpy, typer, rich, attrs, pluggy, safetensors'
     mkdir -p "$out" "$work/pictures"
     cp -f "$work"/part-*/*.tar "$work/pictures/"
     if [ ! -e "$site/.installed" ]; then
@@ -57,7 +62,7 @@ train)
     fi
     PYTHONPATH="$site" PYTHONUNBUFFERED=1 python3 -m licframe train "$base/{profile}.toml" --data "$work/pictures" \\
         --folder "$work/run" --minutes "$minutes" {options} "$@"
-    for made in weights.safetensors undecayed.safetensors log.jsonl summary.md profile.toml; do
+    for made in weights.safetensors undecayed.safetensors log.jsonl summary.md profile.toml environment.json; do
         cp "$work/run/$made" "$out/"
     done
     ls -l "$out" ;;
@@ -74,13 +79,15 @@ def make_bundle(
     start: Path | None,
     schedule: Schedule,
     *,
+    more: Sequence[str] = (),
     pictures: int = 160 * 2**20,
     python: str = "3.12",
 ) -> Iterator[str]:
     """Write a bundle; yield a line about each part.
 
     Args:
-        start: weights to begin from; None begins from the linear codec of the pictures.
+        start: weights to begin from, whole; None begins from the linear codec of the pictures.
+        more: options of ``licframe train`` for ``run.sh``.
         pictures: bytes of pictures at most.
         python: version of Python on the other machine, which runs Linux on x86-64.
 
@@ -89,6 +96,8 @@ def make_bundle(
     """
     if folder.exists() and any(folder.iterdir()):
         raise LicframeError(f"{folder} is not empty; name a new folder for the bundle")
+    if start is not None and len(weights.find(start, profile.structure()).files) > 1:
+        raise LicframeError(f"{start} is a part of other weights; a bundle begins from whole ones")
     base = folder / "part-00"
     base.mkdir(parents=True)
     _copy_code(base / "site")
@@ -98,12 +107,17 @@ def make_bundle(
     options = [f"--batch {schedule.batch}", f"--rate {schedule.rate:g}", f"--decay {schedule.decay:g}"]
     if schedule.crop_share:
         options += [f"--crop {schedule.crop}", f"--crop-share {schedule.crop_share:g}"]
+    options += more
     if start is not None:
         shutil.copyfile(start, base / "start.safetensors")
         options.append('--start "$base/start.safetensors"')
     (folder / "run.sh").write_text(
         _RUN.format(
-            python=python, profile=profile.name, minutes=schedule.minutes, options=" ".join(options)
+            python=python,
+            comma=python.replace(".", ", "),
+            profile=profile.name,
+            minutes=schedule.minutes,
+            options=" ".join(options),
         )
     )
     size = sum(path.stat().st_size for path in base.rglob("*") if path.is_file())
@@ -111,7 +125,8 @@ def make_bundle(
         raise LicframeError(f"code, wheels and weights are {size / 2**20:.0f} MiB, above a part's 40")
     yield f"{base}: code, wheels, start weights, {size / 2**20:.1f} MiB"
     yield from _pack_pictures(data, folder, pictures)
-    yield f"{folder / 'run.sh'}: bash run.sh gather; bash run.sh train OUT {schedule.minutes:g}"
+    yield f"{folder / 'run.sh'}: bash run.sh gather; bash run.sh train OUT [MINUTES]; it will run"
+    yield f"  licframe train {profile.name} --minutes {schedule.minutes:g} {' '.join(options)}"
 
 
 def _copy_code(site: Path) -> None:

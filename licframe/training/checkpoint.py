@@ -26,6 +26,7 @@ class Checkpoint:
         average: the averaged parameters by name, those of the auxiliary after "also.".
         moments: of the optimisers, by parameter's name; empty where they were left out.
         patches, minutes: seen and taken so far, over all runs.
+        of: what was trained, by aspect (see ``Trainer``); empty in old files.
     """
 
     model: dict[str, Tensor]
@@ -34,6 +35,7 @@ class Checkpoint:
     patches: int
     minutes: float
     auxiliary: dict[str, Tensor] | None = None
+    of: dict[str, str] = attrs.field(factory=dict)
 
     def write(self, path: Path) -> None:
         """Write the checkpoint whole or not at all."""
@@ -62,12 +64,14 @@ class Checkpoint:
                     state["minutes"],
                     state.get("also"),
                 )
-            return cls(**{field.name: state[field.name] for field in attrs.fields(cls)})
+            return cls(
+                **{field.name: state[field.name] for field in attrs.fields(cls) if field.name in state}
+            )
         except FileNotFoundError as error:
             raise LicframeError(f"nothing to resume: there is no {path}; leave out --resume") from error
         except (RuntimeError, pickle.UnpicklingError, KeyError, EOFError) as error:
             raise LicframeError(
-                f"cannot resume from {path}: it is damaged ({error}); use another --folder"
+                f"cannot resume from {path}: it is damaged ({str(error).splitlines()[0]}); use another --folder"
             ) from error
 
 

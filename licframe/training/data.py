@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from licframe.errors import ImageError
 from licframe.training.pictures import PictureFile, decode_all, find_pictures
 
 SCALES = (14 / 15, 0.8, 2 / 3)
@@ -25,6 +26,7 @@ _CELL = 16
 """Side in pixels of the cells whose detail is known: a patch's is the sum over whole cells, found with four reads."""
 
 
+_MOST_ENLARGED = 8
 _EVERY = 4
 """Of a cell's rows and columns, those that are looked at."""
 
@@ -38,7 +40,8 @@ class Source(Protocol):
     def batch(self, count: int, size: int) -> tuple[Tensor, ...]:
         """Return what an objective is given for ``count`` patches of side ``size`` pixels, on the device.
 
-        The last tensor holds their qualities ``(count,)``, uniform in 0..100.
+        For ``RateDistortion``: pictures ``(count, 3, size, size)``, float32 in [0, 1]. The last tensor holds their
+        qualities ``(count,)``, uniform in 0..100.
         """
 
 
@@ -58,6 +61,7 @@ class Photographs:
     Attributes:
         listing: SHA-256 and name of each picture, a line each, as ``sha256sum`` writes them.
         count: pictures; megapixels: all of them before scaling.
+        enlarged: how many of them are smaller than a patch.
     """
 
     def __init__(
@@ -77,6 +81,15 @@ class Photographs:
         self.count = len(files)
         self.listing = "".join(f"{hashlib.sha256(f.data).hexdigest()}  {f.name}\n" for f in files)
         sizes = [file.size() for file in files]
+        small = next(
+            (f.name for f, size in zip(files, sizes, strict=True) if _MOST_ENLARGED * min(size) < patch),
+            None,
+        )
+        if small is not None:
+            raise ImageError(
+                f"{small} is too small for patches of {patch} pixels: remove it, or take smaller patches"
+            )
+        self.enlarged = sum(min(size) < patch for size in sizes)
         self.megapixels = sum(h * w for h, w in sizes) / 1e6
         scaled = [_scaled(size, scales, patch) for size in sizes]
         self._make_tables(sizes, scaled)

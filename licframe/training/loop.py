@@ -24,7 +24,10 @@ from licframe.training.objective import Objective
 from licframe.training.optimiser import Optimiser
 from licframe.training.schedule import Schedule
 
-_MAX_FAILURES = 5
+_MAX_HALVINGS = 5
+_OLD = 100_000
+"""Steps after which an average is no longer young."""
+
 _HELD_OUT_SHARE = 0.02
 """Of a run's time at most goes to the held-out loss, before its end."""
 
@@ -38,7 +41,7 @@ class LogLine:
         loss, bpp: means since the last line; bpp is estimated, in bits per pixel.
         psnr_by_quality: dB, of the qualities below 25, 50, 75 and above; None where there was none.
         held_out: loss on pictures that are never trained on, the newest; None where it is not measured.
-        patches_per_s: of this run; waiting: share of its time that went to making patches.
+        patches_per_s: of this run; waiting: share of its time that went to making patches, where that can be told.
         progress: share of the run that is over.
         skipped: steps that were left out because the loss was not finite, so far.
     """
@@ -50,7 +53,7 @@ class LogLine:
     psnr_by_quality: tuple[float | None, ...]
     held_out: float | None
     patches_per_s: float
-    waiting: float
+    waiting: float | None
     progress: float
     skipped: int
 
@@ -89,14 +92,15 @@ class Average:
     """Exponential moving average of parameters by name, updated every few steps."""
 
     def __init__(self, named: dict[str, Tensor], every: int = 4) -> None:
-        self.every, self.live = every, named
+        self.every, self.live, self.age = every, named, 0
         self.values = {name: p.detach().clone() for name, p in named.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take the parameters in after a step."""
+        """Take the parameters in after a step; young averages forget sooner."""
         if step % self.every == 0:
-            decay = min(0.999, (1 + step) / (10 + step)) ** self.every
+            decay = min(0.999, (1 + self.age) / (10 + self.age)) ** self.every
+            self.age += self.every
             live = [p.detach() for p in self.live.values()]
             torch._foreach_lerp_(list(self.values.values()), live, 1 - decay)
 
@@ -113,6 +117,7 @@ class Average:
         for name, value in self.values.items():
             if name in state and state[name].shape == value.shape:
                 value.copy_(state[name])
+                self.age = _OLD
 
 
 class Tally:
@@ -174,6 +179,7 @@ class Trainer:
     Args:
         folder: gets ``checkpoint.pt``, the state before the decay; None writes nothing.
         held_out: measured now and then.
+        of: what is trained, by aspect; a checkpoint that differs is not gone on with.
     """
 
     def __init__(
@@ -190,13 +196,14 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         settings: Settings | None = None,
         seed: int = 0,
+        of: Mapping[str, str] | None = None,
     ) -> None:
         self.codec, self.source, self.objective = codec.to(hardware.device), source, objective
         self.objective.to(hardware.device).train()
         self.schedule, self.hardware, self.folder = schedule, hardware, folder
         self.held_out, self.callbacks, self.settings = held_out, callbacks, settings or Settings()
         self.patches, self.minutes = 0, 0.0
-        self.seed = seed
+        self.seed, self.of = seed, dict(of or {})
         self.lines: list[LogLine] = []
         device = hardware.device
         named = dict(codec.named_parameters())
@@ -208,9 +215,17 @@ class Trainer:
         self._restored = False
         self._tally = Tally(device)
         self._failures = torch.zeros((), device=device)
+        self._halvings = self._skipped = 0
         self._bad: dict[tuple[int, ...], tuple[Tensor, ...]] = {}
         self._held_out_loss: float | None = None
-        self._captured = CapturedStep(self.step, device, enabled=self.settings.capture, tell=self._remark)
+        recordable = objective.recordable and self.optimisers.recordable
+        self._captured = CapturedStep(
+            self.step,
+            self.optimisers.clear,
+            device,
+            enabled=self.settings.capture and recordable,
+            tell=self._remark,
+        )
         if self.settings.compile:
             for module in codec.transform.modules():
                 if getattr(module, "removable", False):
@@ -230,18 +245,24 @@ class Trainer:
             LicframeError: there is none, or it belongs to another profile.
         """
         state = Checkpoint.read(self.checkpoint, self.optimisers.parameters)
+        differs = [key for key, value in self.of.items() if state.of.get(key, value) != value]
+        if differs:
+            raise LicframeError(
+                f"cannot resume from {self.checkpoint}: it is of another {' and '.join(differs)}; use another --folder"
+            )
         try:
             self.codec.load_state_dict(state.model)
             if self.objective.auxiliary is not None and state.auxiliary is not None:
                 self.objective.auxiliary.load_state_dict(state.auxiliary)
         except RuntimeError as error:
             raise LicframeError(
-                f"cannot resume from {self.checkpoint}: it is of another profile ({error}); use another --folder"
+                f"cannot resume from {self.checkpoint}: it is of another profile ({str(error).splitlines()[-1].strip()}); "
+                "use another --folder"
             ) from error
         self.average.values = {name: p.detach().clone() for name, p in self.average.live.items()}
         self.average.load(state.average)
         self._restored = self.optimisers.restore(state.moments) > 0
-        self.patches, self.minutes = state.patches, state.minutes
+        self.patches, self.minutes, self.undecayed = state.patches, state.minutes, state
 
     def step(self, *batch: Tensor) -> None:
         """Take one training step; reads nothing back, so that it can be recorded."""
@@ -301,21 +322,22 @@ class Trainer:
 
     def _go(self, pace: _Pace) -> None:
         settings = self.settings
-        failures, at_once = 0, self.hardware.device.type == "cpu"  # where looking costs nothing
+        at_once = self.hardware.device.type == "cpu"  # where looking costs nothing
         logged = saved = measured = time.monotonic()
         cost = 0.0
         while pace.progress() < 1:
             if self.schedule.decaying(pace.progress()) and not pace.decaying:
                 pace.decaying = True
-                self._save(pace.seconds())
+                if pace.step or self.undecayed is None:  # else it is what was resumed from
+                    self._save(pace.seconds())
             pace.waited += self.take(
-                pace.step, pace.progress(), decaying=pace.decaying, slower=0.5**failures
+                pace.step, pace.progress(), decaying=pace.decaying, slower=0.5**self._halvings
             )
             pace.step += 1
             now = time.monotonic()
             due = pace.step % settings.log_every == 0 or now - logged >= settings.log_seconds
             if due or at_once:
-                failures = self._check(failures)
+                self._check(recover=due)
             if due:
                 if now - measured >= max(settings.held_out_seconds, cost / _HELD_OUT_SHARE):
                     self.measure()
@@ -346,10 +368,20 @@ class Trainer:
             self.average.swap()
             self._held_out_loss = last
 
-    def _check(self, failures: int) -> int:
-        """Return how many steps were left out so far; stop where there were too many."""
+    def _check(self, *, recover: bool) -> None:
+        """Halve the rates where steps were left out since the last look; stop where halving did not help.
+
+        Args:
+            recover: double them again where none was left out.
+        """
         found = int(self._failures)
-        if found > _MAX_FAILURES:
+        self._failures.zero_()
+        self._skipped += found
+        if not found:
+            self._halvings = max(0, self._halvings - recover)
+            return
+        self._halvings += 1
+        if self._halvings > _MAX_HALVINGS:
             where = ""
             if self.folder is not None:
                 torch.save(list(self._bad.values()), self.folder / "bad_batch.pt")
@@ -358,9 +390,7 @@ class Trainer:
                 f"training diverged: the loss or a gradient is not finite{where}; go on with --resume and a "
                 "lower --rate"
             )
-        if found > failures:
-            self._remark(f"{found} steps left out, their loss is not finite; rates halved")
-        return found
+        self._remark(f"steps left out whose loss is not finite: {found}; rates halved")
 
     def _log(self, pace: _Pace) -> None:
         figures = self._tally.figures()
@@ -375,9 +405,10 @@ class Trainer:
             **figures,
             held_out=self._held_out_loss,
             patches_per_s=(self.patches - pace.before) / seconds,
-            waiting=pace.waited / seconds,
+            # Where work is queued, the time to queue it says nothing.
+            waiting=pace.waited / seconds if self.hardware.device.type == "cpu" else None,
             progress=min(1.0, pace.progress()),
-            skipped=int(self._failures),
+            skipped=self._skipped,
         )
         self.lines.append(line)
         for callback in self.callbacks:
@@ -398,6 +429,7 @@ class Trainer:
             patches=self.patches,
             minutes=self.minutes + seconds / 60,
             auxiliary=None if auxiliary is None else _kept(auxiliary.state_dict()),
+            of=self.of,
         )
         if self.folder is not None:
             self.undecayed.write(self.checkpoint)

@@ -32,7 +32,10 @@ class Objective(nn.Module, ABC):
 
     Attributes:
         auxiliary: what is trained, averaged and saved beside the codec; None where nothing is.
+        recordable: a step takes nothing from main memory, so that it may be recorded on a GPU.
     """
+
+    recordable: bool = True
 
     auxiliary: nn.Module | None
 
@@ -133,13 +136,16 @@ class RateDistortion(Objective):
         super().__init__()
         self.codec, self.distortion, self.terms = codec, distortion, tuple(terms)
         self.weight, self.quantise = weight, quantise
+        # The package for MS-SSIM makes its window in main memory.
+        self.recordable = distortion is not dissimilarity
         self.auxiliary = auxiliary
 
     def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         """Take images ``(N, 3, H, W)`` and qualities ``(N,)``; see ``Objective``."""
         image, quality = batch
         image = image.contiguous(memory_format=torch.channels_last)  # as the decoded one is
-        out = self.codec.estimate(image, quality, self.quantise, noisy=self.training)
+        quantise = self.quantise if self.training else torch.round
+        out = self.codec.estimate(image, quality, quantise, noisy=self.training)
         bpp = out.bits / (image.shape[-2] * image.shape[-1])
         mse = (out.image.detach().float() - image).square().mean((1, 2, 3))
         lam = lambda_of(quality)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
-from licframe.interfaces import parameter_kind
+from licframe.interfaces import PARAMETER_KINDS, parameter_kind
 from licframe.training.muon import Muon
 
 RATES: Mapping[str, float] = MappingProxyType(
@@ -23,19 +23,36 @@ _LARGEST_NORM = 1.0
 """Gradients of AdamW's parameters are scaled down to this length; Muon's update does not depend on it."""
 
 
+_KEYS: Mapping[type, frozenset[str]] = MappingProxyType(
+    {Muon: frozenset({"momentum"}), AdamW: frozenset({"step", "exp_avg", "exp_avg_sq"})}
+)
+"""Names of what an optimiser keeps for each parameter."""
+
+
 @attrs.frozen
 class Optimiser:
     """How parameters are trained: matrices by one optimiser, everything else by AdamW.
 
     Attributes:
-        rates: learning rate by kind of parameter; a kind left out is not trained.
-        matrices: makes the optimiser of hidden convolutions from parameters and a rate; None gives them to AdamW.
+        rates: learning rate by kind of parameter: matrix, hidden convolutions; linear, what starts near its optimum;
+            output, last layers; bias; scale, gains and others in log units. A kind left out is not trained.
+        matrices: makes the optimiser of hidden convolutions from parameters and a rate, a scalar tensor that changes;
+            any of torch's will do, such as ``lambda params, rate: torch.optim.SGD(params, lr=rate)``. None gives them
+            to AdamW.
         beta1: of AdamW.
     """
 
-    rates: Mapping[str, float] = RATES
+    rates: Mapping[str, float] = attrs.field(default=RATES)
     matrices: Callable[[list[Tensor], Tensor], torch.optim.Optimizer] | None = Muon
     beta1: float = 0.9
+
+    @rates.validator
+    def _known(self, _: Any, rates: Mapping[str, float]) -> None:
+        unknown = sorted(rates.keys() - set(PARAMETER_KINDS))
+        if unknown:
+            raise ValueError(
+                f"no parameter is of kind {', '.join(unknown)}; kinds are {', '.join(PARAMETER_KINDS)}"
+            )
 
     def over(self, named: Iterable[tuple[str, Tensor]]) -> Optimisers:
         """Return the optimisers of named parameters; those that need no gradient are left out."""
@@ -77,6 +94,11 @@ class Optimisers:
             )
 
     @property
+    def recordable(self) -> bool:
+        """Whether a step reads nothing back."""
+        return all(isinstance(optimiser, Muon) for optimiser in self._matrices)
+
+    @property
     def parameters(self) -> dict[str, Tensor]:
         """What is trained, by name."""
         return {name: p for p, name in self._names.items()}
@@ -102,8 +124,11 @@ class Optimisers:
         }
         bad = (~torch.isfinite(loss + sum(lengths.values()))).float()
         for optimiser in self._matrices:
-            optimiser.found_inf = bad  # type: ignore[attr-defined]
-            optimiser.step()
+            if isinstance(optimiser, Muon):
+                optimiser.found_inf = bad
+                optimiser.step()
+            elif not float(bad):  # others know no way to leave a step out on the device
+                optimiser.step()
         if self._adam is not None:
             # The fused kernel divides gradients by the one and leaves out the step for the other.
             norm = lengths.get("clipped", torch.zeros_like(bad)).sqrt()
@@ -132,7 +157,12 @@ class Optimisers:
             for group in optimiser.param_groups:
                 for p in group["params"]:
                     saved, own = state.get(self._names[p], {}), optimiser.state[p]
-                    if not saved or any(v.shape not in (p.shape, ()) for v in saved.values()):
+                    keys = _KEYS.get(type(optimiser), saved.keys())
+                    if (
+                        not saved
+                        or saved.keys() != keys
+                        or any(v.shape not in (p.shape, ()) for v in saved.values())
+                    ):
                         continue
                     for key, value in saved.items():
                         if key in own:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import attrs
@@ -20,6 +21,10 @@ SUFFIXES = frozenset({".avif", ".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif",
 
 HELD_OUT = 20
 """One picture in so many is never trained on."""
+
+_UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
+_AHEAD = 32
+"""Pictures that are decoded before they are asked for."""
 
 _NEARER = "__zoom"
 """Ends the name of a nearer view of another picture: both are held out, or neither."""
@@ -47,17 +52,21 @@ class PictureFile:
         """Return the pixels ``(H, W, 3)``."""
         try:
             with self._open() as image:
+                if image.mode.startswith(("I", "F")):  # Pillow would clip them
+                    raise ImageError(
+                        f"training image {self.name} has more than 8 bits a sample; convert it to 8, or remove it"
+                    )
                 return np.asarray(image.convert("RGB"))
-        except OSError as error:
+        except _UNREADABLE as error:
             raise self._unreadable(error) from error
 
     def _open(self) -> Image.Image:
         try:
             return Image.open(io.BytesIO(self.data))
-        except OSError as error:
+        except _UNREADABLE as error:
             raise self._unreadable(error) from error
 
-    def _unreadable(self, error: OSError) -> ImageError:
+    def _unreadable(self, error: Exception) -> ImageError:
         return ImageError(f"cannot read training image {self.name}: {error}; remove it")
 
 
@@ -77,16 +86,23 @@ def _inside(paths: Sequence[Path]) -> Iterator[PictureFile]:
     for path in paths:
         if path.is_dir():
             yield from _inside(sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES | {".tar"}))
-        elif path.suffix == ".tar":
-            with tarfile.open(path) as shard:
-                for member in shard:
-                    file = shard.extractfile(member)
-                    if file is not None and Path(member.name).suffix.lower() in SUFFIXES:
-                        yield PictureFile(f"{path.name}/{member.name}", file.read())
+        elif path.suffix.lower() == ".tar" and path.is_file():
+            yield from _members(path)
         elif path.is_file():
             yield PictureFile(path.name, path.read_bytes())
         else:
             raise ImageError(f"no training data at {path}; give folders, .tar shards or pictures")
+
+
+def _members(path: Path) -> Iterator[PictureFile]:
+    try:
+        with tarfile.open(path) as shard:
+            for member in shard:
+                file = shard.extractfile(member)
+                if file is not None and Path(member.name).suffix.lower() in SUFFIXES:
+                    yield PictureFile(f"{path.name}/{member.name}", file.read())
+    except (tarfile.TarError, EOFError) as error:
+        raise ImageError(f"cannot read shard {path}: {error}; get a new copy, or remove it") from error
 
 
 def split(files: Sequence[PictureFile]) -> tuple[list[PictureFile], list[PictureFile]]:
@@ -98,6 +114,12 @@ def split(files: Sequence[PictureFile]) -> tuple[list[PictureFile], list[Picture
 
 
 def decode_all(files: Sequence[PictureFile]) -> Iterator[NDArray[np.uint8]]:
-    """Yield the pixels of each picture in order, decoded by all cores."""
+    """Yield the pixels of each picture in order, decoded by all cores, a few ahead."""
     with ProcessPoolExecutor() as pool:
-        yield from pool.map(PictureFile.decode, files, chunksize=8)
+        waiting: deque[Future[NDArray[np.uint8]]] = deque()
+        for file in files:
+            waiting.append(pool.submit(file.decode))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -16,7 +16,7 @@ import torch
 from licframe import weights
 from licframe.codec import Codec
 from licframe.evaluation.complexity import complexity
-from licframe.loading import load
+from licframe.loading import build, load
 from licframe.profile import Profile, Weights
 from licframe.training.logs import JsonLog, TensorBoardLog, logs_in
 from licframe.training.loop import LogLine, Trainer
@@ -55,19 +55,20 @@ def prepare_folder(
     folder: Path, profile: Profile, listing: str, schedule: Schedule, seed: int
 ) -> list[JsonLog | TensorBoardLog]:
     """Write what a run depends on beside the weights that it will make; return what writes its log."""
-    folder.mkdir(parents=True, exist_ok=True)
     own = attrs.evolve(profile, weights=Weights("weights.safetensors"))
     (folder / "profile.toml").write_text(own.to_toml())
     (folder / "data.sha256").write_text(listing)
     record = {"schedule": attrs.asdict(schedule), "seed": seed, **environment()}
     (folder / "environment.json").write_text(json.dumps(record, indent=2))
-    return logs_in(folder)
+    logs = logs_in(folder)
+    for log in logs:
+        log.remark(f"a run of {profile.name} begins: {json.dumps(record)}")
+    return logs
 
 
 def finish(
     trainer: Trainer,
     listing: str,
-    begun: Mapping[str, Path | None],
     base: Path | None,
     other: Codec | None = None,
     *,
@@ -77,10 +78,9 @@ def finish(
     """Write the weights of a run that ended.
 
     Args:
-        begun: weights that it began from, by role.
         base: weights of which only what differs is written.
         other: the codec of a synthesis that learned along.
-        record: more of what the weights say about themselves.
+        record: more of what the weights say about themselves, such as those they began from.
         tabulate: the gains are no longer those of ``base``.
     """
     assert trainer.folder is not None
@@ -95,22 +95,16 @@ def finish(
         "data": hashlib.sha256(listing.encode()).hexdigest(),
         "device": str(trainer.hardware.device),
         "held_out": trainer.lines[-1].held_out if trainer.lines else None,
-        **{
-            role: weights.read_metadata(path)["fingerprint"]
-            for role, path in begun.items()
-            if path is not None
-        },
-        **complexity(codec),
         **(record or {}),
+        **complexity(build(codec.profile)),  # of one that is not compiled
     }
     paths = {name: folder / f"{name}.safetensors" for name in ("weights", "undecayed")}
+    fingerprint = _save(codec, paths["weights"], found, base, tabulate=tabulate)
     last = {k: v.clone() for k, v in codec.state_dict().items()}
     codec.load_state_dict(trainer.undecayed.model)
-    codec.save(paths["undecayed"], {**found, "patches": trainer.undecayed.patches}, base)
+    found_before = {**found, "patches": trainer.undecayed.patches, "held_out": None}
+    _save(codec, paths["undecayed"], found_before, base, tabulate=tabulate)
     codec.load_state_dict(last)
-    if tabulate:
-        codec.tabulate()
-    fingerprint = codec.save(paths["weights"], found, base)
     (folder / "summary.md").write_text(summary_of(trainer, codec.profile.name, environment()))
     auxiliary = None
     if other is not None:
@@ -126,6 +120,12 @@ def finish(
         trainer.minutes,
         tuple(trainer.lines),
     )
+
+
+def _save(codec: Codec, path: Path, record: dict[str, Any], base: Path | None, *, tabulate: bool) -> str:
+    if tabulate:
+        codec.tabulate()
+    return codec.save(path, record, base)
 
 
 def _save_decoder(other: Codec, path: Path, record: dict[str, Any], trunk: Path) -> None:

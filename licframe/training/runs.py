@@ -9,7 +9,7 @@ run.lines[-1].held_out  # loss on pictures that were never trained on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from licframe.codec import Codec
 from licframe.errors import LicframeError, WeightsMismatchError
 from licframe.interfaces import Transform
 from licframe.loading import build, entropy_models, load
-from licframe.profile import Profile, Training, load_profile
+from licframe.profile import MS_SSIM_PATCH, Profile, Training, load_profile
 from licframe.training.data import HeldOut, Photographs, Source
 from licframe.training.distillation import DecodedPatches, Distillation
 from licframe.training.hardware import Hardware, hardware_on
@@ -31,7 +31,7 @@ from licframe.training.latents import CachedLatents
 from licframe.training.loop import Callback, Settings, Trainer
 from licframe.training.objective import DISTORTIONS, Objective, Rate, RateDistortion, l1_term
 from licframe.training.optimiser import Optimiser
-from licframe.training.pictures import find_pictures, split
+from licframe.training.pictures import PictureFile, find_pictures, split
 from licframe.training.results import Run, finish, prepare_folder
 from licframe.training.schedule import Schedule
 
@@ -42,16 +42,11 @@ _HELD_OUT_PATCHES = 32
 Name = str | PathLike[str]
 """A path, or the name of a profile."""
 
-Data = Source | Sequence[Name]
+Data = Source | Name | Sequence[Name]
 """What a run learns from: folders, tar shards or pictures; or a source of one's own."""
 
 MakeObjective = Callable[[Codec, Transform | None], Objective]
 """Makes an objective of a codec and of a transform whose synthesis learns along, or None."""
-
-
-def schedule_of(training: Training) -> Schedule:
-    """Return a schedule with the batch, patch and rate of a profile's ``[training]``."""
-    return Schedule(batch=training.batch, patch=training.patch, rate=training.rate)
 
 
 def train(
@@ -64,6 +59,7 @@ def train(
     context: Path | None = None,
     joint_decoder: str | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     schedule: Schedule | None = None,
     optimiser: Optimiser | None = None,
     objective: MakeObjective | None = None,
@@ -78,14 +74,15 @@ def train(
 
     Args:
         profile: a name, a TOML file, or a checked profile.
-        data: of pictures, every twentieth is held out.
-        folder: of the run; its checkpoint is what ``resume`` goes on from.
+        data: folders, tar shards or pictures, of which every twentieth is held out; or a source of one's own.
+        folder: of the run; its checkpoint is what ``resume`` goes on from. One with a checkpoint is refused otherwise,
+            unless it may be overwritten.
         start: weights to begin from, instead of the best linear codec; with another ``fit``, those of a trunk.
         fit: all; context, which fits scheduler and entropy models on cached latents of the trunk's transform; or
             transform, which trains transform and gains.
         context: with fit context, weights whose context to begin from.
         joint_decoder: a profile with another synthesis for the same latents, which learns along.
-        schedule, optimiser, objective: by default as the profile's ``[training]`` says.
+        schedule, optimiser, objective: by default as the profile's ``[training]`` says; see ``Schedule.of``.
         callbacks: are told each line of the log; the folder gets it anyway.
         latents: patches whose latents are cached for fit context.
         limit: read at most this many pictures.
@@ -95,13 +92,22 @@ def train(
     """
     checked = profile if isinstance(profile, Profile) else load_profile(str(profile))
     folder, trunk = Path(folder), start or checked.weights_path
+    schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
     _check(fit, context, joint_decoder, trunk)
-    refuse_overwriting(folder / "weights.safetensors", start, context, trunk if fit != "all" else None)
-    schedule, hardware = schedule or schedule_of(checked.training), hardware or hardware_on()
+    if resume and fit == "all" and start is not None:
+        raise LicframeError("--start is for a new run; a run that is resumed goes on from its checkpoint")
+    if fit != "all" and schedule.crop_share:
+        raise LicframeError(
+            "--crop is for a whole codec; with --fit set the patch: --set training.patch=512"
+        )
+    begun = _fingerprints(start=trunk if fit != "all" else start, context=context)
+    kept = (start, context, trunk if fit != "all" else None)
+    _prepare(folder, kept, resume=resume, overwrite=overwrite)
     with torch.random.fork_rng(), hardware.settings():
         torch.manual_seed(seed)
-        pictures = Pictures.of(data, checked.training, schedule.largest, hardware, limit)
-        _tell(callbacks, f"{pictures.summary()}, on {hardware.device}")
+        pictures = Pictures.of(data, checked.training, schedule, hardware, limit)
+        for text in pictures.summary(schedule):
+            _tell(callbacks, text)
         codec, other = build(checked), None
         if joint_decoder is not None:
             other = another_decoder(codec, joint_decoder, trunk if resume else start)
@@ -116,7 +122,7 @@ def train(
             pictures = pictures.cached(codec, latents, schedule.patch)
             if _begin_context(codec, pictures.training, trunk, context):
                 _tell(callbacks, f"starting from the context of {(context or trunk).name}")
-        make = objective or default_objective(checked.training, fit, schedule.patch)
+        make = objective or default_objective(checked.training, fit, schedule)
         trainer = Trainer(
             codec,
             pictures.training,
@@ -126,16 +132,18 @@ def train(
             optimiser=optimiser,
             folder=folder,
             held_out=pictures.fixed(schedule.patch),
-            callbacks=(*prepare_folder(folder, checked, pictures.listing, schedule, seed), *callbacks),
+            callbacks=callbacks,
             settings=settings,
             seed=seed,
+            of={
+                "profile": str(checked.structure()),
+                "fit": fit,
+                "trunk": begun.get("start", "") if fit != "all" else "",
+            },
         )
-        if resume:
-            trainer.resume()
-        trainer.run()
-        begun = {"start": trunk if fit != "all" else start, "context": context}
+        _go(trainer, checked, pictures.listing, resume=resume)
         base = weights.files_of(trunk)[0] if fit != "all" and trunk is not None else None
-        return finish(trainer, pictures.listing, begun, base, other, tabulate=fit == "transform")
+        return finish(trainer, pictures.listing, base, other, record=begun, tabulate=fit == "transform")
 
 
 def distill(
@@ -146,6 +154,7 @@ def distill(
     teacher: Name = "balanced",
     start: Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     schedule: Schedule | None = None,
     optimiser: Optimiser | None = None,
     objective: Callable[[Codec, Codec], Objective] = Distillation,
@@ -177,15 +186,20 @@ def distill(
     folder = Path(folder)
     if master.weights_path is None:
         raise LicframeError(f"the teacher {teacher} has no weights; train it first")
-    refuse_overwriting(folder / "weights.safetensors", start, master.weights_path)
-    schedule, hardware = schedule or schedule_of(checked.training), hardware or hardware_on()
+    schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
+    if schedule.crop_share:
+        raise LicframeError("patches are decoded once, in one size: leave out the schedule's crop_share")
+    begun = _fingerprints(start=start)
+    _prepare(folder, (start, master.weights_path), resume=resume, overwrite=overwrite)
     # What codes is the teacher's, whatever else the student's profile names.
     made = attrs.evolve(master, name=checked.name, transform=checked.transform, training=checked.training)
     with torch.random.fork_rng(), hardware.settings():
         torch.manual_seed(seed)
-        pictures = Pictures.of(data, checked.training, schedule.largest, hardware, limit)
+        pictures = Pictures.of(data, checked.training, schedule, hardware, limit)
+        for text in pictures.summary(schedule):
+            _tell(callbacks, text)
         old, new = load(master).to(hardware.device), build(made)
-        weights.load_shared(master.weights_path, new)
+        _take_all_but_synthesis(new, old)
         new.to(hardware.device)
         _learn_from(new.transform, old.transform)
         if start is not None:
@@ -200,20 +214,14 @@ def distill(
             optimiser=optimiser,
             folder=folder,
             held_out=decoded.fixed(schedule.patch),
-            callbacks=(*prepare_folder(folder, made, pictures.listing, schedule, seed), *callbacks),
+            callbacks=callbacks,
             settings=settings,
             seed=seed,
+            of={"profile": str(made.structure()), "teacher": old.fingerprint.hex()},
         )
-        if resume:
-            trainer.resume()
-        trainer.run()
-        return finish(
-            trainer,
-            pictures.listing,
-            {"start": start},
-            master.weights_path,
-            record={"teacher": old.fingerprint.hex()},
-        )
+        _go(trainer, made, pictures.listing, resume=resume)
+        record = {**begun, "teacher": old.fingerprint.hex()}
+        return finish(trainer, pictures.listing, master.weights_path, record=record)
 
 
 @attrs.frozen(eq=False)
@@ -230,27 +238,40 @@ class Pictures:
 
     @classmethod
     def of(
-        cls, data: Data, training: Training, patch: int, hardware: Hardware, limit: int | None = None
+        cls,
+        data: Data,
+        training: Training,
+        schedule: Schedule,
+        hardware: Hardware,
+        limit: int | None = None,
     ) -> Pictures:
-        """Read pictures and hold some out, for patches of at most ``patch`` pixels a side."""
-        if not isinstance(data, Sequence):
-            return cls(data)
-        files = split(find_pictures([Path(path) for path in data])[:limit])
-        kept, held = (
-            Photographs(some, device=hardware.device, candidates=training.candidates, patch=patch)
-            if some
-            else None
-            for some in files
-        )
-        assert kept is not None
-        return cls(kept, held, kept.listing)
+        """Read pictures and hold some out; try a source of one's own.
 
-    def summary(self) -> str:
-        """Return in words what there is."""
+        Raises:
+            LicframeError: a source does not give what it should.
+        """
+        if isinstance(data, (str, PathLike)):
+            data = [data]
+        if not isinstance(data, Sequence):
+            _try(data, schedule)
+            return cls(data)
+        kept, held = split(find_pictures([Path(path) for path in data])[:limit])
+
+        def on_device(files: Sequence[PictureFile], patch: int) -> Photographs:
+            return Photographs(files, device=hardware.device, candidates=training.candidates, patch=patch)
+
+        photographs = on_device(kept, schedule.largest)
+        return cls(photographs, on_device(held, schedule.patch) if held else None, photographs.listing)
+
+    def summary(self, schedule: Schedule) -> Iterator[str]:
+        """Yield in words what there is, and what may surprise."""
         if not isinstance(self.training, Photographs):
-            return "pictures of a source"
-        held = f", {self.held_out.count} held out" if isinstance(self.held_out, Photographs) else ""
-        return f"{self.training.count} pictures, {self.training.megapixels:.0f} megapixels{held}"
+            yield "pictures of a source; none is held out"
+            return
+        held = self.held_out.count if isinstance(self.held_out, Photographs) else 0
+        yield f"{self.training.count} pictures, {self.training.megapixels:.0f} megapixels; {held or 'none'} held out"
+        if self.training.enlarged:
+            yield f"{self.training.enlarged} pictures are smaller than {schedule.largest} pixels and are enlarged"
 
     def fixed(self, patch: int) -> HeldOut | None:
         """Return what the held-out loss is measured on."""
@@ -271,10 +292,17 @@ class Pictures:
         return attrs.evolve(self, training=make(self.training, count), held_out=held)
 
 
-def default_objective(training: Training, fit: str, patch: int) -> MakeObjective:
-    """Return the objective that a profile's ``[training]`` asks for."""
+def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeObjective:
+    """Return the objective that a profile's ``[training]`` asks for.
+
+    Raises:
+        LicframeError: patches are too small for it.
+    """
     if fit == "context":
-        return lambda codec, _: Rate(codec, patch * patch)
+        return lambda codec, _: Rate(codec, schedule.patch**2)
+    smallest = min(schedule.shape(progress)[1] for progress in (0.0, 1.0))
+    if training.distortion == "ms-ssim" and smallest < MS_SSIM_PATCH:
+        raise LicframeError(f"MS-SSIM needs patches of at least {MS_SSIM_PATCH} pixels, not {smallest}")
     terms = (l1_term(training.beta),) if training.beta else ()
     distortion = DISTORTIONS[training.distortion]
     return lambda codec, other: RateDistortion(codec, distortion, terms, auxiliary=other)
@@ -307,10 +335,11 @@ def another_decoder(codec: Codec, name: str, trunk: Path | None) -> Codec:
     return other
 
 
-def refuse_overwriting(path: Path, *sources: Path | None) -> None:
+def refuse_overwriting(folder: Path, *sources: Path | None) -> None:
     """Raise where a run would write over the weights it begins from."""
+    written = {path.resolve() for path in folder.glob("*.safetensors")}
     for kept in sources:
-        if kept is not None and path.exists() and path.samefile(kept):
+        if kept is not None and Path(kept).resolve() in written:
             raise LicframeError(
                 f"the run would overwrite {kept}, which it begins from; use another --folder"
             )
@@ -325,6 +354,69 @@ def _check(fit: str, context: Path | None, joint_decoder: str | None, trunk: Pat
         raise LicframeError("another synthesis learns along with a whole codec; leave out --fit")
     if fit != "all" and trunk is None:
         raise LicframeError(f"--fit {fit} needs weights of a trunk: name them with --start")
+
+
+def _try(source: Source, schedule: Schedule) -> None:
+    """Draw once of every size that a run will ask for.
+
+    Raises:
+        LicframeError: what comes is not what ``Source`` says.
+    """
+    for progress in (0.0, 1.0):
+        _, side = schedule.shape(progress)
+        try:
+            batch = source.batch(1, side)
+            quality = batch[-1]
+            fine = len(batch) > 1 and quality.shape == (1,) and 0 <= float(quality[0]) <= 100
+        except (AttributeError, TypeError, IndexError, ValueError) as error:
+            raise LicframeError(
+                f"the source fails at patches of {side} pixels: {error}; see training.Source"
+            ) from error
+        if not fine:
+            raise LicframeError(
+                "a source gives a tuple of tensors, the last of them qualities (count,) in 0..100"
+            )
+
+
+def _fingerprints(**begun: Path | None) -> dict[str, str]:
+    """Return the fingerprints of weights that a run begins from, by role."""
+    return {
+        role: weights.read_metadata(Path(path))["fingerprint"]
+        for role, path in begun.items()
+        if path is not None
+    }
+
+
+def _prepare(folder: Path, kept: Sequence[Path | None], *, resume: bool, overwrite: bool) -> None:
+    """Make the folder of a run; refuse one that holds what the run begins from, or another run.
+
+    Raises:
+        LicframeError: it does.
+    """
+    checkpoint = folder / "checkpoint.pt"
+    if resume and not checkpoint.is_file():
+        raise LicframeError(f"nothing to resume: there is no {checkpoint}; leave out --resume")
+    if not resume and not overwrite and checkpoint.exists():
+        raise LicframeError(
+            f"{folder} holds a run; go on with --resume, replace it with --overwrite, or use another --folder"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LicframeError(
+            f"cannot make the folder {folder}: {error.strerror}; use another --folder"
+        ) from error
+    refuse_overwriting(folder, *kept)
+
+
+def _go(trainer: Trainer, profile: Profile, listing: str, *, resume: bool) -> None:
+    """Resume where asked, then write what the run depends on, and train."""
+    if resume:
+        trainer.resume()
+    assert trainer.folder is not None
+    logs = prepare_folder(trainer.folder, profile, listing, trainer.schedule, trainer.seed)
+    trainer.callbacks = (*logs, *trainer.callbacks)
+    trainer.run()
 
 
 def _tell(callbacks: Sequence[Callback], text: str) -> None:
@@ -370,6 +462,18 @@ def _begin_context(codec: Codec, cached: Source, trunk: Path, context: Path | No
     if not fitted and context is not None:
         raise LicframeError(f"--context {context} holds another scheduler or other sizes; leave it out")
     return fitted
+
+
+@torch.no_grad()
+def _take_all_but_synthesis(student: Codec, teacher: Codec) -> None:
+    """Give the student what codes; of its transform, what fits."""
+    own = student.state_dict()
+    state = {
+        name: value
+        for name, value in teacher.state_dict().items()
+        if not name.startswith("transform.synthesis") and name in own and own[name].shape == value.shape
+    }
+    student.load_state_dict(state, strict=False)
 
 
 def _begin_synthesis(student: Codec, start: Path) -> None:

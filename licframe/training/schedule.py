@@ -5,8 +5,13 @@ Weights at the end of the stable phase are what the next run goes on from; weigh
 
 from __future__ import annotations
 
+from os import PathLike
+from typing import Any
+
 import attrs
 from attrs.validators import and_, ge, gt, le, optional
+
+from licframe.profile import Profile, load_profile
 
 
 @attrs.frozen
@@ -35,6 +40,13 @@ class Schedule:
     decay_beta2: float = attrs.field(default=0.99, validator=and_(ge(0), le(1)))
     crop: int = attrs.field(default=512, validator=ge(16))
     crop_share: float = attrs.field(default=0.0, validator=and_(ge(0), le(1)))
+
+    @classmethod
+    def of(cls, profile: str | PathLike[str] | Profile, **fields: Any) -> Schedule:
+        """Return a schedule with the batch, patch and rate of a profile's ``[training]``, unless they are given."""
+        checked = profile if isinstance(profile, Profile) else load_profile(str(profile))
+        own = checked.training
+        return cls(**{"batch": own.batch, "patch": own.patch, "rate": own.rate, **fields})
 
     @property
     def largest(self) -> int:

@@ -6,7 +6,6 @@ patches, and a buffer mixes those of many pictures.
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -66,8 +65,8 @@ class StreamedPhotographs:
         self.device, self.patch = torch.device(device), patch
         cut = _Cutter(candidates, patch, per_picture, seed, held_out)
         dataset = webdataset.DataPipeline(
-            webdataset.ResampledShards([str(path) for path in shards], seed=seed),
-            webdataset.tarfile_to_samples(handler=webdataset.reraise_exception),
+            webdataset.ResampledShards([str(path) for path in shards], seed=seed, deterministic=True),
+            _members,
             cut,
             webdataset.shuffle(buffer, initial=min(buffer, 4 * per_picture), seed=seed),
         )
@@ -90,8 +89,16 @@ class StreamedPhotographs:
         return drawn.permute(0, 3, 1, 2).float() / 255, torch.rand(count, device=self.device) * 100
 
 
+def _members(shards: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield name and bytes of every file in shards."""
+    from webdataset.tariterators import tar_file_expander, url_opener
+
+    # What has no name is a mark of where a shard ends.
+    yield from (member for member in tar_file_expander(url_opener(shards)) if "fname" in member)
+
+
 class _Cutter:
-    """Turn samples of a shard into patches ``(size, size, 3)`` uint8."""
+    """Turn members of a shard into patches ``(size, size, 3)`` uint8."""
 
     def __init__(
         self, candidates: int, patch: int, per_picture: int, seed: int, held_out: bool | None
@@ -99,18 +106,15 @@ class _Cutter:
         self.candidates, self.patch, self.per_picture = candidates, patch, per_picture
         self.seed, self.held_out = seed, held_out
 
-    def __call__(self, samples: Iterable[dict[str, Any]]) -> Iterator[Tensor]:
+    def __call__(self, members: Iterable[dict[str, Any]]) -> Iterator[Tensor]:
         worker = torch.utils.data.get_worker_info()
         rng = random.Random(self.seed + (0 if worker is None else worker.id))
-        for sample in samples:
-            for key, data in sample.items():
-                name = f"{sample['__key__']}.{key}"
-                if not isinstance(data, bytes) or PurePosixPath(name).suffix.lower() not in SUFFIXES:
-                    continue
-                file = PictureFile(name, data)
-                if self.held_out is None or file.held_out == self.held_out:
-                    with Image.open(io.BytesIO(data)) as image:
-                        yield from self._patches(image.convert("RGB"), rng)
+        for member in members:
+            file = PictureFile(member["fname"], member["data"])
+            if PurePosixPath(file.name).suffix.lower() not in SUFFIXES:
+                continue
+            if self.held_out is None or file.held_out == self.held_out:
+                yield from self._patches(Image.fromarray(file.decode()), rng)
 
     def _patches(self, image: Image.Image, rng: random.Random) -> Iterator[Tensor]:
         for _ in range(self.per_picture):

@@ -36,7 +36,7 @@ def summary_of(trainer: Trainer, profile: str, environment: dict[str, object]) -
         seen = last.patches - (lines[0].patches - lines[0].step * count)
         rows += [
             ("patches", f"{seen:,} in this run, {last.patches:,} in all"),
-            ("speed", f"{last.patches_per_s:.1f} patches/s, {last.waiting:.1%} of the time drawing them"),
+            ("speed", f"{last.patches_per_s:.1f} patches/s{_drawing(last.waiting)}"),
             ("left out", f"{last.skipped} steps whose loss was not finite"),
         ]
     text = [
@@ -52,6 +52,10 @@ def summary_of(trainer: Trainer, profile: str, environment: dict[str, object]) -
             held = "" if line.held_out is None else f"{line.held_out:.4f}"
             text.append(f"| {line.patches:,} | {line.loss:.4f} | {held} |")
     return "\n".join(text) + "\n"
+
+
+def _drawing(share: float | None) -> str:
+    return "" if share is None else f", {share:.1%} of the time drawing them"
 
 
 def _at_milestones(lines: list[LogLine]) -> list[LogLine]:

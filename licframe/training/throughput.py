@@ -14,7 +14,7 @@ from licframe.loading import build
 from licframe.profile import Profile, load_profile
 from licframe.training.hardware import Hardware, hardware_on
 from licframe.training.loop import Settings, Trainer
-from licframe.training.runs import Data, Name, Pictures, default_objective, schedule_of
+from licframe.training.runs import Data, Name, Pictures, default_objective
 from licframe.training.schedule import Schedule
 
 _WARM = 6
@@ -30,14 +30,14 @@ class Throughput:
         patches_per_s: of the schedule's batch and patch.
         tflops: 10^12 floating-point operations a second, two for each multiplication, forward and backward.
         share: of the fastest matrix product measured on the device, in the precision of the run.
-        waiting: share of the time that went to making patches.
+        waiting: share of the time that went to making patches, where that can be told.
     """
 
     how: str
     patches_per_s: float
     tflops: float
     share: float
-    waiting: float
+    waiting: float | None
 
     def patches_in(self, minutes: float) -> int:
         """Return how many patches a run of some minutes would see."""
@@ -63,14 +63,14 @@ def throughput(
     The other arguments are those of ``train``.
     """
     checked = profile if isinstance(profile, Profile) else load_profile(str(profile))
-    schedule, hardware = schedule or schedule_of(checked.training), hardware or hardware_on()
+    schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
     ways = {"eager": Settings(capture=False)}
     if hardware.device.type == "cuda":
         ways |= {"captured": Settings(), "captured and compiled": Settings(compile=True)}
     found = []
     with torch.random.fork_rng(), hardware.settings():
         torch.manual_seed(0)
-        pictures = Pictures.of(data, checked.training, schedule.largest, hardware, limit)
+        pictures = Pictures.of(data, checked.training, schedule, hardware, limit)
         peak = _peak(hardware)
         images = pictures.training.batch(64, schedule.patch)[0].cpu() if start is None else None
         for how, settings in ways.items():
@@ -79,7 +79,7 @@ def throughput(
                 weights.load(start, codec, checked.structure())
             elif images is not None:
                 codec.initialise(images)
-            objective = default_objective(checked.training, "all", schedule.patch)(
+            objective = default_objective(checked.training, "all", schedule)(
                 codec.to(hardware.device), None
             )
             trainer = Trainer(codec, pictures.training, objective, schedule, hardware, settings=settings)
@@ -88,9 +88,9 @@ def throughput(
 
 
 def _timed(trainer: Trainer, how: str, steps: int, peak: float) -> Throughput:
-    device, count = trainer.hardware.device, trainer.schedule.batch
+    device, (count, side) = trainer.hardware.device, trainer.schedule.shape(0.0)
     with FlopCounterMode(display=False) as counter:
-        trainer.step(*trainer.source.batch(count, trainer.schedule.patch))
+        trainer.step(*trainer.source.batch(count, side))
     for number in range(_WARM):
         trainer.take(number, 0.0)
     _wait(device)
@@ -100,7 +100,8 @@ def _timed(trainer: Trainer, how: str, steps: int, peak: float) -> Throughput:
     _wait(device)
     seconds = (time.monotonic() - begin) / steps
     rate = counter.get_total_flops() / seconds
-    return Throughput(how, count / seconds, rate / 1e12, rate / peak, waited / steps / seconds)
+    waiting = waited / steps / seconds if device.type == "cpu" else None
+    return Throughput(how, count / seconds, rate / 1e12, rate / peak, waiting)
 
 
 def _peak(hardware: Hardware) -> float:
