@@ -15,14 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from licframe import alpha, container, weights, wiener
-from licframe.apart import take_apart
-from licframe.clock import Clock
+from licframe import weights, wiener
+from licframe.bitstream import container
 from licframe.coded import Coded, Decoded, Encoded, Estimate
 from licframe.errors import CorruptStreamError, WeightsMismatchError
 from licframe.exact.coder import Decoder, Encoder
 from licframe.exact.units import CENTRE_FRACTION, QUALITIES, Condition, LatentUnits
-from licframe.images import Picture, as_picture
 from licframe.interfaces import (
     ContextScheduler,
     EntropyModel,
@@ -34,11 +32,16 @@ from licframe.interfaces import (
     Transform,
     centre_to_float,
 )
-from licframe.limits import DEFAULT, Limits
+from licframe.model.gains import Gains, error_weight
+from licframe.model.gather import gather_slices
+from licframe.model.target import Target, search
+from licframe.picture import alpha
+from licframe.picture.images import Picture, as_picture
+from licframe.picture.tensors import pixels_of, tensor_of
 from licframe.problem import LatentProblem
 from licframe.profile import Profile
-from licframe.rate import Gains, Target, error_weight, search
-from licframe.tensors import pixels_of, tensor_of
+from licframe.runtime.clock import Clock
+from licframe.runtime.limits import DEFAULT, Limits
 
 DEFAULT_QUALITY = 50
 
@@ -143,7 +146,7 @@ class Codec(nn.Module):
         if noisy:
             counted = {name: value + torch.rand_like(value) - 0.5 for name, value in tensors.items()}
         taken = {
-            name: iter(take_apart(value, [step.index for step, _ in steps if step.tensor == name]))
+            name: iter(gather_slices(value, [step.index for step, _ in steps if step.tensor == name]))
             for name, value in counted.items()
         }
         bits = torch.zeros_like(quality)
@@ -159,7 +162,7 @@ class Codec(nn.Module):
         """Return each step with its parameters, and the decoded values of all tensors."""
         plan, steps = self.scheduler.short_plan(*tensors["y"].shape[-2:]), []
         parts = {
-            name: iter(take_apart(value, [step.index for step in plan if step.tensor == name]))
+            name: iter(gather_slices(value, [step.index for step in plan if step.tensor == name]))
             for name, value in tensors.items()
         }
 

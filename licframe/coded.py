@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 from torch import Tensor
 
-from licframe.images import Picture
+from licframe.picture.images import Picture
 from licframe.wiener import Coefficients
 
 

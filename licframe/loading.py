@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from licframe import container, weights
+from licframe import weights
+from licframe.bitstream import container
 from licframe.codec import Codec
 from licframe.errors import ProfileError, WeightsMismatchError
-from licframe.images import Picture
 from licframe.interfaces import EntropyModel
+from licframe.picture.images import Picture
 from licframe.profile import Profile, load_profile, shipped_profiles
 from licframe.registry import load_class, registry
 

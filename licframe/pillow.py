@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
-from licframe import container
+from licframe.bitstream import container
 
 if TYPE_CHECKING:
     from licframe.codec import Codec
@@ -81,8 +81,8 @@ def _accept(prefix: bytes) -> bool:
 
 
 def _save(image: Image.Image, fp: IO[bytes], _: str | bytes) -> None:
-    from licframe.images import from_pil
-    from licframe.rate import Target
+    from licframe.model.target import Target
+    from licframe.picture.images import from_pil
 
     wanted = image.encoderinfo
     picture = from_pil(image)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from licframe import wiener
-from licframe.clock import Clock
 from licframe.interfaces import Quantise, centre_to_float
-from licframe.precision import short_products
-from licframe.rate import error_weight
+from licframe.model.gains import error_weight
+from licframe.runtime.clock import Clock
+from licframe.runtime.precision import bfloat16_matmul
 
 if TYPE_CHECKING:
     from licframe.codec import Codec
@@ -52,7 +52,7 @@ class LatentProblem:
         codec, q = self._codec, self.quality
         inverse = codec.inverse_table[q][:, None, None].clone()
         quality = torch.full((1,), float(q), device=latent.device)
-        with short_products(latent.device):
+        with bfloat16_matmul(latent.device):
             bits, y = codec.estimate_latent(
                 latent,
                 self.gain[None, :, 0, 0],

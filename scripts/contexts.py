@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from licframe.clock import Clock
-from licframe.images import read_picture
 from licframe.loading import load
-from licframe.tensors import tensor_of
+from licframe.picture.images import read_picture
+from licframe.picture.tensors import tensor_of
+from licframe.runtime.clock import Clock
 
 QUALITIES = (14, 43, 71, 100)
 # Each context by the profile that has it, and what is set in that

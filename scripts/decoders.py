@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from licframe import container
+from licframe.bitstream import container
 from licframe.codec import Codec
 from licframe.evaluation import datasets, metrics
-from licframe.images import read_picture
 from licframe.loading import load, load_for
-from licframe.memory import keep_freed
+from licframe.picture.images import read_picture
+from licframe.runtime.malloc import keep_freed
 
 QUALITIES = (14, 43, 71, 100)
 SIZES = ((768, 512), (1913, 1361))

@@ -16,10 +16,10 @@ import torch
 
 from licframe import weights
 from licframe.codec import Codec
-from licframe.images import read_picture
 from licframe.loading import build
+from licframe.picture.images import read_picture
+from licframe.picture.tensors import tensor_of
 from licframe.profile import Profile, load_profile
-from licframe.tensors import tensor_of
 from licframe.training import RateDistortion
 
 CROPS, SIDE = 60, 256

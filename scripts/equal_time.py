@@ -22,8 +22,8 @@ import torch
 from development_loss import crops, losses
 from torch import Tensor
 
+from licframe.model.gains import LAMBDA_MIN
 from licframe.profile import load_profile
-from licframe.rate import LAMBDA_MIN
 from licframe.training import (
     RATES,
     MakeObjective,

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from licframe.clock import Clock
 from licframe.evaluation.information import float_information
-from licframe.images import read_picture
 from licframe.loading import load
-from licframe.tensors import tensor_of
+from licframe.picture.images import read_picture
+from licframe.picture.tensors import tensor_of
+from licframe.runtime.clock import Clock
 
 
 def main() -> None:

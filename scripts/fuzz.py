@@ -18,11 +18,12 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["licframe"]):
-    from licframe import alpha, container
+    from licframe.bitstream import container
     from licframe.codec import Codec
     from licframe.errors import LicframeError
-    from licframe.limits import Limits
     from licframe.loading import load
+    from licframe.picture import alpha
+    from licframe.runtime.limits import Limits
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
 LIMITS = Limits(pixels=2**12)

@@ -27,7 +27,7 @@ def work(seed: int, count: int) -> None:
     """Try mutations and print a line of JSON: outcomes, findings, the slowest, memory."""
     import torch
 
-    from licframe import container
+    from licframe.bitstream import container
     from licframe.errors import LicframeError
     from licframe.loading import load, load_for
     from licframe.testing.mutations import OPERATIONS, mutate

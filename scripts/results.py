@@ -19,8 +19,8 @@ from licframe.errors import LicframeError
 from licframe.evaluation import datasets, plots, published, rd, results, speed
 from licframe.evaluation.bd import bd_rate
 from licframe.evaluation.results import Results
-from licframe.images import read_picture
-from licframe.memory import keep_freed
+from licframe.picture.images import read_picture
+from licframe.runtime.malloc import keep_freed
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "results" / "kodak"

@@ -20,10 +20,11 @@ import torch
 
 from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
-from licframe.images import read_picture
 from licframe.loading import load
-from licframe.memory import keep_freed
-from licframe.rate import Target, lambda_of
+from licframe.model.gains import lambda_of
+from licframe.model.target import Target
+from licframe.picture.images import read_picture
+from licframe.runtime.malloc import keep_freed
 
 QUALITIES = (14, 43, 71, 100)
 BUDGETS = (5, 15, 30, 60)

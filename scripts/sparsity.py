@@ -21,14 +21,14 @@ from typing import Any
 import attrs
 import torch
 
-from licframe.clock import Clock
 from licframe.codec import Codec
 from licframe.coded import Coded
 from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
-from licframe.images import read_picture
 from licframe.loading import load
-from licframe.tensors import tensor_of
+from licframe.picture.images import read_picture
+from licframe.picture.tensors import tensor_of
+from licframe.runtime.clock import Clock
 
 QUALITIES = (0, 14, 43, 71, 100)
 ROUNDS = 5

@@ -16,13 +16,13 @@ from typing import Any
 import bjontegaard
 import torch
 
-from licframe.clock import Clock
 from licframe.codec import Codec
 from licframe.evaluation import datasets
-from licframe.images import read_picture
 from licframe.interfaces import centre_to_float
 from licframe.loading import load
-from licframe.tensors import tensor_of
+from licframe.picture.images import read_picture
+from licframe.picture.tensors import tensor_of
+from licframe.runtime.clock import Clock
 
 QUALITIES = (0, 20, 40, 60, 80, 100)
 

@@ -27,7 +27,7 @@ from licframe.evaluation.contestants import Contestant, contestant
 from licframe.evaluation.rd import Job, run_job
 from licframe.evaluation.results import Results, mean_curve
 from licframe.evaluation.showcase import equal_bytes
-from licframe.images import Picture, read_picture
+from licframe.picture.images import Picture, read_picture
 
 ANCHORS = ("jpeg", "avif", "jxl")
 RATES = (0.1, 0.25, 0.5)

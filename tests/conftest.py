@@ -8,8 +8,8 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from licframe.codec import Codec
-from licframe.images import Picture, from_array
 from licframe.loading import build, load
+from licframe.picture.images import Picture, from_array
 from licframe.profile import load_profile
 from licframe.testing.exactness import sample_images
 

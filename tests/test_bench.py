@@ -19,7 +19,7 @@ from licframe.evaluation import datasets, published, rd, results
 from licframe.evaluation.bd import bd_rate
 from licframe.evaluation.contestants import check_names, contestant
 from licframe.evaluation.results import Mean, Results
-from licframe.images import from_array
+from licframe.picture.images import from_array
 from licframe.profile import profile_folder
 from licframe.testing.exactness import sample_images
 from licframe.weights import read_metadata

@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from licframe.evaluation.metrics import psnr
-from licframe.images import Picture, read_picture
+from licframe.picture.images import Picture, read_picture
 from licframe.weights import read_metadata
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -217,7 +217,7 @@ def test_mistakes_give_one_line(tmp_path: Path, args: list[str], code: int, said
 
 
 def test_missing_weights_are_named(folder: Path, tmp_path: Path) -> None:
-    from licframe import container
+    from licframe.bitstream import container
 
     file = container.read((folder / "a.lic").read_bytes())
     import attrs

@@ -12,20 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import licframe
-from licframe import container
-from licframe.apart import take_apart
+from licframe.bitstream import container
 from licframe.cli.run import sample_photograph
-from licframe.clock import Clock
 from licframe.codec import Codec
 from licframe.errors import CorruptStreamError, LicframeError, WeightsMismatchError
 from licframe.evaluation.metrics import psnr
-from licframe.images import Picture, read_picture
 from licframe.interfaces import Refiner
 from licframe.loading import load
+from licframe.model.gather import gather_slices
+from licframe.model.target import Target
+from licframe.picture.images import Picture, read_picture
+from licframe.picture.tensors import tensor_of
 from licframe.problem import LatentProblem
 from licframe.profile import load_profile
-from licframe.rate import Target
-from licframe.tensors import tensor_of
+from licframe.runtime.clock import Clock
 from licframe.testing.conformance import random_codec
 from tests.conftest import noise_picture
 
@@ -196,7 +196,7 @@ def test_parts_are_those_of_indexing_and_so_is_their_gradient(codec: Codec) -> N
     indices = [step.index for step in codec.scheduler.plan(5, 7)]
     indices.append((slice(None), slice(0, 3), rows, columns))
     gradients = []
-    for parts_of in (take_apart, lambda whole, found: [whole[index] for index in found]):
+    for parts_of in (gather_slices, lambda whole, found: [whole[index] for index in found]):
         whole = (
             torch.arange(2.0 * codec.transform.latent_channels * 35).reshape(2, -1, 5, 7).requires_grad_()
         )

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licframe import container
-from licframe.container import File, Header
+from licframe.bitstream import container
+from licframe.bitstream.container import File, Header
 from licframe.errors import CorruptStreamError, LicframeError, LicframeWarning, LimitError
-from licframe.limits import Limits
+from licframe.runtime.limits import Limits
 
 HEADER = Header(768, 512, "RGB", 50, "balanced", ("residual 1", "msp 1", "gaussian 1"), b"abcdef")
 FILE = File(HEADER, ((b"payload!" * 3, 0x01020304),), {"icc": b"profile", "exif": b"exif", "xmp": b"xmp"})

@@ -75,27 +75,6 @@ def test_options_are_documented_where_they_are_declared(kind: str) -> None:
             assert re.search(rf"\b{field.name}\b", item.part.options.__doc__), (item.part.name, field.name)
 
 
-def test_public_names_have_docstrings() -> None:
-    import importlib
-    import inspect
-
-    for module in (
-        "interfaces",
-        "codec",
-        "rate",
-        "container",
-        "images",
-        "profile",
-        "registry",
-        "weights",
-        "loading",
-    ):
-        loaded = importlib.import_module(f"licframe.{module}")
-        for name, value in vars(loaded).items():
-            if getattr(value, "__module__", None) == loaded.__name__ and not name.startswith("_"):
-                assert inspect.getdoc(value), (module, name)
-
-
 def script(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"{name}_script", ROOT / "scripts" / f"{name}.py")
     assert spec is not None

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from licframe import container, wiener
-from licframe.clock import Clock
+from licframe import wiener
+from licframe.bitstream import container
 from licframe.codec import Codec
 from licframe.exact.units import CENTRE_FRACTION
 from licframe.interfaces import Known
 from licframe.loading import load_for
+from licframe.runtime.clock import Clock
 from tests import reference
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.lic"))

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from licframe import container
+from licframe.bitstream import container
 from licframe.codec import Codec
 from licframe.errors import CorruptStreamError, LicframeError, LimitError
-from licframe.limits import Limits
 from licframe.loading import load_for
+from licframe.runtime.limits import Limits
 from licframe.testing.mutations import CHUNK_OPERATIONS, OPERATIONS, mutate
 
 GOLDEN = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "golden").glob("*.lic"))}

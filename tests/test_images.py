@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from licframe.errors import ImageError, LicframeWarning, LimitError
-from licframe.files import read_file, write_atomically
-from licframe.images import Picture, as_picture, from_array, from_pil, read_picture
-from licframe.limits import Limits
+from licframe.picture.images import Picture, as_picture, from_array, from_pil, read_picture
+from licframe.runtime.atomic import read_file, write_atomically
+from licframe.runtime.limits import Limits
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"></x:xmpmeta>'

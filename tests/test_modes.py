@@ -8,11 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from licframe import alpha, container
+from licframe.bitstream import container
 from licframe.codec import Codec
 from licframe.errors import CorruptStreamError
-from licframe.images import Picture
-from licframe.rate import Target
+from licframe.model.target import Target
+from licframe.picture import alpha
+from licframe.picture.images import Picture
 from tests.conftest import noise_picture
 
 

@@ -14,8 +14,8 @@ from PIL import Image, ImageCms
 import licframe.pillow
 from licframe.codec import Codec
 from licframe.errors import CorruptStreamError, LimitError
-from licframe.images import Picture, from_array
-from licframe.rate import Target
+from licframe.model.target import Target
+from licframe.picture.images import Picture, from_array
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

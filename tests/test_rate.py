@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licframe.errors import LimitError
-from licframe.rate import Gains, Target, lambda_of, search
+from licframe.model.gains import Gains, lambda_of
+from licframe.model.target import Target, search
 
 
 def test_lambda_runs_from_0_0018_to_0_18() -> None:

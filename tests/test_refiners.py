@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from licframe import precision
 from licframe.codec import Codec
 from licframe.errors import ProfileError
 from licframe.loading import load
+from licframe.picture.tensors import tensor_of
 from licframe.problem import LatentProblem
 from licframe.profile import load_profile
-from licframe.tensors import tensor_of
+from licframe.runtime import precision
 from licframe.testing.conformance import picture_of
 from licframe_lof.relaxations import RELAXATIONS
 

@@ -15,7 +15,7 @@ from licframe.errors import LicframeError, ProfileError, ResultsError
 from licframe.evaluation import ablation, datasets, rd, report
 from licframe.evaluation.contestants import contestant
 from licframe.evaluation.showcase import equal_bytes, showcase
-from licframe.images import from_array
+from licframe.picture.images import from_array
 from licframe.testing.exactness import sample_images
 
 

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from licframe import container, weights
-from licframe.adoption import adopt
-from licframe.clock import Clock
+from licframe import weights
+from licframe.bitstream import container
 from licframe.codec import Codec
 from licframe.errors import ProfileError, WeightsMismatchError
 from licframe.loading import build, decompress, entropy_models, load, load_for
+from licframe.model.target import Target
+from licframe.picture.tensors import tensor_of
 from licframe.profile import load_profile, profile_folder, shipped_profiles
-from licframe.rate import Target
-from licframe.tensors import tensor_of
+from licframe.runtime.clock import Clock
 from licframe.testing.conformance import picture_of, random_codec
+from licframe.training.transfer import transfer_context
 
 AR = [
     f"context_scheduler.{o}"
@@ -234,8 +235,8 @@ def test_a_mixture_starts_where_the_single_density_was(codec: Codec, scheduler: 
         for name, value in old.scheduler.named_parameters():
             if "own" in name or "last" in name or "output" in name:
                 value.add_(torch.randn_like(value), alpha=0.02)
-    assert adopt(made, old.scheduler.state_dict(), entropy_models(single.structure()))
-    assert adopt(back, made.scheduler.state_dict(), entropy_models(mixture.structure()))
+    assert transfer_context(made, old.scheduler.state_dict(), entropy_models(single.structure()))
+    assert transfer_context(back, made.scheduler.state_dict(), entropy_models(mixture.structure()))
     latent = codec.analyse(tensor_of(picture_of(96, 96)), 50)
     cost = []
     for one in (old, made, back):
@@ -246,8 +247,8 @@ def test_a_mixture_starts_where_the_single_density_was(codec: Codec, scheduler: 
     assert cost[1] == pytest.approx(cost[0], rel=0.1)
     assert cost[2] == pytest.approx(cost[0], rel=1e-5)
     kept = {k: v.clone() for k, v in made.scheduler.state_dict().items()}
-    assert not adopt(made, {}, entropy_models(single.structure()))
-    assert adopt(made, kept, entropy_models(mixture.structure()))
+    assert not transfer_context(made, {}, entropy_models(single.structure()))
+    assert transfer_context(made, kept, entropy_models(mixture.structure()))
     assert all(torch.equal(v, kept[k]) for k, v in made.scheduler.state_dict().items())
 
 

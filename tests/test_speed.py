@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from licframe.cli.app import app
 from licframe.errors import LicframeError, LimitError
 from licframe.evaluation import speed
-from licframe.memory import keep_freed
+from licframe.runtime.malloc import keep_freed
 from licframe.testing.exactness import sample_images
 
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from licframe import cli, container
+from licframe import cli
+from licframe.bitstream import container
 from licframe.codec import Codec
-from licframe.images import Picture, read_picture
-from licframe.rate import Target
+from licframe.model.target import Target
+from licframe.picture.images import Picture, read_picture
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from licframe.codec import Codec
-from licframe.images import Picture, from_array
 from licframe.loading import load
-from licframe.rate import Target
+from licframe.model.target import Target
+from licframe.picture.images import Picture, from_array
 from licframe.testing.exactness import sample_images
 
 

@@ -15,9 +15,9 @@ from licframe.codec import Codec
 from licframe.errors import LicframeError, WeightsMismatchError
 from licframe.evaluation import metrics
 from licframe.loading import build, load
-from licframe.precision import has_bfloat16
+from licframe.model.gains import lambda_of
 from licframe.profile import load_profile
-from licframe.rate import lambda_of
+from licframe.runtime.precision import has_bfloat16
 from licframe.testing.exactness import sample_images
 from licframe.training import (
     DISTORTIONS,

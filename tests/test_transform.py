@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from licframe.precision import has_bfloat16
 from licframe.profile import load_profile
 from licframe.registry import load_class
+from licframe.runtime.precision import has_bfloat16
 from licframe.testing.exactness import sample_images
 from licframe_residual.components import principal_components
 

@@ -9,8 +9,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from licframe.bitstream.container import read, read_header
 from licframe.codec import Codec
-from licframe.container import read, read_header
 from licframe.errors import NotExactError, WeightsMismatchError
 from licframe.loading import build, load, load_for
 from licframe.profile import load_profile

@@ -9,14 +9,15 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licframe import container, wiener
+from licframe import wiener
+from licframe.bitstream import container
 from licframe.cli.run import sample_photograph
 from licframe.errors import CorruptStreamError
 from licframe.evaluation.metrics import psnr
-from licframe.images import read_picture
 from licframe.loading import load
-from licframe.rate import Target
-from licframe.tensors import tensor_of
+from licframe.model.target import Target
+from licframe.picture.images import read_picture
+from licframe.picture.tensors import tensor_of
 
 
 @pytest.fixture(scope="module")

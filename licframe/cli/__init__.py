@@ -12,7 +12,7 @@ def main() -> None:
 
     from licframe.cli.app import app
     from licframe.errors import LicframeError, LicframeWarning
-    from licframe.memory import keep_freed
+    from licframe.runtime.malloc import keep_freed
 
     keep_freed()
     plain = warnings.showwarning

@@ -34,7 +34,7 @@ def ablate(
     says which command trains them.
     """
     from licframe.evaluation import ablation, datasets, plots
-    from licframe.files import write_atomically
+    from licframe.runtime.atomic import write_atomically
 
     dataset = datasets.find(images, data)
     variants = ablation.measure(

@@ -74,7 +74,7 @@ def rd(
                     progress=advance,
                 )
             )
-    from licframe.files import write_atomically
+    from licframe.runtime.atomic import write_atomically
 
     write_atomically(folder / "points.csv", results.to_csv(found).encode())
     lines = _differences(found, anchor or [], dataset.name, folder, method)
@@ -131,8 +131,8 @@ def speed(
     from licframe.cli.run import sample_photograph
     from licframe.evaluation import speed as timing
     from licframe.evaluation.contestants import check_names
-    from licframe.files import write_atomically
-    from licframe.images import read_picture
+    from licframe.picture.images import read_picture
+    from licframe.runtime.atomic import write_atomically
 
     check_names(profiles)
     if threads:

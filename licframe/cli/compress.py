@@ -22,10 +22,10 @@ from licframe.cli.options import (
     Size,
     print_json,
 )
-from licframe.limits import DEFAULT
+from licframe.runtime.limits import DEFAULT
 
 if TYPE_CHECKING:
-    from licframe.images import Picture
+    from licframe.picture.images import Picture
 
 
 def compress(
@@ -50,8 +50,8 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Compress pictures to .lic files."""
+    from licframe.model.target import Target
     from licframe.profile import load_profile
-    from licframe.rate import Target
 
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
@@ -60,7 +60,7 @@ def compress(
     paths = streams.targets(inputs, output, ".lic", overwrite)
     say = streams.reporter(paths, quiet, as_json)
 
-    from licframe.images import read_picture
+    from licframe.picture.images import read_picture
 
     def picture_of(source: Path) -> Picture:
         data = source if source != streams.STREAM else streams.read(source)
@@ -129,7 +129,7 @@ def decompress(
     as_json: Json = False,
 ) -> None:
     """Decompress .lic files to PNG, or to what the suffix of the output says."""
-    from licframe import container
+    from licframe.bitstream import container
 
     limits = DEFAULT.with_settings(limit or [])
     inputs = streams.sources(files)

@@ -9,7 +9,7 @@ import typer
 
 from licframe.cli import streams
 from licframe.cli.options import Json, Limit, print_json, print_table
-from licframe.limits import DEFAULT
+from licframe.runtime.limits import DEFAULT
 
 
 def info(
@@ -18,7 +18,7 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Show size, quality, parts and checksums of .lic files, without decoding them."""
-    from licframe import container
+    from licframe.bitstream import container
     from licframe.errors import LicframeError, located
 
     records: list[dict[str, Any]] = []

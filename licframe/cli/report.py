@@ -42,7 +42,7 @@ def report(
     from licframe.evaluation import published as curves
     from licframe.evaluation import report as page
     from licframe.evaluation import results as stored
-    from licframe.files import write_atomically
+    from licframe.runtime.atomic import write_atomically
 
     if output.exists() and not overwrite:
         raise ImageError(f"{output} exists; name another file with -o, or replace it with --overwrite")

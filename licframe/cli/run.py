@@ -37,16 +37,16 @@ def run(
     Writes the .lic file, the reconstruction, and a picture of original, reconstruction and error
     side by side.
     """
+    from licframe.model.target import Target
     from licframe.profile import load_profile
-    from licframe.rate import Target
 
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
 
-    from licframe import images
     from licframe.evaluation import metrics
-    from licframe.files import write_atomically
     from licframe.loading import load
+    from licframe.picture import images
+    from licframe.runtime.atomic import write_atomically
 
     source = image or sample_photograph()
     picture = images.read_picture(source)

@@ -11,8 +11,8 @@ from pathlib import Path
 import typer
 
 from licframe.errors import ImageError, LicframeError, LicframeWarning, located
-from licframe.files import read_file, write_atomically
-from licframe.limits import Limits
+from licframe.runtime.atomic import read_file, write_atomically
+from licframe.runtime.limits import Limits
 
 STREAM = Path("-")
 _HEAD = 4096
@@ -71,7 +71,7 @@ def read(source: Path) -> bytes:
 
 def read_lic(source: Path, limits: Limits) -> bytes:
     """Return the bytes of a .lic file; what its first bytes say is checked before the others are read."""
-    from licframe import container
+    from licframe.bitstream import container
 
     try:
         if source == STREAM:

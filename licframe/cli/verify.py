@@ -9,7 +9,7 @@ import typer
 
 from licframe.cli import streams
 from licframe.cli.options import Json, Limit, Quiet, print_json
-from licframe.limits import DEFAULT
+from licframe.runtime.limits import DEFAULT
 
 
 def verify(
@@ -23,7 +23,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check every checksum of .lic files, and decode their symbols and compare them with their digest."""
-    from licframe import container
+    from licframe.bitstream import container
     from licframe.errors import LicframeError
 
     limits = DEFAULT.with_settings(limit or [])

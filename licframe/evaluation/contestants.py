@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 import licframe
 from licframe.errors import LicframeError, ProfileError, suggestion
 from licframe.evaluation.baseline import Baseline
-from licframe.images import Picture
+from licframe.model.target import Target
+from licframe.picture.images import Picture
 from licframe.profile import Encoding, Profile, load_profile, shipped_profiles
-from licframe.rate import Target
 from licframe.registry import load_class, registry
 
 QUALITIES = (0, 14, 29, 43, 57, 71, 86, 100)

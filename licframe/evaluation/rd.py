@@ -14,7 +14,7 @@ from licframe.evaluation import metrics, results
 from licframe.evaluation.contestants import contestant, environment
 from licframe.evaluation.datasets import Dataset
 from licframe.evaluation.results import Point, Results
-from licframe.images import read_picture
+from licframe.picture.images import read_picture
 
 
 @attrs.frozen

@@ -32,7 +32,7 @@ import attrs
 import cattrs
 
 from licframe.errors import ResultsError
-from licframe.files import write_atomically
+from licframe.runtime.atomic import write_atomically
 
 SCHEMA = "licframe-rd-1"
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from licframe.evaluation import metrics
 from licframe.evaluation.contestants import Contestant, contestant
-from licframe.images import read_picture
+from licframe.picture.images import read_picture
 
 _AMPLIFICATION = 8
 _TRIES = 12

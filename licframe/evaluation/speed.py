@@ -24,9 +24,9 @@ from PIL import Image
 from licframe.codec import Codec
 from licframe.errors import LicframeError, LimitError
 from licframe.evaluation.complexity import complexity
-from licframe.images import Picture, from_array
 from licframe.loading import load
-from licframe.rate import Target
+from licframe.model.target import Target
+from licframe.picture.images import Picture, from_array
 
 SIZES = ((768, 512), (1913, 1361), (3840, 2160))
 _MOST_PASSES = 2000
@@ -177,8 +177,8 @@ _PROBE = """
 import json, sys
 import numpy as np
 from licframe.loading import load
-from licframe.images import from_array
-from licframe.rate import Target
+from licframe.picture.images import from_array
+from licframe.model.target import Target
 name, overrides, width, height, quality = json.loads(sys.argv[1])
 codec = load(name, overrides)
 y, x = np.mgrid[:height, :width]

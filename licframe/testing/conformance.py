@@ -26,18 +26,18 @@ import numpy as np
 import pytest
 import torch
 
-from licframe import container
-from licframe.clock import Clock
+from licframe.bitstream import container
 from licframe.codec import Codec
 from licframe.errors import LicframeError
 from licframe.evaluation.information import float_information
-from licframe.images import Picture, from_array
 from licframe.interfaces import Known
 from licframe.loading import build, load
+from licframe.model.target import Target
+from licframe.picture.images import Picture, from_array
+from licframe.picture.tensors import tensor_of
 from licframe.problem import LatentProblem
 from licframe.profile import Profile, load_profile
-from licframe.rate import Target
-from licframe.tensors import tensor_of
+from licframe.runtime.clock import Clock
 from licframe.testing.exactness import sample_images
 
 SIZES = ((1, 1), (1, 17), (33, 2), (61, 45), (96, 64))

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from licframe.codec import Codec
 from licframe.errors import LicframeError
-from licframe.images import from_array
 from licframe.interfaces import Problem, Refiner
 from licframe.loading import load
-from licframe.rate import Target
+from licframe.model.target import Target
+from licframe.picture.images import from_array
 
 
 class _Batched(nn.Module):

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import attrs
 
-from licframe import container
+from licframe.bitstream import container
 from licframe.errors import CorruptStreamError
 
 Chunk = tuple[bytes, bytes]

@@ -9,7 +9,7 @@ import attrs
 import torch
 
 from licframe.errors import LicframeError
-from licframe.precision import has_bfloat16
+from licframe.runtime.precision import has_bfloat16
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from licframe.codec import Codec
 from licframe.coded import Estimate
 from licframe.interfaces import Quantise, Transform
-from licframe.precision import full_precision
-from licframe.rate import lambda_of
+from licframe.model.gains import lambda_of
+from licframe.runtime.precision import full_precision
 
 REFERENCE_LAMBDA = 0.013
 _MS_SSIM_WEIGHT = 1280.0

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from licframe import weights
-from licframe.adoption import adopt
 from licframe.codec import Codec
 from licframe.errors import LicframeError, WeightsMismatchError
 from licframe.interfaces import Transform
@@ -34,6 +33,7 @@ from licframe.training.optimiser import Optimiser
 from licframe.training.pictures import PictureFile, find_pictures, split
 from licframe.training.results import Run, finish, prepare_folder
 from licframe.training.schedule import Schedule
+from licframe.training.transfer import transfer_context
 
 FITS = ("all", "context", "transform")
 _INITIAL_PATCHES = 192
@@ -458,7 +458,7 @@ def _begin_context(codec: Codec, cached: Source, trunk: Path, context: Path | No
     codec.scheduler.initialise(cached.batch(_INITIAL_PATCHES, 0)[0], codec.units.std)
     source = context or trunk
     state = weights.part_state(source, "scheduler")
-    fitted = adopt(codec, state, entropy_models(weights.read_metadata(source)["structure"]))
+    fitted = transfer_context(codec, state, entropy_models(weights.read_metadata(source)["structure"]))
     if not fitted and context is not None:
         raise LicframeError(f"--context {context} holds another scheduler or other sizes; leave it out")
     return fitted

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from licframe.interfaces import Transform, trained_as
-from licframe.precision import full_precision
-from licframe.rate import KNOTS, between_knots
+from licframe.model.gains import KNOTS, between_knots
+from licframe.runtime.precision import full_precision
 
 from .components import principal_components
 from .plugin import Options

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 
-def take_apart(whole: Tensor, indices: Sequence[tuple[Any, ...]]) -> tuple[Tensor, ...]:
+def gather_slices(whole: Tensor, indices: Sequence[tuple[Any, ...]]) -> tuple[Tensor, ...]:
     """Return copies of ``whole[index]`` for each index, differentiable.
 
     The gradient is put together in one tensor, where that of ordinary indexing would be as large as the whole for
     each part, and their sum a tenth of a search's time.
     """
-    found: tuple[Tensor, ...] = _TakeApart.apply(whole, indices)
+    found: tuple[Tensor, ...] = _GatherSlices.apply(whole, indices)
     return found
 
 
-class _TakeApart(torch.autograd.Function):
+class _GatherSlices(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, whole: Tensor, indices: Sequence[tuple[Any, ...]]) -> tuple[Tensor, ...]:
         ctx.shape, ctx.indices = whole.shape, indices

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from licframe import deep
 from licframe.errors import ImageError, LicframeWarning, LimitError
-from licframe.files import write_atomically
-from licframe.limits import DEFAULT, Limits
+from licframe.picture import sixteen_bit
+from licframe.runtime.atomic import write_atomically
+from licframe.runtime.limits import DEFAULT, Limits
 
 _FIELDS = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 """Our names of metadata, and Pillow's."""
@@ -126,7 +126,7 @@ class Picture:
             raise ImageError(f"cannot write {where}: unknown suffix {suffix!r}; use .png, .ppm or .tiff")
         if kind == "PPM" and self.alpha is not None:  # Pillow would drop it
             raise ImageError(f"cannot write {where}: a PPM file holds no alpha; use .png")
-        write = self._encode if self.depth == 8 else partial(deep.encode, self.samples)
+        write = self._encode if self.depth == 8 else partial(sixteen_bit.encode, self.samples)
         data = write(kind, self.metadata, where)
         if self.metadata:
             with Image.open(io.BytesIO(data)) as written:
@@ -171,9 +171,9 @@ def read_picture(source: Path | bytes, limits: Limits = DEFAULT, *, first_frame:
         with _opened(source) as image:
             _check_size(image.size, where, limits)
             _check_frames(image, where, first_frame)
-            if deep.is_deep(image):
+            if sixteen_bit.is_deep(image):
                 data = source.read_bytes() if isinstance(source, Path) else source
-                return _upright(deep.decode(data, image.format), _metadata(image))
+                return _upright(sixteen_bit.decode(data, image.format), _metadata(image))
             image.load()
             return from_pil(image, where, first_frame=first_frame)
     except FileNotFoundError as error:

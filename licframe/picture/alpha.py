@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from licframe.container import File
+from licframe.bitstream.container import File
 from licframe.errors import CorruptStreamError
 
 _KINDS = {1: (("PNG", "L"), ("WEBP", "RGB")), 2: (("PNG", "I;16"),)}

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import attrs
 
 from licframe.errors import CorruptStreamError
-from licframe.limits import DEFAULT, Limits
+from licframe.runtime.limits import DEFAULT, Limits
 
 MAGIC = b"\x89LIC\r\n\x1a"
 VERSION = 1
@@ -76,7 +76,7 @@ class File:
         header: what it says about itself.
         payloads: a payload and the digest of its symbols for each tile.
         metadata: "icc", "exif", "xmp" as bytes, where present.
-        alpha: the coded alpha plane (see ``licframe.alpha``); None without one.
+        alpha: the coded alpha plane (see ``licframe.picture.alpha``); None without one.
         filter: the coded filter (see ``licframe.wiener``); None without one.
         damage: what was left out of a damaged file, a sentence each.
     """

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from licframe import alpha
-from licframe.images import Picture
+from licframe.picture import alpha
+from licframe.picture.images import Picture
 
 
 def tensor_of(picture: Picture) -> Tensor:

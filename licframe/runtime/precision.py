@@ -17,7 +17,7 @@ def has_bfloat16(device: torch.device) -> bool:
     return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def short_products(device: torch.device) -> AbstractContextManager[object]:
+def bfloat16_matmul(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which matrices are multiplied in bfloat16, where the device has it."""
     return torch.autocast(device.type, torch.bfloat16) if has_bfloat16(device) else nullcontext()
 

@@ -13,7 +13,7 @@ from licframe.interfaces import EntropyModel, ParameterAxis
 
 
 @torch.no_grad()
-def adopt(codec: Codec, state: Mapping[str, Tensor], models: Sequence[EntropyModel]) -> bool:
+def transfer_context(codec: Codec, state: Mapping[str, Tensor], models: Sequence[EntropyModel]) -> bool:
     """Fill a codec's scheduler from the trained state of another of its class, where the sizes are equal.
 
     The entropy models may differ: each parameter begins as the old one of its kind (the first, if there are several),

@@ -1,0 +1,1 @@
+"""The .lic file: chunks, checksums, header. Needs neither torch nor plugins."""

@@ -1,0 +1,1 @@
+"""What decides symbols and pictures, without profiles and files."""

@@ -1,0 +1,1 @@
+"""Pictures in and out of files, arrays and tensors: depth, alpha, metadata."""

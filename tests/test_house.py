@@ -1,0 +1,93 @@
+"""The house: which room may import which. CONTRIBUTING.md draws it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import licframe
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = (
+    ("errors", "hooks"),
+    ("runtime", "exact", "registry"),
+    ("bitstream", "profile", "interfaces", "wiener"),
+    ("picture", "model", "weights"),
+    ("coded",),
+    ("codec",),
+    ("loading",),
+    ("evaluation", "pillow"),
+    ("training", "testing"),
+    ("cli",),
+    ("__main__",),
+)
+TOGETHER = {"problem": "codec"}
+"""Modules that count as one room; they open when the codec is taken apart."""
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(ROOT / "licframe").with_suffix("").parts[0]
+    return TOGETHER.get(first, first)
+
+
+def imported_rooms(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Yield rooms of licframe that code imports, wherever it does, with the line."""
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "licframe":
+            names = [node.module] if "." in node.module else [f"licframe.{a.name}" for a in node.names]
+        if isinstance(node, ast.Import):
+            names = [a.name for a in node.names if a.name.startswith("licframe.")]
+        for name in names:
+            room = name.split(".")[1]
+            yield TOGETHER.get(room, room), node.lineno
+
+
+def test_upper_rooms_import_lower_ones_and_never_back() -> None:
+    floor = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+    wrong = []
+    for path in sorted((ROOT / "licframe").rglob("*.py")):
+        own = room_of(path)
+        if own == "__init__":  # the front door opens any room when it is asked for
+            continue
+        for room, line in imported_rooms(ast.parse(path.read_text())):
+            if room != own and floor[room] >= floor[own]:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {room}")
+
+    assert not wrong
+
+
+def test_every_room_stands_on_a_floor_and_in_the_drawing() -> None:
+    rooms = {room_of(path) for path in (ROOT / "licframe").rglob("*.py")} - {"__init__"}
+    drawing = (ROOT / "CONTRIBUTING.md").read_text()
+
+    assert rooms == {room for floor in FLOORS for room in floor}
+    assert [room for room in rooms if f"`{room}`" not in drawing and not room.startswith("__")] == []
+
+
+def test_the_core_names_no_plugin() -> None:
+    """Not even in an import."""
+    for path in (ROOT / "licframe").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = getattr(node, "module", None) or ""
+            assert not module.startswith("licframe_"), path
+
+
+@pytest.mark.parametrize(
+    "module",
+    sorted(
+        m.name for m in pkgutil.walk_packages(licframe.__path__, "licframe.") if "__main__" not in m.name
+    ),
+)
+def test_everything_public_says_what_it_is(module: str) -> None:
+    loaded = importlib.import_module(module)
+    assert inspect.getdoc(loaded), module
+    for name, value in vars(loaded).items():
+        if getattr(value, "__module__", None) == module and not name.startswith("_"):
+            assert inspect.getdoc(value), (module, name)
