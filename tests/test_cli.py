@@ -335,7 +335,9 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     assert kept == {"transform", "gains", "gain_table", "inverse_table", "units"}
     done = licframe("run", "own/profile.toml", data / "0.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    done = licframe(*laplace[:4], "--fit", "transform", "--data", data, *short[:4], cwd=tmp_path)
+    done = licframe(
+        *laplace[:4], "--fit", "transform", "--data", data, *short[:4], "--folder", "no", cwd=tmp_path
+    )
     assert done.returncode == 5
     assert "belong to other parts" in done.stderr
 
@@ -396,7 +398,7 @@ def test_distil_and_begin_from_what_was_distilled(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "would overwrite" in done.stderr
     wider = ("--set", "transform.synthesis_widths=[12,8,0]")
-    done = licframe(*leg, *wider, "--folder", "two", "--start", made, cwd=tmp_path)
+    done = licframe(*leg, *wider, "--folder", "no", "--start", made, cwd=tmp_path)
     assert done.returncode == 1
     assert "another synthesis" in done.stderr
 

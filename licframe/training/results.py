@@ -55,6 +55,7 @@ def prepare_folder(
     folder: Path, profile: Profile, listing: str, schedule: Schedule, seed: int
 ) -> list[JsonLog | TensorBoardLog]:
     """Write what a run depends on beside the weights that it will make; return what writes its log."""
+    folder.mkdir(parents=True, exist_ok=True)
     own = attrs.evolve(profile, weights=Weights("weights.safetensors"))
     (folder / "profile.toml").write_text(own.to_toml())
     (folder / "data.sha256").write_text(listing)

@@ -102,7 +102,7 @@ def train(
         )
     begun = _fingerprints(start=trunk if fit != "all" else start, context=context)
     kept = (start, context, trunk if fit != "all" else None)
-    _prepare(folder, kept, resume=resume, overwrite=overwrite)
+    _refuse_folder(folder, kept, resume=resume, overwrite=overwrite)
     with torch.random.fork_rng(), hardware.settings():
         torch.manual_seed(seed)
         pictures = Pictures.of(data, checked.training, schedule, hardware, limit)
@@ -190,7 +190,7 @@ def distill(
     if schedule.crop_share:
         raise LicframeError("patches are decoded once, in one size: leave out the schedule's crop_share")
     begun = _fingerprints(start=start)
-    _prepare(folder, (start, master.weights_path), resume=resume, overwrite=overwrite)
+    _refuse_folder(folder, (start, master.weights_path), resume=resume, overwrite=overwrite)
     # What codes is the teacher's, whatever else the student's profile names.
     made = attrs.evolve(master, name=checked.name, transform=checked.transform, training=checked.training)
     with torch.random.fork_rng(), hardware.settings():
@@ -387,26 +387,22 @@ def _fingerprints(**begun: Path | None) -> dict[str, str]:
     }
 
 
-def _prepare(folder: Path, kept: Sequence[Path | None], *, resume: bool, overwrite: bool) -> None:
-    """Make the folder of a run; refuse one that holds what the run begins from, or another run.
+def _refuse_folder(folder: Path, kept: Sequence[Path | None], *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that holds what the run begins from, or another run.
 
     Raises:
         LicframeError: it does.
     """
     checkpoint = folder / "checkpoint.pt"
+    refuse_overwriting(folder, *kept)
+    if folder.exists() and not folder.is_dir():
+        raise LicframeError(f"{folder} is a file; use another --folder")
     if resume and not checkpoint.is_file():
         raise LicframeError(f"nothing to resume: there is no {checkpoint}; leave out --resume")
     if not resume and not overwrite and checkpoint.exists():
         raise LicframeError(
             f"{folder} holds a run; go on with --resume, replace it with --overwrite, or use another --folder"
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LicframeError(
-            f"cannot make the folder {folder}: {error.strerror}; use another --folder"
-        ) from error
-    refuse_overwriting(folder, *kept)
 
 
 def _go(trainer: Trainer, profile: Profile, listing: str, *, resume: bool) -> None:
