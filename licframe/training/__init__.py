@@ -22,8 +22,9 @@ from licframe.training.objective import (
 )
 from licframe.training.optimiser import RATES, Optimiser
 from licframe.training.results import Run
-from licframe.training.runs import Data, MakeObjective, distill, train
+from licframe.training.runs import MakeObjective, distill, train
 from licframe.training.schedule import Schedule
+from licframe.training.supply import Data
 
 __all__ = [
     "DISTORTIONS",

@@ -9,41 +9,39 @@ run.lines[-1].held_out  # loss on pictures that were never trained on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from os import PathLike
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import attrs
 import torch
-from torch import Tensor
 
 from licframe import weights
 from licframe.codec import Codec
-from licframe.errors import LicframeError, WeightsMismatchError
+from licframe.errors import LicframeError
 from licframe.interfaces import Transform
-from licframe.loading import build, entropy_models, load
+from licframe.loading import build, load
 from licframe.profile import MS_SSIM_PATCH, Profile, Training, load_profile
-from licframe.training.data import HeldOut, Photographs, Source
-from licframe.training.distillation import DecodedPatches, Distillation
+from licframe.training.beginnings import (
+    INITIAL_PATCHES,
+    another_decoder,
+    begin_context,
+    begin_linear,
+    begin_synthesis,
+    fingerprints,
+    keep_the_rest,
+    learn_from,
+    take_all_but_synthesis,
+)
+from licframe.training.distillation import Distillation
 from licframe.training.hardware import Hardware, hardware_on
-from licframe.training.latents import CachedLatents
 from licframe.training.loop import Callback, Settings, Trainer
 from licframe.training.objective import DISTORTIONS, Objective, Rate, RateDistortion, l1_term
 from licframe.training.optimiser import Optimiser
-from licframe.training.pictures import PictureFile, find_pictures, split
 from licframe.training.results import Run, finish, prepare_folder
 from licframe.training.schedule import Schedule
-from licframe.training.transfer import transfer_context
+from licframe.training.supply import Data, Name, Pictures
 
 FITS = ("all", "context", "transform")
-_INITIAL_PATCHES = 192
-_HELD_OUT_PATCHES = 32
-
-Name = str | PathLike[str]
-"""A path, or the name of a profile."""
-
-Data = Source | Name | Sequence[Name]
-"""What a run learns from: folders, tar shards or pictures; or a source of one's own."""
 
 MakeObjective = Callable[[Codec, Transform | None], Objective]
 """Makes an objective of a codec and of a transform whose synthesis learns along, or None."""
@@ -100,7 +98,7 @@ def train(
         raise LicframeError(
             "--crop is for a whole codec; with --fit set the patch: --set training.patch=512"
         )
-    begun = _fingerprints(start=trunk if fit != "all" else start, context=context)
+    begun = fingerprints(start=trunk if fit != "all" else start, context=context)
     kept = (start, context, trunk if fit != "all" else None)
     _refuse_folder(folder, kept, resume=resume, overwrite=overwrite)
     with torch.random.fork_rng(), hardware.settings():
@@ -112,15 +110,15 @@ def train(
         if joint_decoder is not None:
             other = another_decoder(codec, joint_decoder, trunk if resume else start)
         if fit != "all" and trunk is not None:
-            _keep_the_rest(codec, fit, trunk)
+            keep_the_rest(codec, fit, trunk)
         elif start is not None and not resume:
             weights.load(start, codec, checked.structure())
         elif not resume:
-            _begin_linear(codec, other, pictures.training.batch(_INITIAL_PATCHES, schedule.patch)[0].cpu())
+            begin_linear(codec, other, pictures.training.batch(INITIAL_PATCHES, schedule.patch)[0].cpu())
         codec.to(hardware.device)
         if fit == "context" and trunk is not None:
             pictures = pictures.cached(codec, latents, schedule.patch)
-            if _begin_context(codec, pictures.training, trunk, context):
+            if begin_context(codec, pictures.training, trunk, context):
                 _tell(callbacks, f"starting from the context of {(context or trunk).name}")
         make = objective or default_objective(checked.training, fit, schedule)
         trainer = Trainer(
@@ -189,7 +187,7 @@ def distill(
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
     if schedule.crop_share:
         raise LicframeError("patches are decoded once, in one size: leave out the schedule's crop_share")
-    begun = _fingerprints(start=start)
+    begun = fingerprints(start=start)
     _refuse_folder(folder, (start, master.weights_path), resume=resume, overwrite=overwrite)
     # What codes is the teacher's, whatever else the student's profile names.
     made = attrs.evolve(master, name=checked.name, transform=checked.transform, training=checked.training)
@@ -199,11 +197,11 @@ def distill(
         for text in pictures.summary(schedule):
             _tell(callbacks, text)
         old, new = load(master).to(hardware.device), build(made)
-        _take_all_but_synthesis(new, old)
+        take_all_but_synthesis(new, old)
         new.to(hardware.device)
-        _learn_from(new.transform, old.transform)
+        learn_from(new.transform, old.transform)
         if start is not None:
-            _begin_synthesis(new, start)
+            begin_synthesis(new, start)
         decoded = pictures.decoded(old, patches, schedule.patch, hardware)
         trainer = Trainer(
             new,
@@ -224,74 +222,6 @@ def distill(
         return finish(trainer, pictures.listing, master.weights_path, record=record)
 
 
-@attrs.frozen(eq=False)
-class Pictures:
-    """What a run learns from, and what is held out of the same kind.
-
-    Attributes:
-        listing: SHA-256 and name of each picture that is trained on; empty for a source of one's own.
-    """
-
-    training: Source
-    held_out: Source | None = None
-    listing: str = ""
-
-    @classmethod
-    def of(
-        cls,
-        data: Data,
-        training: Training,
-        schedule: Schedule,
-        hardware: Hardware,
-        limit: int | None = None,
-    ) -> Pictures:
-        """Read pictures and hold some out; try a source of one's own.
-
-        Raises:
-            LicframeError: a source does not give what it should.
-        """
-        if isinstance(data, (str, PathLike)):
-            data = [data]
-        if not isinstance(data, Sequence):
-            _try(data, schedule)
-            return cls(data)
-        kept, held = split(find_pictures([Path(path) for path in data])[:limit])
-
-        def on_device(files: Sequence[PictureFile], patch: int) -> Photographs:
-            return Photographs(files, device=hardware.device, candidates=training.candidates, patch=patch)
-
-        photographs = on_device(kept, schedule.largest)
-        return cls(photographs, on_device(held, schedule.patch) if held else None, photographs.listing)
-
-    def summary(self, schedule: Schedule) -> Iterator[str]:
-        """Yield in words what there is, and what may surprise."""
-        if not isinstance(self.training, Photographs):
-            yield "pictures of a source; none is held out"
-            return
-        held = self.held_out.count if isinstance(self.held_out, Photographs) else 0
-        yield f"{self.training.count} pictures, {self.training.megapixels:.0f} megapixels; {held or 'none'} held out"
-        if self.training.enlarged:
-            yield f"{self.training.enlarged} pictures are smaller than {schedule.largest} pixels and are enlarged"
-
-    def fixed(self, patch: int) -> HeldOut | None:
-        """Return what the held-out loss is measured on."""
-        return None if self.held_out is None else HeldOut(self.held_out, _HELD_OUT_PATCHES, patch)
-
-    def cached(self, codec: Codec, count: int, patch: int) -> Pictures:
-        """Return latents of the codec's transform in place of pictures."""
-        return self._of_each(lambda source, number: CachedLatents(codec, source, number, patch), count)
-
-    def decoded(self, teacher: Codec, count: int, patch: int, hardware: Hardware) -> Pictures:
-        """Return what a teacher decodes in place of pictures."""
-        return self._of_each(
-            lambda source, number: DecodedPatches(teacher, source, number, patch, hardware), count
-        )
-
-    def _of_each(self, make: Callable[[Source, int], Source], count: int) -> Pictures:
-        held = None if self.held_out is None else make(self.held_out, 2 * _HELD_OUT_PATCHES)
-        return attrs.evolve(self, training=make(self.training, count), held_out=held)
-
-
 def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeObjective:
     """Return the objective that a profile's ``[training]`` asks for.
 
@@ -306,33 +236,6 @@ def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeO
     terms = (l1_term(training.beta),) if training.beta else ()
     distortion = DISTORTIONS[training.distortion]
     return lambda codec, other: RateDistortion(codec, distortion, terms, auxiliary=other)
-
-
-def another_decoder(codec: Codec, name: str, trunk: Path | None) -> Codec:
-    """Return the codec with the synthesis of another profile, all else frozen: as fitted to ``trunk``, or as it begins.
-
-    Raises:
-        LicframeError: its transform is not the codec's with another synthesis.
-    """
-    profile = load_profile(name)
-    other = build(attrs.evolve(codec.profile, name=profile.name, transform=profile.transform))
-    state, own = codec.transform.state_dict(), other.transform.state_dict()
-    wrong = [
-        k for k, v in own.items() if "synthesis" not in k and state.get(k, v[..., :0]).shape != v.shape
-    ]
-    if wrong:
-        raise LicframeError(
-            f"{name} cannot learn along: its transform has another {wrong[0]} than {codec.profile.name}'s; it must "
-            "differ in the synthesis alone"
-        )
-    if trunk is not None:
-        try:
-            weights.load(trunk, other, other.profile.structure())
-        except WeightsMismatchError:  # none is fitted to it
-            weights.load_shared(trunk, other)
-    for key, parameter in other.named_parameters():
-        parameter.requires_grad_(key.startswith("transform.synthesis"))
-    return other
 
 
 def refuse_overwriting(folder: Path, *sources: Path | None) -> None:
@@ -354,37 +257,6 @@ def _check(fit: str, context: Path | None, joint_decoder: str | None, trunk: Pat
         raise LicframeError("another synthesis learns along with a whole codec; leave out --fit")
     if fit != "all" and trunk is None:
         raise LicframeError(f"--fit {fit} needs weights of a trunk: name them with --start")
-
-
-def _try(source: Source, schedule: Schedule) -> None:
-    """Draw once of every size that a run will ask for.
-
-    Raises:
-        LicframeError: what comes is not what ``Source`` says.
-    """
-    for progress in (0.0, 1.0):
-        _, side = schedule.shape(progress)
-        try:
-            batch = source.batch(1, side)
-            quality = batch[-1]
-            fine = len(batch) > 1 and quality.shape == (1,) and 0 <= float(quality[0]) <= 100
-        except (AttributeError, TypeError, IndexError, ValueError) as error:
-            raise LicframeError(
-                f"the source fails at patches of {side} pixels: {error}; see training.Source"
-            ) from error
-        if not fine:
-            raise LicframeError(
-                "a source gives a tuple of tensors, the last of them qualities (count,) in 0..100"
-            )
-
-
-def _fingerprints(**begun: Path | None) -> dict[str, str]:
-    """Return the fingerprints of weights that a run begins from, by role."""
-    return {
-        role: weights.read_metadata(Path(path))["fingerprint"]
-        for role, path in begun.items()
-        if path is not None
-    }
 
 
 def _refuse_folder(folder: Path, kept: Sequence[Path | None], *, resume: bool, overwrite: bool) -> None:
@@ -418,72 +290,3 @@ def _go(trainer: Trainer, profile: Profile, listing: str, *, resume: bool) -> No
 def _tell(callbacks: Sequence[Callback], text: str) -> None:
     for callback in callbacks:
         callback.remark(text)
-
-
-def _begin_linear(codec: Codec, other: Codec | None, images: Tensor) -> None:
-    """Set the best linear codec of some patches."""
-    codec.initialise(images)
-    if other is not None:
-        _learn_from(other.transform, codec.transform)
-
-
-def _learn_from(student: Transform, teacher: Transform) -> None:
-    learn = getattr(student, "learn_from", None)
-    if learn is not None:
-        learn(teacher)
-
-
-def _keep_the_rest(codec: Codec, fit: str, trunk: Path) -> None:
-    """Load a trunk and leave only some parts to train."""
-    if fit == "transform":
-        weights.load(trunk, codec, codec.profile.structure())
-    else:
-        weights.load_shared(trunk, codec)
-    coding = (codec.scheduler, codec.entropy_models)
-    codec.requires_grad_(fit == "transform")
-    for module in coding:
-        module.requires_grad_(fit == "context")
-
-
-def _begin_context(codec: Codec, cached: Source, trunk: Path, context: Path | None) -> bool:
-    """Begin from the context of other weights where it fits, else from what latents show; return whether it fits.
-
-    Raises:
-        LicframeError: ``context`` does not fit.
-    """
-    codec.scheduler.initialise(cached.batch(_INITIAL_PATCHES, 0)[0], codec.units.std)
-    source = context or trunk
-    state = weights.part_state(source, "scheduler")
-    fitted = transfer_context(codec, state, entropy_models(weights.read_metadata(source)["structure"]))
-    if not fitted and context is not None:
-        raise LicframeError(f"--context {context} holds another scheduler or other sizes; leave it out")
-    return fitted
-
-
-@torch.no_grad()
-def _take_all_but_synthesis(student: Codec, teacher: Codec) -> None:
-    """Give the student what codes; of its transform, what fits."""
-    own = student.state_dict()
-    state = {
-        name: value
-        for name, value in teacher.state_dict().items()
-        if not name.startswith("transform.synthesis") and name in own and own[name].shape == value.shape
-    }
-    student.load_state_dict(state, strict=False)
-
-
-def _begin_synthesis(student: Codec, start: Path) -> None:
-    """Begin from a synthesis that was distilled before.
-
-    Raises:
-        LicframeError: the file holds none, or another.
-    """
-    state = {k: v for k, v in weights.part_state(start, "transform").items() if "synthesis" in k}
-    own = student.transform.state_dict()
-    other = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
-    if other or not state:
-        raise LicframeError(
-            f"--start {start} holds {'another' if state else 'no'} synthesis{f' ({other[0]})' if other else ''}; "
-            "leave it out, or give the student the options that it was made with"
-        )
-    student.transform.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()}, strict=False)

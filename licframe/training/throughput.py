@@ -14,8 +14,9 @@ from licframe.loading import build
 from licframe.profile import Profile, load_profile
 from licframe.training.hardware import Hardware, hardware_on
 from licframe.training.loop import Settings, Trainer
-from licframe.training.runs import Data, Name, Pictures, default_objective
+from licframe.training.runs import default_objective
 from licframe.training.schedule import Schedule
+from licframe.training.supply import Data, Name, Pictures
 
 _WARM = 6
 """Steps before the clock runs: three until a step is recorded, and the recording."""
