@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from licframe.errors import LicframeError
 
 if TYPE_CHECKING:
-    from licframe.codec import Codec
-    from licframe.hooks import Part, added, hookimpl
-    from licframe.loading import decompress, load, read
+    from licframe.codec.latent import LatentCodec
+    from licframe.registry.hooks import Part, added, hookimpl
+    from licframe.codec.loading import decompress, load, read
 
 __all__ = ["Codec", "LicframeError", "Part", "added", "decompress", "hookimpl", "load", "read"]
 __version__ = "0.1.0"

@@ -19,7 +19,7 @@ from PIL import Image, ImageFile
 from licframe.bitstream import container
 
 if TYPE_CHECKING:
-    from licframe.codec import Codec
+    from licframe.codec.latent import LatentCodec
 
 FORMAT = "LIC"
 MIME = "image/x-lic"
@@ -30,14 +30,14 @@ _OPTIONS = ("quality", "bpp", "size", "psnr")
 
 @functools.lru_cache(maxsize=4)
 def _codec(profile: str) -> Codec:
-    from licframe.loading import load
+    from licframe.codec.loading import load
 
     return load(profile)
 
 
 @functools.lru_cache(maxsize=4)
 def _codec_for(header: container.Header) -> Codec:
-    from licframe.loading import load_for
+    from licframe.codec.loading import load_for
 
     return load_for(header)
 
@@ -81,7 +81,7 @@ def _accept(prefix: bytes) -> bool:
 
 
 def _save(image: Image.Image, fp: IO[bytes], _: str | bytes) -> None:
-    from licframe.model.target import Target
+    from licframe.codec.target import Target
     from licframe.picture.images import from_pil
 
     wanted = image.encoderinfo

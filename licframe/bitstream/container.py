@@ -6,13 +6,15 @@
     chunk   type (1 byte), length of the body (varint), body, CRC-32 of all of these (4 bytes)
 
 Integers are little-endian, varints LEB128. Chunks: ``H`` header (first), ``I`` ICC profile, ``E``
-EXIF, ``X`` XMP, each at most once, ``A`` alpha where the mode has it, ``W`` a filter, at most once, one ``P`` payload
-per tile, ``Z`` zeros where an image is large for its file; nothing follows. This module needs neither torch nor plugins, and imports nothing that a
-file names. ``docs/format.md`` describes the bytes.
+EXIF, ``X`` XMP, each at most once, ``A`` alpha where the mode has it, side streams, each ``S`` where a reader must
+understand it and ``s`` where it may go on without, one ``P`` payload per tile, ``Z`` zeros where an image is large for its
+file; nothing follows. This module needs neither torch nor plugins, and imports nothing that a file names.
+``docs/format.md`` describes the bytes.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 
@@ -23,14 +25,18 @@ from licframe.runtime.limits import DEFAULT, Limits
 
 MAGIC = b"\x89LIC\r\n\x1a"
 VERSION = 1
-CODER_REVISION = 3
-"""2: a payload begins with flags of empty channels. 3: there may be a filter. Files of earlier revisions are read too."""
+CODER_REVISION = 4
+"""2: a payload begins with flags of empty channels. 3: there may be a filter. 4: there may be side streams, other codecs
+and files without weights. Files of earlier revisions are read too."""
 MODES = ("L", "RGB", "LA", "RGBA")
 _NAME_LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789-._/"
 _FINGERPRINT_BYTES = 6
 _METADATA = {b"I": "icc", b"E": "exif", b"X": "xmp"}
-_RANKS = {b"I": 0, b"E": 0, b"X": 0, b"A": 1, b"W": 2, b"P": 3, b"Z": 4}
-"""Order of the chunks after the header, each at most once."""
+_RANKS = {b"I": 0, b"E": 0, b"X": 0, b"A": 1, b"W": 2, b"S": 2, b"s": 2, b"P": 3, b"Z": 4}
+"""Order of the chunks after the header; each at most once, but side streams, whose names differ."""
+_STREAM_NAME = re.compile(rb"[a-z0-9][a-z0-9 -]{0,62}")
+_OLD_FILTER = "wiener 1"
+"""Name of the side stream that revision 3 gave a chunk ``W`` of its own."""
 _SEARCH_WORK = 2**30
 """Most bytes that a search for sound chunks adds up."""
 
@@ -50,10 +56,11 @@ class Header:
         mode: "L", "RGB", "LA" or "RGBA"; depth: bits per sample, 8 or 16.
         quality: 0..100.
         profile: name of the profile that made the file.
-        parts: "name version" of transform, context scheduler and entropy models, in that order.
-        fingerprint: first six bytes of the weights' fingerprint.
-        tile: log2 of the side of a tile, in latent elements; 0 for a single tile.
-        revision: of what is coded, 1 to 3.
+        parts: "name version" of transform, context scheduler and entropy models, in that order; of another codec than
+            the latent one whatever it says about itself.
+        fingerprint: first six bytes of the weights' fingerprint; empty for a codec without weights.
+        codec: "name version" of the codec; empty for the latent codec.
+        revision: of what is coded, 1 to 4.
     """
 
     width: int
@@ -64,8 +71,20 @@ class Header:
     parts: tuple[str, ...]
     fingerprint: bytes
     depth: int = 8
-    tile: int = 0
+    codec: str = ""
     revision: int = CODER_REVISION
+
+
+@attrs.frozen
+class Stream:
+    """Bytes that belong to this picture and to one part, such as a filter's coefficients.
+
+    Attributes:
+        critical: a reader that does not know the stream must not go on.
+    """
+
+    data: bytes
+    critical: bool = True
 
 
 @attrs.frozen
@@ -77,7 +96,8 @@ class File:
         payloads: a payload and the digest of its symbols for each tile.
         metadata: "icc", "exif", "xmp" as bytes, where present.
         alpha: the coded alpha plane (see ``licframe.picture.alpha``); None without one.
-        filter: the coded filter (see ``licframe.wiener``); None without one.
+        streams: side streams by name: 1 to 63 lower-case letters, digits, hyphens and spaces, as "name version" of the part
+            that reads it.
         damage: what was left out of a damaged file, a sentence each.
     """
 
@@ -85,7 +105,7 @@ class File:
     payloads: tuple[tuple[bytes, int], ...]
     metadata: dict[str, bytes] = attrs.field(factory=dict)
     alpha: bytes | None = None
-    filter: bytes | None = None
+    streams: dict[str, Stream] = attrs.field(factory=dict)
     damage: tuple[str, ...] = ()
 
 
@@ -99,8 +119,8 @@ def write(file: File) -> bytes:
             out += chunk(kind, file.metadata[name])
     if file.alpha is not None:
         out += chunk(b"A", file.alpha)
-    if file.filter is not None:
-        out += chunk(b"W", file.filter)
+    for name, stream in file.streams.items():
+        out += chunk(b"S" if stream.critical else b"s", bytes([len(name)]) + name.encode() + stream.data)
     for payload, digest in file.payloads:
         out += chunk(b"P", digest.to_bytes(4, "little") + payload)
     missing = _least_bytes(file.header) - len(out)
@@ -113,7 +133,7 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
     """Parse a .lic file.
 
     Args:
-        best_effort: leave damaged metadata and a damaged alpha plane out, and say so in ``damage``; the
+        best_effort: leave damaged metadata, alpha and side streams out, and say so in ``damage``; the
             header and the payload must be sound.
 
     Raises:
@@ -124,12 +144,16 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
     stream = _sound_chunks(data, damage) if best_effort else chunks(data)
     header = _first(stream, limits)
     found: dict[bytes, bytes] = {}
+    streams: dict[str, Stream] = {}
     rank = 0
     for kind, body, offset in stream:
         if _RANKS.get(kind, -1) < rank or kind in found:
             raise _damaged(f"an unexpected chunk {kind!r} stands at byte {offset}")
         rank = _RANKS[kind]
-        found[kind] = body
+        if rank == _RANKS[b"S"]:
+            _add_stream(streams, kind, body, header.revision)
+        else:
+            found[kind] = body
     if len(data) < _least_bytes(header) and not best_effort:
         raise _damaged(
             f"{len(data)} bytes are too few for an image of {header.width}x{header.height} pixels"
@@ -151,9 +175,27 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
         ((payload[4:], int.from_bytes(payload[:4], "little")),),
         {name: found[kind] for kind, name in _METADATA.items() if kind in found},
         found.get(b"A"),
-        found.get(b"W"),
+        streams,
         tuple(damage),
     )
+
+
+def _add_stream(streams: dict[str, Stream], kind: bytes, body: bytes, revision: int) -> None:
+    if (kind == b"W") != (revision < 4):
+        raise _damaged(f"revision {revision} has no chunk {kind!r}")
+    name, data = (_OLD_FILTER, body) if kind == b"W" else _named(body)
+    if name in streams:
+        raise _damaged(f"two side streams are named {name}")
+    streams[name] = Stream(data, kind != b"s")
+
+
+def _named(body: bytes) -> tuple[str, bytes]:
+    """Return name and data of a side stream."""
+    end = 1 + body[0] if body else 0
+    name = body[1:end]
+    if len(body) < end or not _STREAM_NAME.fullmatch(name):
+        raise _damaged(f"{name!r} is no name of a side stream")
+    return name.decode(), body[end:]
 
 
 def read_header(data: bytes, limits: Limits = DEFAULT) -> Header:
@@ -251,8 +293,9 @@ def _first(stream: Iterator[tuple[bytes, bytes, int]], limits: Limits) -> Header
 
 def pack_header(header: Header) -> bytes:
     """Return the body of the header chunk."""
-    kind = MODES.index(header.mode) | (header.depth // 16) << 3 | header.tile << 4
-    names = "/".join([header.profile, *header.parts])
+    kind = MODES.index(header.mode) | (header.depth // 16) << 3
+    kind |= bool(header.codec) << 4 | (not header.fingerprint) << 5
+    names = "/".join([header.profile, *([header.codec] if header.codec else []), *header.parts])
     return (
         bytes([header.revision, kind, header.quality])
         + _varint(header.width)
@@ -273,18 +316,30 @@ def unpack_header(body: bytes) -> Header:
             f"{CODER_REVISION}; update licframe"
         )
     mode, depth = kind & 7, 16 if kind & 8 else 8
-    if kind >> 4 or mode >= len(MODES) or quality > 100:
+    other_codec, weightless = bool(kind & 16), bool(kind & 32)
+    known = 6 if revision >= 4 else 4
+    if kind >> known or mode >= len(MODES) or quality > 100:
         raise _damaged(f"kind {kind} or quality {quality} is not one this version knows")
     width, offset = _read_varint(body, 3)
     height, offset = _read_varint(body, offset)
     if not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
         raise _damaged(f"the image size {width}x{height} is impossible")
-    fingerprint = body[offset : offset + _FINGERPRINT_BYTES]
-    profile, *parts = unpack_names(body[offset + _FINGERPRINT_BYTES :]).split("/")
-    if len(fingerprint) < _FINGERPRINT_BYTES or not profile or len(parts) < 3:
+    size = 0 if weightless else _FINGERPRINT_BYTES
+    fingerprint = body[offset : offset + size]
+    profile, *parts = unpack_names(body[offset + size :]).split("/")
+    if len(fingerprint) < size or not profile or len(parts) < (1 if other_codec else 3):
         raise _damaged("the header does not name its profile, parts and weights")
     return Header(
-        width, height, MODES[mode], quality, profile, tuple(parts), fingerprint, depth, revision=revision
+        width=width,
+        height=height,
+        mode=MODES[mode],
+        quality=quality,
+        profile=profile,
+        parts=tuple(parts[other_codec:]),
+        fingerprint=fingerprint,
+        depth=depth,
+        codec=parts[0] if other_codec else "",
+        revision=revision,
     )
 
 

@@ -54,7 +54,7 @@ def rd(
     """
     from licframe.evaluation import datasets, results
     from licframe.evaluation import rd as measuring
-    from licframe.evaluation.contestants import check_names
+    from licframe.evaluation.codecs import check_names
 
     check_names(codecs)
     dataset = datasets.find(images, data)
@@ -130,7 +130,7 @@ def speed(
 
     from licframe.cli.run import sample_photograph
     from licframe.evaluation import speed as timing
-    from licframe.evaluation.contestants import check_names
+    from licframe.evaluation.codecs import check_names
     from licframe.picture.images import read_picture
     from licframe.runtime.atomic import write_atomically
 

@@ -50,8 +50,8 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Compress pictures to .lic files."""
-    from licframe.model.target import Target
-    from licframe.profile import load_profile
+    from licframe.codec.target import Target
+    from licframe.profile.profile import load_profile
 
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
@@ -70,7 +70,7 @@ def compress(
     # The only picture is read before the codec is loaded: most mistakes then show at once.
     ready = [picture_of(inputs[0])] if len(inputs) == 1 else []
 
-    from licframe.loading import load
+    from licframe.codec.loading import load
 
     codec = load(checked)
     records: list[dict[str, Any]] = []
@@ -144,7 +144,7 @@ def decompress(
         # checked without torch: most damage then shows at once
         header = container.read(data, limits, best_effort=best_effort).header
         if header.fingerprint not in codecs:
-            from licframe.loading import load_for
+            from licframe.codec.loading import load_for
 
             codecs[header.fingerprint] = load_for(header, profile, decoder)
         decoded = codecs[header.fingerprint].decode(data, limits, best_effort=best_effort)

@@ -57,17 +57,17 @@ def distill(
     The run folder gets weights.safetensors that hold only the new synthesis, to be put beside the
     teacher's weights, and profile.toml that codes with both.
     """
-    import licframe
-    from licframe.profile import load_profile
+    from licframe.codec.loading import load_latent
+    from licframe.profile.profile import latent_profile
 
     training = import_training()
-    checked = load_profile(profile, overrides or ())
+    checked = latent_profile(profile, overrides or ())
     own = checked.training
     fields = {} if rate is None else {"rate": rate}
     schedule = training.Schedule.of(checked, minutes=minutes, decay=decay, **fields)
     if costs:
         photographs = training.Photographs(data, limit, candidates=own.candidates, patch=own.patch)
-        found = training.removal_costs(licframe.load(teacher), photographs.patches(32, own.patch))
+        found = training.removal_costs(load_latent(teacher).model, photographs.patches(32, own.patch))
         rows = [[name, f"{cost:.2f} dB"] for name, cost in found.items()]
         print_table(f"PSNR lost without a block, {teacher}, quality 50", ["block", "cost"], rows)
         return

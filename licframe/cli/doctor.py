@@ -16,10 +16,10 @@ def doctor(as_json: Json = False) -> None:
     from importlib.metadata import version
 
     from licframe.errors import LicframeError
-    from licframe.profile import load_profile, shipped_profiles
+    from licframe.profile.profile import load_profile, shipped_profiles
     from licframe.registry import registry
     from licframe.testing import exactness
-    from licframe.weights import find
+    from licframe.profile.weights import find
 
     packages = ("torch", "numpy", "constriction", "pillow", "safetensors")
     checks = [("python", True, f"{platform.python_version()}, {platform.machine()}")]

@@ -45,7 +45,7 @@ def info(
                 "weights": header.fingerprint.hex(),
                 "payload_bytes": sum(len(payload) for payload, _ in file.payloads),
                 "symbol_digests": [f"{digest:08x}" for _, digest in file.payloads],
-                "filter_bytes": len(file.filter or b""),
+                "streams": {name: len(stream.data) for name, stream in file.streams.items()},
                 "alpha_bytes": len(file.alpha or b""),
                 "metadata": {name: len(value) for name, value in file.metadata.items()},
             }

@@ -38,7 +38,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 def profile_names() -> list[str]:
     """Return the names of the shipped profiles, for completion."""
-    from licframe.profile import shipped_profiles
+    from licframe.profile.profile import shipped_profiles
 
     return sorted(shipped_profiles())
 

@@ -16,7 +16,7 @@ def profiles(
 ) -> None:
     """List the shipped profiles, or print one with everything it inherits."""
     from licframe.errors import ProfileError
-    from licframe.profile import Profile, load_profile, shipped_profiles
+    from licframe.profile.profile import Profile, load_profile, shipped_profiles
 
     if name is not None:
         profile = load_profile(name, overrides or ())
@@ -40,7 +40,7 @@ def profiles(
 
 def _record(profile: Any) -> dict[str, Any]:
     from licframe.errors import WeightsMismatchError
-    from licframe.weights import find
+    from licframe.profile.weights import find
 
     weights, cost = None, {}
     if profile.weights_path is not None:

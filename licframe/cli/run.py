@@ -37,14 +37,14 @@ def run(
     Writes the .lic file, the reconstruction, and a picture of original, reconstruction and error
     side by side.
     """
-    from licframe.model.target import Target
-    from licframe.profile import load_profile
+    from licframe.codec.target import Target
+    from licframe.profile.profile import load_profile
 
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
 
     from licframe.evaluation import metrics
-    from licframe.loading import load
+    from licframe.codec.loading import load
     from licframe.picture import images
     from licframe.runtime.atomic import write_atomically
 
@@ -71,7 +71,7 @@ def run(
     else:
         similarity = metrics.ms_ssim(before, after)
     result: dict[str, Any] = {
-        "profile": codec.profile.name,
+        "profile": checked.name,
         "image": str(source),
         "width": width,
         "height": height,
@@ -102,7 +102,7 @@ def run(
         ["decode", _stages(decoded.seconds)],
     ]
     note = f"wrote {source.stem}.lic, .decoded.png and .comparison.png into {output}"
-    print_table(f"licframe {codec.profile.name}", ["", "measured"], rows, note)
+    print_table(f"licframe {checked.name}", ["", "measured"], rows, note)
 
 
 def sample_photograph() -> Path:

@@ -118,7 +118,7 @@ def train(
     pictures, and at the end weights.safetensors. Every twentieth picture is held out and tells of overfitting.
     """
     from licframe.errors import LicframeError
-    from licframe.profile import load_profile
+    from licframe.profile.profile import load_profile
 
     training = import_training()
     checked = load_profile(profile, overrides or ())

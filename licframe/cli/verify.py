@@ -40,7 +40,7 @@ def verify(
             data = streams.read_lic(source, limits)
             header = container.read(data, limits).header
             if header.fingerprint not in codecs:
-                from licframe.loading import load_for
+                from licframe.codec.loading import load_for
 
                 codecs[header.fingerprint] = load_for(header, profile)
             codecs[header.fingerprint].verify(data, limits)

@@ -18,7 +18,7 @@ from licframe.evaluation.bd import bd_rate
 from licframe.evaluation.datasets import Dataset
 from licframe.evaluation.results import Results
 
-KINDS = ("transform", "context_scheduler", "entropy_model", "refiner")
+KINDS = ("transform", "context_scheduler", "entropy_model", "refiner", "picture_filter")
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""Any command-line codec as a baseline, described by a small TOML file.
+"""Any command-line program as a codec, described by a small TOML file.
 
 ::
 
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from licframe.errors import LicframeError, PluginLoadError, ProfileError, suggestion
-from licframe.evaluation.baseline import Baseline
+from licframe.codec.interface import PixelCodec
 
 
 def _lines(value: Any) -> tuple[str, ...]:
@@ -61,11 +61,11 @@ class CommandOptions:
     seconds: float = attrs.field(default=3600.0, validator=ge(0.0))
 
 
-class Command(Baseline):
+class Command(PixelCodec):
     """A codec that is a program."""
 
     def __init__(self, options: CommandOptions) -> None:
-        super().__init__(options)
+        self.options = options
         self.qualities, self.version = options.qualities, options.version
         self._size = (0, 0)
 
@@ -86,7 +86,7 @@ class Command(Baseline):
         except (ProfileError, TypeError, ValueError) as error:
             raise ProfileError(f"{path}: {error}; a command file has {', '.join(names)}") from error
 
-    def encode(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
+    def encode_pixels(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
         self._size = pixels.shape[1], pixels.shape[0]
         with tempfile.TemporaryDirectory() as work:
             source, coded = Path(work, "input.png"), Path(work, f"coded{self.options.suffix}")
@@ -94,7 +94,7 @@ class Command(Baseline):
             self._run(self.options.encode, work, input=source, output=coded, quality=f"{quality:g}")
             return self._result(coded)
 
-    def decode(self, data: bytes) -> NDArray[np.uint8]:
+    def decode_pixels(self, data: bytes) -> NDArray[np.uint8]:
         with tempfile.TemporaryDirectory() as work:
             coded, decoded = Path(work, f"coded{self.options.suffix}"), Path(work, "decoded.png")
             coded.write_bytes(data)

@@ -1,43 +1,46 @@
-"""What a codec costs: parameters, multiply-accumulates, serial passes."""
+"""What a latent codec costs: parameters, multiply-accumulates, serial passes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from licframe import wiener
-from licframe.codec import Codec
+from licframe.model.interfaces import PictureFilter
+from licframe.model.latent_model import LatentModel
 
 _WIDTH, _HEIGHT = 768, 512
 
 
-def complexity(codec: Codec) -> dict[str, Any]:
+def complexity(model: LatentModel, picture_filter: PictureFilter | None = None) -> dict[str, Any]:
     """Return parameters, kMAC per pixel of encoder and decoder, and serial passes at 768x512.
 
     MACs are counted by torch on the float form; the integer form does the same products. The check
-    that an encoder makes of its own file is not counted; a decoder's filter is.
+    that an encoder makes of its own file is not counted; what a decoder does to apply a filter is.
     """
     image = torch.rand(1, 3, _HEIGHT, _WIDTH)
     quality = torch.full((1,), 50.0)
 
-    def count(work: Any) -> float:
+    def count(work: Callable[[], Any]) -> float:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             work()
         return counter.get_total_flops() / 2 / (_WIDTH * _HEIGHT) / 1000
 
     with torch.no_grad():
-        latent = codec.transform.analysis(image, quality)
-    analysis = count(lambda: codec.transform.analysis(image, quality))
-    synthesis = count(lambda: codec.transform.synthesis(latent, quality))
-    context = count(lambda: codec.estimate(image, quality)) - analysis - synthesis
-    if codec.profile.encoder.filter:
-        synthesis += count(lambda: wiener.apply(image, np.zeros(wiener.SIZE, np.int64)))
+        latent = model.transform.analysis(image, quality)
+    analysis = count(lambda: model.transform.analysis(image, quality))
+    synthesis = count(lambda: model.transform.synthesis(latent, quality))
+    context = count(lambda: model.estimate(image, quality)) - analysis - synthesis
+    if picture_filter is not None:
+        # Any filter will do: what one costs does not depend on its coefficients.
+        data = picture_filter.fit(0.9 * image, image, 1e9)
+        if data is not None:
+            synthesis += count(lambda: picture_filter.apply(image, data))
     return {
-        "parameters": sum(p.numel() for p in codec.parameters()),
+        "parameters": sum(p.numel() for p in model.parameters()),
         "kmac_encode": round(analysis + context, 1),
         "kmac_decode": round(synthesis + context, 1),
-        "serial_passes": codec.scheduler.serial_passes(*latent.shape[-2:]),
+        "serial_passes": model.scheduler.serial_passes(*latent.shape[-2:]),
     }

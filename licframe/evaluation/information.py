@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from licframe.codec import Codec
+from licframe.model.latent_model import LatentModel
 
 
 @torch.no_grad()
-def float_information(codec: Codec, latent: Tensor, quality: int) -> float:
+def float_information(model: LatentModel, latent: Tensor, quality: int) -> float:
     """Return the bits of a latent ``(1, C, h, w)`` rounded around float centres, without noise."""
-    gain, at = codec.gain_table[quality][None], torch.full((1,), float(quality))
-    return float(codec.estimate_latent(latent, gain, at, noisy=False)[0])
+    gain, at = model.gain_table[quality][None], torch.full((1,), float(quality))
+    return float(model.estimate_latent(latent, gain, at, noisy=False)[0])

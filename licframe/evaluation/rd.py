@@ -11,7 +11,8 @@ import attrs
 
 from licframe.errors import LicframeError
 from licframe.evaluation import metrics, results
-from licframe.evaluation.contestants import contestant, environment
+from licframe.codec.target import Target
+from licframe.evaluation.codecs import codec_named, environment
 from licframe.evaluation.datasets import Dataset
 from licframe.evaluation.results import Point, Results
 from licframe.picture.images import read_picture
@@ -29,13 +30,14 @@ class Job:
 
 def run_job(job: Job) -> list[Point]:
     """Encode, decode and compare one image at each quality."""
-    codec = contestant(job.codec, job.overrides)
+    codec = codec_named(job.codec, job.overrides).codec
     picture = read_picture(job.path).to_rgb()  # rates are those of the pixels
     width, height = picture.size
     points = []
     for quality in job.qualities:
-        data, encode_seconds = codec.encode(picture, quality)
-        pixels, decode_seconds = codec.decode(data)
+        encoded = codec.encode(picture, Target(quality=quality))
+        decoded = codec.decode(encoded.data)
+        data, pixels = encoded.data, decoded.picture.pixels
         points.append(
             Point(
                 image=job.path.name,
@@ -46,8 +48,8 @@ def run_job(job: Job) -> list[Point]:
                 bpp=8 * len(data) / (width * height),
                 psnr=metrics.psnr(picture.pixels, pixels),
                 ms_ssim=metrics.ms_ssim(picture.pixels, pixels),
-                encode_seconds=encode_seconds,
-                decode_seconds=decode_seconds,
+                encode_seconds=sum(encoded.seconds.values()),
+                decode_seconds=sum(decoded.seconds.values()),
             )
         )
     return points
@@ -66,7 +68,7 @@ def measure(
     """Measure a codec on a data set, keeping what ``path`` already holds.
 
     Args:
-        name: see ``contestants.contestant``; overrides: for a profile.
+        name: see ``codecs.codec_named``; overrides: for a profile.
         path: results file, written after every image, so that an interrupted run goes on.
         qualities: those to measure; the codec's own if empty.
         workers: processes; seconds are only comparable with one.
@@ -75,15 +77,16 @@ def measure(
     Raises:
         LicframeError: the codec cannot be had; ResultsError: ``path`` holds something else.
     """
-    codec = contestant(name, overrides)
+    named = codec_named(name, overrides)
+    codec = named.codec
     # Results made with other weights or another version would be another codec's.
     state = Results(
         codec=path.stem,
-        kind=codec.kind,
+        kind=named.kind,
         version=codec.version,
         dataset=dataset.name,
         environment={**environment(), "workers": workers},
-        complexity=codec.complexity,
+        complexity=named.complexity,
     )
     if path.exists():
         old = results.load(path)

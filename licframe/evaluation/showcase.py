@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
-from typing import Any
 
 import attrs
 import numpy as np
@@ -13,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from licframe.evaluation import metrics
-from licframe.evaluation.contestants import Contestant, contestant
-from licframe.picture.images import read_picture
+from licframe.codec.interface import ImageCodec
+from licframe.codec.target import Target
+from licframe.evaluation.codecs import codec_named
+from licframe.picture.images import Picture, read_picture
 
 _AMPLIFICATION = 8
 _TRIES = 12
@@ -37,21 +38,21 @@ class Showcase:
     views: tuple[View, ...]
 
 
-def equal_bytes(codec: Contestant, picture: Any, size: int) -> bytes:
+def equal_bytes(codec: ImageCodec, picture: Picture, size: int) -> bytes:
     """Return the largest file of a codec that is not above ``size``, by bisection of its quality.
 
     Where even the smallest is above, that one is returned.
     """
     ends = sorted(codec.qualities)
     low, high = float(ends[0]), float(ends[-1])
-    files = {quality: codec.encode(picture, quality)[0] for quality in (low, high)}
+    files = {quality: codec.encode(picture, Target(quality=quality)).data for quality in (low, high)}
     if len(files[low]) > len(files[high]):
         low, high = high, low  # a codec whose parameter means loss
     if len(files[high]) <= size:
         return files[high]
     for _ in range(_TRIES):
         middle = (low + high) / 2
-        data = files[middle] = codec.encode(picture, middle)[0]
+        data = files[middle] = codec.encode(picture, Target(quality=middle)).data
         low, high = (middle, high) if len(data) <= size else (low, middle)
     fitting = [data for data in files.values() if len(data) <= size]
     return max(fitting or [min(files.values(), key=len)], key=len)
@@ -64,10 +65,10 @@ def showcase(
     picture = read_picture(path).to_rgb()
     if picture.mode != "RGB":
         picture = attrs.evolve(picture, pixels=np.repeat(picture.pixels[..., None], 3, 2))
-    codec, other = contestant(profile, overrides), contestant(baseline)
-    data, _ = codec.encode(picture, quality)
-    rival = equal_bytes(other, picture, len(data))
-    decoded = [codec.decode(data)[0], other.decode(rival)[0]]
+    codec, other = codec_named(profile, overrides), codec_named(baseline)
+    data = codec.codec.encode(picture, Target(quality=quality)).data
+    rival = equal_bytes(other.codec, picture, len(data))
+    decoded = [c.codec.decode(d).picture.pixels for c, d in ((codec, data), (other, rival))]
     width, height = picture.size
     said = [
         f"{name} {len(d)} bytes, {8 * len(d) / (width * height):.3f} bpp, {metrics.psnr(picture.pixels, p):.2f} dB"

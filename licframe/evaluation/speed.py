@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from licframe.codec import Codec
+from licframe.codec.latent import LatentCodec
 from licframe.errors import LicframeError, LimitError
 from licframe.evaluation.complexity import complexity
-from licframe.loading import load
-from licframe.model.target import Target
+from licframe.codec.loading import load_latent
+from licframe.codec.target import Target
 from licframe.picture.images import Picture, from_array
 
 SIZES = ((768, 512), (1913, 1361), (3840, 2160))
@@ -100,7 +100,7 @@ def measure(
         raise LicframeError(f"the base {base} is not among the profiles {', '.join(profiles)}; add it")
     if repeats < 1:
         raise LimitError(f"repeats is {repeats}; use 1 or more")
-    codecs = {name: load(name, overrides) for name in profiles}
+    codecs = {name: load_latent(name, overrides) for name in profiles}
     target = Target(quality=quality)
     timings = []
     rounds_done, rounds = 0, len(sizes) * (repeats + 1)
@@ -119,8 +119,8 @@ def measure(
             if progress:
                 progress(rounds_done, rounds)
         for name, codec in codecs.items():
-            stride = codec.transform.stride
-            passes = codec.scheduler.serial_passes(-(-height // stride), -(-width // stride))
+            stride = codec.model.transform.stride
+            passes = codec.model.scheduler.serial_passes(-(-height // stride), -(-width // stride))
             timings.append(
                 Timing(
                     profile=name,
@@ -135,13 +135,13 @@ def measure(
                     decode_ratio=_ratio(decodes[base], decodes[name]),
                     matrix_share=matrix_share(codec, files[name]) if passes <= _MOST_PASSES else None,
                     peak_mib=_peak(name, overrides, width, height, quality) if memory else None,
-                    complexity={**complexity(codec), "serial_passes": passes},
+                    complexity={**complexity(codec.model, codec.picture_filter), "serial_passes": passes},
                 )
             )
     return timings
 
 
-def matrix_share(codec: Codec, data: bytes) -> float:
+def matrix_share(codec: LatentCodec, data: bytes) -> float:
     """Return the share of decoding's own time that torch spends in matrix products, the median of some rounds."""
     from torch.autograd.profiler import profile
 
@@ -176,9 +176,9 @@ def _ratio(base: Sequence[dict[str, float]], runs: Sequence[dict[str, float]]) -
 _PROBE = """
 import json, sys
 import numpy as np
-from licframe.loading import load
+from licframe.codec.loading import load_latent
 from licframe.picture.images import from_array
-from licframe.model.target import Target
+from licframe.codec.target import Target
 name, overrides, width, height, quality = json.loads(sys.argv[1])
 codec = load(name, overrides)
 y, x = np.mgrid[:height, :width]
@@ -209,7 +209,7 @@ def _peak(name: str, overrides: Sequence[str], width: int, height: int, quality:
 
 def to_record(timings: Sequence[Timing], base: str, quality: int, repeats: int) -> dict[str, Any]:
     """Return timings as a JSON record (schema ``licframe-speed-1``)."""
-    from licframe.evaluation.contestants import environment
+    from licframe.evaluation.codecs import environment
 
     return {
         "schema": "licframe-speed-1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import IO
 
 from licframe.errors import ImageError
 
@@ -19,6 +20,19 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def bytes_of(source: str | os.PathLike[str] | bytes | IO[bytes]) -> bytes:
+    """Return the bytes of a file: named by its path, given as bytes, or read from a stream.
+
+    Raises:
+        ImageError: it does not exist or cannot be read.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        return read_file(Path(source))
+    return source.read()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

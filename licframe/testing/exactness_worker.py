@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from licframe.codec import Codec
+from licframe.codec.latent import LatentCodec
 from licframe.errors import LicframeError
-from licframe.interfaces import Problem, Refiner
-from licframe.loading import load
-from licframe.model.target import Target
+from licframe.model import latent_coding
+from licframe.model.interfaces import RefinementObjective, Refiner
+from licframe.codec.loading import load_latent
+from licframe.codec.target import Target
 from licframe.picture.images import from_array
 
 
@@ -39,21 +40,21 @@ class _Batched(nn.Module):
         return self.inner.synthesis(self._many(latent), quality.repeat(self.batch))[:1]
 
 
-def _latent_digest(codec: Codec, record: list[str]) -> None:
-    """Record a digest of every latent that the codec codes or decodes."""
-    plain_decode = codec.decode_latent
+def _latent_digest(record: list[str]) -> None:
+    """Record a digest of every latent that is decoded."""
+    plain_decode = latent_coding.decode
 
-    def decode(*args: Any) -> Tensor:
-        y = plain_decode(*args)
+    def decode(*args: Any, **settings: Any) -> Tensor:
+        y = plain_decode(*args, **settings)
         record.append(hashlib.sha256(y.numpy().tobytes()).hexdigest())
         return y
 
-    codec.decode_latent = decode  # type: ignore[assignment, method-assign]
+    latent_coding.decode = decode  # type: ignore[assignment]
 
 
 class _Unrefined(Refiner):
-    def refine(self, problem: Problem) -> Tensor:
-        return problem.start
+    def refine(self, objective: RefinementObjective) -> Tensor:
+        return objective.start
 
 
 def _main(
@@ -61,18 +62,19 @@ def _main(
 ) -> None:
     torch.set_num_threads(setting["threads"])
     torch.backends.mkldnn.enabled = setting["onednn"]
+    digests: list[str] = []
+    _latent_digest(digests)
     for number, profile in enumerate(profiles):
-        codec = load(profile)
+        codec = load_latent(profile)
+        transform = codec.model.transform
         codec.refiner = _Unrefined()
         if not setting["channels_last"]:
-            codec.transform.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            transform.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if setting["compiled"]:
             # For each size anew: with sizes as symbols torch 2.13 cannot compile grid_sample.
             for part in ("analysis", "synthesis"):
-                setattr(codec.transform, part, torch.compile(getattr(codec.transform, part), dynamic=False))
-        codec.transform = _Batched(codec.transform, setting["batch"], setting["channels_last"])  # type: ignore[assignment]
-        digests: list[str] = []
-        _latent_digest(codec, digests)
+                setattr(transform, part, torch.compile(getattr(transform, part), dynamic=False))
+        codec.model.transform = _Batched(transform, setting["batch"], setting["channels_last"])  # type: ignore[assignment]
         place = folder / str(number)
         place.mkdir(exist_ok=True)
         if action == "encode":
@@ -82,7 +84,7 @@ def _main(
 
 
 def _encode(
-    codec: Codec, folder: Path, place: Path, name: str, qualities: list[int], digests: list[str]
+    codec: LatentCodec, folder: Path, place: Path, name: str, qualities: list[int], digests: list[str]
 ) -> None:
     with np.load(folder / "images.npz") as images:
         for key in images:
@@ -94,7 +96,7 @@ def _encode(
                 path.with_suffix(".latent").write_text(digests[-1])
 
 
-def _decode(codec: Codec, place: Path, name: str, digests: list[str]) -> None:
+def _decode(codec: LatentCodec, place: Path, name: str, digests: list[str]) -> None:
     said: dict[str, str] = {}
     pixels: dict[str, Any] = {}
     for path in sorted(place.glob("*.lic")):

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import attrs
 
-from licframe import weights
+from licframe.profile import weights
 from licframe.errors import LicframeError
-from licframe.profile import Profile, Weights
+from licframe.profile.profile import LatentProfile, Weights
 from licframe.training.pictures import find_pictures
 from licframe.training.schedule import Schedule
 
@@ -73,7 +73,7 @@ esac
 
 
 def make_bundle(
-    profile: Profile,
+    profile: LatentProfile,
     data: Sequence[Path],
     folder: Path,
     start: Path | None,
@@ -151,7 +151,7 @@ def _copy_code(site: Path) -> None:
             (info / file).write_text(distribution.read_text(file) or "")
     profiles = site / "licframe" / "profiles"
     if not profiles.exists():
-        from licframe.profile import profile_folder
+        from licframe.profile.profile import profile_folder
 
         _copy_tree(profile_folder(), profiles)
 

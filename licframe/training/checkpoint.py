@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from licframe.errors import LicframeError
-from licframe.interfaces import parameter_kind
+from licframe.model.interfaces import parameter_kind
 
 _OLD_KINDS = ("matrix", "linear", "output", "bias", "scale")
 

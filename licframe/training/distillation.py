@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from licframe.codec import Codec
+from licframe.model.latent_model import LatentModel
 from licframe.training.data import Source
 from licframe.training.hardware import Hardware
 from licframe.training.objective import Objective
@@ -39,7 +39,7 @@ class DecodedPatches:
     _AT_ONCE = 8
 
     @torch.no_grad()
-    def __init__(self, teacher: Codec, source: Source, count: int, size: int, hardware: Hardware) -> None:
+    def __init__(self, teacher: LatentModel, source: Source, count: int, size: int, hardware: Hardware) -> None:
         parts = []
         for begin in range(0, count, self._AT_ONCE):
             image, quality = source.batch(min(self._AT_ONCE, count - begin), size)
@@ -76,7 +76,7 @@ class Distillation(Objective):
     """
 
     def __init__(
-        self, student: Codec, teacher: Codec, image_weight: float = 1.0, feature_weight: float = 0.5
+        self, student: LatentModel, teacher: LatentModel, image_weight: float = 1.0, feature_weight: float = 0.5
     ) -> None:
         super().__init__()
         self.student, self._first = student, (image_weight, feature_weight)
@@ -84,17 +84,15 @@ class Distillation(Objective):
         self._teacher = [teacher.eval()]
         self._weights = torch.tensor(self._first)
         self._with_features = feature_weight > 0
-        for codec in (student, teacher):
-            for parameter in codec.parameters():
-                parameter.requires_grad_(False)
-        for name, parameter in student.transform.named_parameters():
-            parameter.requires_grad_("synthesis" in name)
+        for model in (student, teacher):
+            model.requires_grad_(False)
+        student.transform.decoder.requires_grad_(True)
         device = student.gain_table.device
         latent = torch.zeros(1, student.transform.latent_channels, 2, 2, device=device)
         with torch.no_grad():
             old, new = (
-                codec.transform.features(latent, torch.zeros(1, device=device))
-                for codec in (teacher, student)
+                model.transform.features(latent, torch.zeros(1, device=device))
+                for model in (teacher, student)
             )
         self.auxiliary = projections = nn.ModuleDict()
         for name in new.keys() & old.keys():
@@ -151,24 +149,24 @@ def _mse(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def removal_costs(codec: Codec, images: Tensor, quality: float = 50.0) -> dict[str, float]:
+def removal_costs(model: LatentModel, images: Tensor, quality: float = 50.0) -> dict[str, float]:
     """Return by how many dB the PSNR falls when one block of the synthesis is switched off.
 
-    Blocks are the direct children of the synthesis that map features to equal shapes. This is the order
-    in which pass 3 removes them, and the test whether a block earns its keep.
+    This is the order in which pass 3 removes them, and the test whether a block earns its keep.
     """
     qualities = torch.full((len(images),), quality, device=images.device)
-    _, latent = codec.decoded_latent(images, qualities)
+    _, latent = model.decoded_latent(images, qualities)
     h, w = images.shape[-2:]
 
     def psnr() -> float:
-        decoded = codec.transform.synthesis(latent, qualities)[..., :h, :w]
+        decoded = model.transform.synthesis(latent, qualities)[..., :h, :w]
         return float(-10 * (decoded - images).square().mean((1, 2, 3)).log10().mean())
 
     whole = psnr()
     costs = {}
-    for name, module in codec.transform.named_modules():
-        if "synthesis" not in name or not getattr(module, "removable", False):
+    decoding = set(model.transform.decoder.modules())
+    for name, module in model.transform.removable_blocks().items():
+        if module not in decoding:
             continue
 
         def skip(_: nn.Module, inputs: Any, __: Any) -> Any:

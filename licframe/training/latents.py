@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from licframe.codec import Codec
+from licframe.model.latent_model import LatentModel
 from licframe.training.data import Source
 
 
@@ -13,18 +13,18 @@ class CachedLatents:
     """Latents of patches, each at its quality, kept as float16 on their device.
 
     Args:
-        codec: its transform is used as it is; source: gives pictures and qualities.
+        model: its transform is used as it is; source: gives pictures and qualities.
         count: patches; size: their side in pixels.
     """
 
     _AT_ONCE = 8
 
     @torch.no_grad()
-    def __init__(self, codec: Codec, source: Source, count: int, size: int) -> None:
+    def __init__(self, model: LatentModel, source: Source, count: int, size: int) -> None:
         kept = []
         for begin in range(0, count, self._AT_ONCE):
             image, quality = source.batch(min(self._AT_ONCE, count - begin), size)
-            kept.append((codec.transform.analysis(image, quality).half(), quality))
+            kept.append((model.transform.analysis(image, quality).half(), quality))
         self.latents, self.qualities = (torch.cat(x) for x in zip(*kept, strict=True))
 
     def batch(self, count: int, size: int) -> tuple[Tensor, ...]:

@@ -14,7 +14,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from licframe.codec import Codec
+from licframe.model.latent_model import LatentModel
 from licframe.errors import LicframeError
 from licframe.training.capture import CapturedStep
 from licframe.training.checkpoint import Checkpoint
@@ -184,7 +184,7 @@ class Trainer:
 
     def __init__(
         self,
-        codec: Codec,
+        model: LatentModel,
         source: Source,
         objective: Objective,
         schedule: Schedule,
@@ -198,7 +198,7 @@ class Trainer:
         seed: int = 0,
         of: Mapping[str, str] | None = None,
     ) -> None:
-        self.codec, self.source, self.objective = codec.to(hardware.device), source, objective
+        self.model, self.source, self.objective = model.to(hardware.device), source, objective
         self.objective.to(hardware.device).train()
         self.schedule, self.hardware, self.folder = schedule, hardware, folder
         self.held_out, self.callbacks, self.settings = held_out, callbacks, settings or Settings()
@@ -206,7 +206,7 @@ class Trainer:
         self.seed, self.of = seed, dict(of or {})
         self.lines: list[LogLine] = []
         device = hardware.device
-        named = dict(codec.named_parameters())
+        named = dict(model.named_parameters())
         if objective.auxiliary is not None:
             named |= {f"also.{name}": p for name, p in objective.auxiliary.named_parameters()}
         self.optimisers = (optimiser or Optimiser()).over(named.items())
@@ -227,9 +227,8 @@ class Trainer:
             tell=self._remark,
         )
         if self.settings.compile:
-            for module in codec.transform.modules():
-                if getattr(module, "removable", False):
-                    module.compile()
+            for block in model.transform.removable_blocks().values():
+                block.compile()
 
     @property
     def checkpoint(self) -> Path:
@@ -251,7 +250,7 @@ class Trainer:
                 f"cannot resume from {self.checkpoint}: it is of another {' and '.join(differs)}; use another --folder"
             )
         try:
-            self.codec.load_state_dict(state.model)
+            self.model.load_state_dict(state.model)
             if self.objective.auxiliary is not None and state.auxiliary is not None:
                 self.objective.auxiliary.load_state_dict(state.auxiliary)
         except RuntimeError as error:
@@ -423,7 +422,7 @@ class Trainer:
         auxiliary = self.objective.auxiliary
         moments = self.optimisers.state() if self.settings.moments else {}
         self.undecayed = Checkpoint(
-            model=_kept(self.codec.state_dict()),
+            model=_kept(self.model.state_dict()),
             average=_kept(self.average.values),
             moments={name: _kept(state) for name, state in moments.items()},
             patches=self.patches,

@@ -12,9 +12,9 @@ from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from licframe.codec import Codec
-from licframe.coded import Estimate
-from licframe.interfaces import Quantise, Transform
+from licframe.model.latent_model import LatentModel
+from licframe.model.latent_model import Estimate
+from licframe.model.interfaces import Quantise, Transform
 from licframe.model.gains import lambda_of
 from licframe.runtime.precision import full_precision
 
@@ -85,7 +85,7 @@ def similarity(decoded: Tensor, image: Tensor) -> Tensor:
 DISTORTIONS: Mapping[str, Distortion] = MappingProxyType({"mse": squared_error, "ms-ssim": dissimilarity})
 """By the name that a profile's ``[training].distortion`` gives."""
 
-Term = Callable[[Codec, Estimate, Tensor], Tensor]
+Term = Callable[[LatentModel, Estimate, Tensor], Tensor]
 """Maps a codec, what it made of a batch and the qualities to what is added to the loss of each sample, ``(N,)``."""
 
 
@@ -95,8 +95,8 @@ def l1_term(beta: float) -> Term:
     Gains are not its to shrink.
     """
 
-    def term(codec: Codec, estimate: Estimate, quality: Tensor) -> Tensor:
-        gain = codec.gains(quality)[0].detach()[:, :, None, None]
+    def term(model: LatentModel, estimate: Estimate, quality: Tensor) -> Tensor:
+        gain = model.gains(quality)[0].detach()[:, :, None, None]
         return beta * (estimate.latent * gain).abs().mean((1, 2, 3))
 
     return term
@@ -126,7 +126,7 @@ class RateDistortion(Objective):
 
     def __init__(
         self,
-        codec: Codec,
+        model: LatentModel,
         distortion: Distortion = squared_error,
         terms: Sequence[Term] = (),
         weight: Callable[[Tensor], Tensor] = even_weight,
@@ -134,7 +134,7 @@ class RateDistortion(Objective):
         auxiliary: Transform | None = None,
     ) -> None:
         super().__init__()
-        self.codec, self.distortion, self.terms = codec, distortion, tuple(terms)
+        self.model, self.distortion, self.terms = model, distortion, tuple(terms)
         self.weight, self.quantise = weight, quantise
         # The package for MS-SSIM makes its window in main memory.
         self.recordable = distortion is not dissimilarity
@@ -145,7 +145,7 @@ class RateDistortion(Objective):
         image, quality = batch
         image = image.contiguous(memory_format=torch.channels_last)  # as the decoded one is
         quantise = self.quantise if self.training else torch.round
-        out = self.codec.estimate(image, quality, quantise, noisy=self.training)
+        out = self.model.estimate(image, quality, quantise, noisy=self.training)
         bpp = out.bits / (image.shape[-2] * image.shape[-1])
         mse = (out.image.detach().float() - image).square().mean((1, 2, 3))
         lam = lambda_of(quality)
@@ -157,7 +157,7 @@ class RateDistortion(Objective):
             distortion = (distortion + self.distortion(other, image)) / 2
         loss = bpp + lam * distortion
         for term in self.terms:
-            loss = loss + term(self.codec, out, quality)
+            loss = loss + term(self.model, out, quality)
         loss = loss * self.weight(lam)
         return loss.mean(), torch.stack([loss, bpp, mse]).detach()
 
@@ -169,15 +169,15 @@ class Rate(Objective):
         pixels: of the patch that a latent stands for.
     """
 
-    def __init__(self, codec: Codec, pixels: int, weight: Callable[[Tensor], Tensor] = even_weight) -> None:
+    def __init__(self, model: LatentModel, pixels: int, weight: Callable[[Tensor], Tensor] = even_weight) -> None:
         super().__init__()
-        self.codec, self.pixels, self.weight = codec, pixels, weight
+        self.model, self.pixels, self.weight = model, pixels, weight
 
     def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         """Take latents ``(N, C, h, w)`` in coefficient units and qualities ``(N,)``; see ``Objective``."""
         latent, quality = batch
-        gain = self.codec.gains(quality)[0]
-        bits, _ = self.codec.estimate_latent(latent, gain, quality, noisy=self.training)
+        gain = self.model.gains(quality)[0]
+        bits, _ = self.model.estimate_latent(latent, gain, quality, noisy=self.training)
         bpp = bits / self.pixels
         loss = bpp * self.weight(lambda_of(quality))
         return loss.mean(), torch.stack([loss, bpp, torch.zeros_like(bpp)]).detach()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
-from licframe.interfaces import PARAMETER_KINDS, parameter_kind
+from licframe.model.interfaces import PARAMETER_KINDS, parameter_kind
 from licframe.training.muon import Muon
 
 RATES: Mapping[str, float] = MappingProxyType(

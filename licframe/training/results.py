@@ -13,11 +13,12 @@ from typing import Any
 import attrs
 import torch
 
-from licframe import weights
-from licframe.codec import Codec
+from licframe.profile import weights
+from licframe.model.latent_model import LatentModel
 from licframe.evaluation.complexity import complexity
-from licframe.loading import build, load
-from licframe.profile import Profile, Weights
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import build, load_latent
+from licframe.profile.profile import LatentProfile, Weights
 from licframe.training.logs import JsonLog, TensorBoardLog, logs_in
 from licframe.training.loop import LogLine, Trainer
 from licframe.training.schedule import Schedule
@@ -46,13 +47,13 @@ class Run:
     minutes: float
     lines: tuple[LogLine, ...]
 
-    def load(self) -> Codec:
+    def load(self) -> LatentCodec:
         """Return the codec with the new weights, ready to code."""
-        return load(self.folder / "profile.toml")
+        return load_latent(self.folder / "profile.toml")
 
 
 def prepare_folder(
-    folder: Path, profile: Profile, listing: str, schedule: Schedule, seed: int
+    folder: Path, profile: LatentProfile, listing: str, schedule: Schedule, seed: int
 ) -> list[JsonLog | TensorBoardLog]:
     """Write what a run depends on beside the weights that it will make; return what writes its log."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,9 +70,10 @@ def prepare_folder(
 
 def finish(
     trainer: Trainer,
+    profile: LatentProfile,
     listing: str,
     base: Path | None,
-    other: Codec | None = None,
+    other: tuple[LatentModel, LatentProfile] | None = None,
     *,
     record: Mapping[str, Any] | None = None,
     tabulate: bool = False,
@@ -80,13 +82,13 @@ def finish(
 
     Args:
         base: weights of which only what differs is written.
-        other: the codec of a synthesis that learned along.
+        other: the model of a decoder that learned along, and its profile.
         record: more of what the weights say about themselves, such as those they began from.
         tabulate: the gains are no longer those of ``base``.
     """
     assert trainer.folder is not None
     assert trainer.undecayed is not None
-    codec, folder = trainer.codec.cpu(), trainer.folder
+    model, folder = trainer.model.cpu(), trainer.folder
     found = {
         "patches": trainer.patches,
         "minutes": round(trainer.minutes, 1),
@@ -97,20 +99,20 @@ def finish(
         "device": str(trainer.hardware.device),
         "held_out": trainer.lines[-1].held_out if trainer.lines else None,
         **(record or {}),
-        **complexity(build(codec.profile)),  # of one that is not compiled
+        **complexity(build(profile)),  # of one that is not compiled
     }
     paths = {name: folder / f"{name}.safetensors" for name in ("weights", "undecayed")}
-    fingerprint = _save(codec, paths["weights"], found, base, tabulate=tabulate)
-    last = {k: v.clone() for k, v in codec.state_dict().items()}
-    codec.load_state_dict(trainer.undecayed.model)
+    fingerprint = _save(model, profile, paths["weights"], found, base, tabulate=tabulate)
+    last = {k: v.clone() for k, v in model.state_dict().items()}
+    model.load_state_dict(trainer.undecayed.model)
     found_before = {**found, "patches": trainer.undecayed.patches, "held_out": None}
-    _save(codec, paths["undecayed"], found_before, base, tabulate=tabulate)
-    codec.load_state_dict(last)
-    (folder / "summary.md").write_text(summary_of(trainer, codec.profile.name, environment()))
+    _save(model, profile, paths["undecayed"], found_before, base, tabulate=tabulate)
+    model.load_state_dict(last)
+    (folder / "summary.md").write_text(summary_of(trainer, profile.name, environment()))
     auxiliary = None
     if other is not None:
-        auxiliary = folder / f"weights+{other.profile.name}.safetensors"
-        _save_decoder(other.cpu(), auxiliary, found, paths["weights"])
+        auxiliary = folder / f"weights+{other[1].name}.safetensors"
+        _save_decoder(*other, auxiliary, found, paths["weights"])
     return Run(
         folder,
         paths["weights"],
@@ -123,18 +125,29 @@ def finish(
     )
 
 
-def _save(codec: Codec, path: Path, record: dict[str, Any], base: Path | None, *, tabulate: bool) -> str:
-    if tabulate:
-        codec.tabulate()
-    return codec.save(path, record, base)
+def _save(
+    model: LatentModel,
+    profile: LatentProfile,
+    path: Path,
+    record: dict[str, Any],
+    base: Path | None,
+    *,
+    tabulate: bool,
+) -> str:
+    if tabulate or base is None:  # the tables of base weights stay as they are
+        model.tabulate()
+    return weights.save(path, model, profile.structure(), record, base)
 
 
-def _save_decoder(other: Codec, path: Path, record: dict[str, Any], trunk: Path) -> None:
-    """Write a synthesis that was trained along, beside the trunk's new weights."""
-    state = {k: v.clone() for k, v in other.transform.state_dict().items() if "synthesis" in k}
-    weights.load_shared(trunk, other)
+def _save_decoder(
+    other: LatentModel, profile: LatentProfile, path: Path, record: dict[str, Any], base: Path
+) -> None:
+    """Write a decoder that was trained along, beside the new base weights."""
+    decoding = other.cpu().transform.decoder_keys()
+    state = {k: v.clone() for k, v in other.transform.state_dict().items() if k in decoding}
+    weights.load_shared(base, other)
     other.transform.load_state_dict(state, strict=False)
-    other.save(path, record, trunk)
+    weights.save(path, other, profile.structure(), record, base)
 
 
 def environment() -> dict[str, Any]:

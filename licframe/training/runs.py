@@ -15,22 +15,21 @@ from pathlib import Path
 import attrs
 import torch
 
-from licframe import weights
-from licframe.codec import Codec
+from licframe.profile import weights
+from licframe.model.latent_model import LatentModel
 from licframe.errors import LicframeError
-from licframe.interfaces import Transform
-from licframe.loading import build, load
-from licframe.profile import MS_SSIM_PATCH, Profile, Training, load_profile
+from licframe.model.interfaces import Transform
+from licframe.codec.loading import build, load_latent
+from licframe.profile.profile import MS_SSIM_PATCH, LatentProfile, Training, latent_profile
 from licframe.training.beginnings import (
     INITIAL_PATCHES,
     another_decoder,
     begin_context,
     begin_linear,
-    begin_synthesis,
+    begin_decoder,
     fingerprints,
     keep_the_rest,
-    learn_from,
-    take_all_but_synthesis,
+    take_all_but_decoder,
 )
 from licframe.training.distillation import Distillation
 from licframe.training.hardware import Hardware, hardware_on
@@ -43,12 +42,12 @@ from licframe.training.supply import Data, Name, Pictures
 
 FITS = ("all", "context", "transform")
 
-MakeObjective = Callable[[Codec, Transform | None], Objective]
+MakeObjective = Callable[[LatentModel, Transform | None], Objective]
 """Makes an objective of a codec and of a transform whose synthesis learns along, or None."""
 
 
 def train(
-    profile: Name | Profile,
+    profile: Name | LatentProfile,
     data: Data,
     *,
     folder: Name,
@@ -88,7 +87,7 @@ def train(
     Raises:
         LicframeError: what is asked for does not go together, or training diverged.
     """
-    checked = profile if isinstance(profile, Profile) else load_profile(str(profile))
+    checked = profile if isinstance(profile, LatentProfile) else latent_profile(str(profile))
     folder, trunk = Path(folder), start or checked.weights_path
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
     _check(fit, context, joint_decoder, trunk)
@@ -106,25 +105,25 @@ def train(
         pictures = Pictures.of(data, checked.training, schedule, hardware, limit)
         for text in pictures.summary(schedule):
             _tell(callbacks, text)
-        codec, other = build(checked), None
+        model, other = build(checked), None
         if joint_decoder is not None:
-            other = another_decoder(codec, joint_decoder, trunk if resume else start)
+            other = another_decoder(model, checked, joint_decoder, trunk if resume else start)
         if fit != "all" and trunk is not None:
-            keep_the_rest(codec, fit, trunk)
+            keep_the_rest(model, checked, fit, trunk)
         elif start is not None and not resume:
-            weights.load(start, codec, checked.structure())
+            weights.load(start, model, checked.structure())
         elif not resume:
-            begin_linear(codec, other, pictures.training.batch(INITIAL_PATCHES, schedule.patch)[0].cpu())
-        codec.to(hardware.device)
+            begin_linear(model, None if other is None else other[0], pictures.training.batch(INITIAL_PATCHES, schedule.patch)[0].cpu())
+        model.to(hardware.device)
         if fit == "context" and trunk is not None:
-            pictures = pictures.cached(codec, latents, schedule.patch)
-            if begin_context(codec, pictures.training, trunk, context):
+            pictures = pictures.cached(model, latents, schedule.patch)
+            if begin_context(model, pictures.training, trunk, context):
                 _tell(callbacks, f"starting from the context of {(context or trunk).name}")
         make = objective or default_objective(checked.training, fit, schedule)
         trainer = Trainer(
-            codec,
+            model,
             pictures.training,
-            make(codec, None if other is None else other.transform),
+            make(model, None if other is None else other[0].transform),
             schedule,
             hardware,
             optimiser=optimiser,
@@ -141,11 +140,11 @@ def train(
         )
         _go(trainer, checked, pictures.listing, resume=resume)
         base = weights.files_of(trunk)[0] if fit != "all" and trunk is not None else None
-        return finish(trainer, pictures.listing, base, other, record=begun, tabulate=fit == "transform")
+        return finish(trainer, checked, pictures.listing, base, other, record=begun, tabulate=fit == "transform")
 
 
 def distill(
-    profile: Name | Profile,
+    profile: Name | LatentProfile,
     data: Sequence[Name],
     *,
     folder: Name,
@@ -155,7 +154,7 @@ def distill(
     overwrite: bool = False,
     schedule: Schedule | None = None,
     optimiser: Optimiser | None = None,
-    objective: Callable[[Codec, Codec], Objective] = Distillation,
+    objective: Callable[[LatentModel, LatentModel], Objective] = Distillation,
     callbacks: Sequence[Callback] = (),
     settings: Settings | None = None,
     hardware: Hardware | None = None,
@@ -178,8 +177,8 @@ def distill(
         LicframeError: what is asked for does not go together, or training diverged.
     """
     checked, master = (
-        profile if isinstance(profile, Profile) else load_profile(str(profile)),
-        load_profile(str(teacher)),
+        profile if isinstance(profile, LatentProfile) else latent_profile(str(profile)),
+        latent_profile(str(teacher)),
     )
     folder = Path(folder)
     if master.weights_path is None:
@@ -196,17 +195,17 @@ def distill(
         pictures = Pictures.of(data, checked.training, schedule, hardware, limit)
         for text in pictures.summary(schedule):
             _tell(callbacks, text)
-        old, new = load(master).to(hardware.device), build(made)
-        take_all_but_synthesis(new, old)
+        old, new = load_latent(master), build(made)
+        take_all_but_decoder(new, old.model)
         new.to(hardware.device)
-        learn_from(new.transform, old.transform)
+        new.transform.start_from(old.model.transform)
         if start is not None:
-            begin_synthesis(new, start)
-        decoded = pictures.decoded(old, patches, schedule.patch, hardware)
+            begin_decoder(new, start)
+        decoded = pictures.decoded(old.model.to(hardware.device), patches, schedule.patch, hardware)
         trainer = Trainer(
             new,
             decoded.training,
-            objective(new, old),
+            objective(new, old.model),
             schedule,
             hardware,
             optimiser=optimiser,
@@ -219,7 +218,7 @@ def distill(
         )
         _go(trainer, made, pictures.listing, resume=resume)
         record = {**begun, "teacher": old.fingerprint.hex()}
-        return finish(trainer, pictures.listing, master.weights_path, record=record)
+        return finish(trainer, made, pictures.listing, master.weights_path, record=record)
 
 
 def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeObjective:
@@ -229,13 +228,13 @@ def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeO
         LicframeError: patches are too small for it.
     """
     if fit == "context":
-        return lambda codec, _: Rate(codec, schedule.patch**2)
+        return lambda model, _: Rate(model, schedule.patch**2)
     smallest = min(schedule.shape(progress)[1] for progress in (0.0, 1.0))
     if training.distortion == "ms-ssim" and smallest < MS_SSIM_PATCH:
         raise LicframeError(f"MS-SSIM needs patches of at least {MS_SSIM_PATCH} pixels, not {smallest}")
     terms = (l1_term(training.beta),) if training.beta else ()
     distortion = DISTORTIONS[training.distortion]
-    return lambda codec, other: RateDistortion(codec, distortion, terms, auxiliary=other)
+    return lambda model, other: RateDistortion(model, distortion, terms, auxiliary=other)
 
 
 def refuse_overwriting(folder: Path, *sources: Path | None) -> None:
@@ -277,7 +276,7 @@ def _refuse_folder(folder: Path, kept: Sequence[Path | None], *, resume: bool, o
         )
 
 
-def _go(trainer: Trainer, profile: Profile, listing: str, *, resume: bool) -> None:
+def _go(trainer: Trainer, profile: LatentProfile, listing: str, *, resume: bool) -> None:
     """Resume where asked, then write what the run depends on, and train."""
     if resume:
         trainer.resume()

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 from attrs.validators import and_, ge, gt, le, optional
 
-from licframe.profile import Profile, load_profile
+from licframe.profile.profile import LatentProfile, latent_profile
 
 
 @attrs.frozen
@@ -42,9 +42,9 @@ class Schedule:
     crop_share: float = attrs.field(default=0.0, validator=and_(ge(0), le(1)))
 
     @classmethod
-    def of(cls, profile: str | PathLike[str] | Profile, **fields: Any) -> Schedule:
+    def of(cls, profile: str | PathLike[str] | LatentProfile, **fields: Any) -> Schedule:
         """Return a schedule with the batch, patch and rate of a profile's ``[training]``, unless they are given."""
-        checked = profile if isinstance(profile, Profile) else load_profile(str(profile))
+        checked = profile if isinstance(profile, LatentProfile) else latent_profile(str(profile))
         own = checked.training
         return cls(**{"batch": own.batch, "patch": own.patch, "rate": own.rate, **fields})
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import attrs
 
-from licframe.codec import Codec
+from licframe.model.latent_model import LatentModel
 from licframe.errors import LicframeError
-from licframe.profile import Training
+from licframe.profile.profile import Training
 from licframe.training.data import HeldOut, Photographs, Source
 from licframe.training.distillation import DecodedPatches
 from licframe.training.hardware import Hardware
@@ -80,11 +80,11 @@ class Pictures:
         """Return what the held-out loss is measured on."""
         return None if self.held_out is None else HeldOut(self.held_out, _HELD_OUT_PATCHES, patch)
 
-    def cached(self, codec: Codec, count: int, patch: int) -> Pictures:
+    def cached(self, model: LatentModel, count: int, patch: int) -> Pictures:
         """Return latents of the codec's transform in place of pictures."""
-        return self._of_each(lambda source, number: CachedLatents(codec, source, number, patch), count)
+        return self._of_each(lambda source, number: CachedLatents(model, source, number, patch), count)
 
-    def decoded(self, teacher: Codec, count: int, patch: int, hardware: Hardware) -> Pictures:
+    def decoded(self, teacher: LatentModel, count: int, patch: int, hardware: Hardware) -> Pictures:
         """Return what a teacher decodes in place of pictures."""
         return self._of_each(
             lambda source, number: DecodedPatches(teacher, source, number, patch, hardware), count

@@ -9,9 +9,9 @@ import attrs
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from licframe import weights
-from licframe.loading import build
-from licframe.profile import Profile, load_profile
+from licframe.profile import weights
+from licframe.codec.loading import build
+from licframe.profile.profile import LatentProfile, latent_profile
 from licframe.training.hardware import Hardware, hardware_on
 from licframe.training.loop import Settings, Trainer
 from licframe.training.runs import default_objective
@@ -46,7 +46,7 @@ class Throughput:
 
 
 def throughput(
-    profile: Name | Profile,
+    profile: Name | LatentProfile,
     data: Data,
     *,
     start: Path | None = None,
@@ -63,7 +63,7 @@ def throughput(
 
     The other arguments are those of ``train``.
     """
-    checked = profile if isinstance(profile, Profile) else load_profile(str(profile))
+    checked = profile if isinstance(profile, LatentProfile) else latent_profile(str(profile))
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
     ways = {"eager": Settings(capture=False)}
     if hardware.device.type == "cuda":
@@ -75,15 +75,15 @@ def throughput(
         peak = _peak(hardware)
         images = pictures.training.batch(64, schedule.patch)[0].cpu() if start is None else None
         for how, settings in ways.items():
-            codec = build(checked)
+            model = build(checked)
             if start is not None:
-                weights.load(start, codec, checked.structure())
+                weights.load(start, model, checked.structure())
             elif images is not None:
-                codec.initialise(images)
+                model.initialise(images)
             objective = default_objective(checked.training, "all", schedule)(
-                codec.to(hardware.device), None
+                model.to(hardware.device), None
             )
-            trainer = Trainer(codec, pictures.training, objective, schedule, hardware, settings=settings)
+            trainer = Trainer(model, pictures.training, objective, schedule, hardware, settings=settings)
             found.append(_timed(trainer, how, steps, peak))
     return found
 

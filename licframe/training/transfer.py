@@ -8,12 +8,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from licframe.codec import Codec
-from licframe.interfaces import EntropyModel, ParameterAxis
+from licframe.model.latent_model import LatentModel
+from licframe.model.interfaces import EntropyModel, ParameterAxis
 
 
 @torch.no_grad()
-def transfer_context(codec: Codec, state: Mapping[str, Tensor], models: Sequence[EntropyModel]) -> bool:
+def transfer_context(model: LatentModel, state: Mapping[str, Tensor], models: Sequence[EntropyModel]) -> bool:
     """Fill a codec's scheduler from the trained state of another of its class, where the sizes are equal.
 
     The entropy models may differ: each parameter begins as the old one of its kind (the first, if there are several),
@@ -25,7 +25,7 @@ def transfer_context(codec: Codec, state: Mapping[str, Tensor], models: Sequence
     Returns:
         Whether it fitted; if not, nothing has changed.
     """
-    own, axes = codec.scheduler.state_dict(), codec.scheduler.parameter_axes()
+    own, axes = model.scheduler.state_dict(), model.scheduler.parameter_axes()
     if state.keys() != own.keys():
         return False
     made = {}
@@ -34,14 +34,14 @@ def transfer_context(codec: Codec, state: Mapping[str, Tensor], models: Sequence
         at = axes.get(name)
         if at is not None:
             old = models[min(at.pass_index, len(models) - 1)]
-            new = cast("EntropyModel", codec.entropy_models[at.pass_index])
+            new = cast("EntropyModel", model.entropy_models[at.pass_index])
             if old.kinds != new.kinds:
                 if made[name].shape[at.axis] % (at.groups * len(old.kinds)):
                     return False
                 made[name] = _rearranged(made[name], at, old, new)
         if made[name].shape != value.shape:
             return False
-    codec.scheduler.load_state_dict(made)
+    model.scheduler.load_state_dict(made)
     return True
 
 

@@ -17,12 +17,18 @@
     [refiner]
     plugin = "NAME"
 
-    [encoder]                       # optional: what the encoder does with every picture
+    [picture_filter]
+    plugin = "NAME"
 
     [weights]
     file = "weights/balanced.safetensors"    # beside the profile
 
     [training]                      # optional: how ``licframe train`` makes the weights
+
+These are the parts of the latent codec. A codec of another kind is named by a table of its own, and has no parts::
+
+    [codec]
+    plugin = "NAME"
 
 Everything is checked when the profile is loaded; torch is not imported.
 """
@@ -37,16 +43,20 @@ from typing import Any
 
 import attrs
 import cattrs
+import tomli_w
 from attrs.validators import ge, gt, in_, le
 
 from licframe.errors import ProfileError, suggestion
-from licframe.hooks import Part, identity
-from licframe.registry import registry
+from licframe.registry.hooks import Part, identity
+from licframe.registry.registry import registry
 
-_TABLES = ("transform", "context_scheduler", "entropy_model", "refiner")
+LATENT = "latent"
+"""The codec of a profile without ``[codec]``: that which is made of parts."""
+_TABLES = ("transform", "context_scheduler", "entropy_model", "refiner", "picture_filter")
 MS_SSIM_PATCH = 176
 """The smallest multiple of 16 above (11 - 1) * 2^4, what five scales of an 11x11 window need."""
-_TOP = ("extends", "summary", *_TABLES, "encoder", "weights", "training")
+_OF_ALL = ("extends", "summary", "codec", "weights")
+_TOP = (*_OF_ALL, *_TABLES, "training")
 
 
 @attrs.frozen
@@ -62,16 +72,15 @@ class Choice:
         """The part's name and version, as files record it."""
         return f"{self.part.name} {self.part.version}"
 
-
-@attrs.frozen
-class Encoding:
-    """What the encoder does with every picture; a decoder needs to know none of it.
-
-    Attributes:
-        filter: send a filter for the decoded picture where it saves more than it costs (``licframe.wiener``).
-    """
-
-    filter: bool = True
+    @property
+    def described(self) -> str:
+        """Kind and label, with the options that are not at their default."""
+        options = {
+            field.name: getattr(self.options, field.name)
+            for field in attrs.fields(type(self.options))
+            if getattr(self.options, field.name) != field.default
+        }
+        return " ".join([self.kind.replace("_", " "), self.label, *(f"{k}={v}" for k, v in options.items())])
 
 
 @attrs.frozen
@@ -102,35 +111,64 @@ class Training:
     candidates: int = attrs.field(default=1, validator=[ge(1), le(16)])
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Profile:
-    """A checked profile. ``source`` is the file it came from."""
+    """A checked profile of any codec.
+
+    Attributes:
+        name: of the file, without its suffix; source: the file.
+        summary: one line.
+        codec: the codec and its options; None for the latent codec, see ``LatentProfile``.
+        weights: where they are.
+    """
 
     name: str
     source: Path
     summary: str
-    transform: Choice
-    context_scheduler: Choice
-    entropy_models: tuple[Choice, ...]
-    refiner: Choice
-    encoder: Encoding
-    weights: Weights
-    training: Training
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Names and versions of the parts that decide what a file means."""
-        choices = (self.transform, self.context_scheduler, *self.entropy_models)
-        return tuple(choice.label for choice in choices)
+    codec: Choice | None = None
+    weights: Weights = Weights()
 
     @property
     def weights_path(self) -> Path | None:
         """The weights file, absolute; None where the profile names none."""
         return self.source.parent / self.weights.file if self.weights.file else None
 
+    def tables(self) -> dict[str, Any]:
+        """Return what the profile says, with every default, as a TOML document holds it."""
+        tables: dict[str, Any] = {"summary": self.summary}
+        if self.codec is not None:
+            tables["codec"] = _table_of(self.codec)
+        if self.weights.file:
+            tables["weights"] = _plain(self.weights)
+        return tables
+
+    def to_toml(self) -> str:
+        """Return the resolved profile as TOML."""
+        return tomli_w.dumps(self.tables())
+
+
+@attrs.frozen(kw_only=True)
+class LatentProfile(Profile):
+    """A checked profile of the latent codec: the parts that it is made of, and how they are trained."""
+
+    transform: Choice
+    context_scheduler: Choice
+    entropy_models: tuple[Choice, ...]
+    refiner: Choice
+    picture_filter: Choice
+    training: Training
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names and versions of the parts that decide what a file means."""
+        return tuple(choice.label for choice in self._coding)
+
+    @property
+    def _coding(self) -> tuple[Choice, ...]:
+        return self.transform, self.context_scheduler, *self.entropy_models
+
     def structure(self) -> dict[str, Any]:
         """Return the parts and options that weights belong to, as plain values."""
-        choices = (self.transform, self.context_scheduler, *self.entropy_models)
         return {
             "parts": [
                 {
@@ -139,32 +177,30 @@ class Profile:
                     "version": c.part.version,
                     **_lists(identity(c.options)),
                 }
-                for c in choices
+                for c in self._coding
             ]
         }
 
-    def with_transform(self, table: Mapping[str, Any]) -> Profile:
+    def with_transform(self, table: Mapping[str, Any]) -> LatentProfile:
         """Return this profile with another ``[transform]``: its plugin and options."""
         return attrs.evolve(self, transform=_choose("transform", table, self.source))
 
-    def to_toml(self) -> str:
-        """Return the resolved profile as TOML."""
-        lines = [f"summary = {_toml(self.summary)}"]
-        for kind in _TABLES:
-            choices = self.entropy_models if kind == "entropy_model" else (getattr(self, kind),)
-            for choice in choices:
-                title = f"[[{kind}]]" if len(choices) > 1 else f"[{kind}]"
-                values = {"plugin": choice.part.name, **_plain(choice.options)}
-                lines += ["", title, *(f"{k} = {_toml(v)}" for k, v in values.items())]
-        for title in ("encoder", "weights", "training"):
-            record = getattr(self, title)
-            lines += ["", f"[{title}]", *(f"{k} = {_toml(v)}" for k, v in _plain(record).items())]
-        return "\n".join(lines) + "\n"
+    def tables(self) -> dict[str, Any]:
+        entropy = [_table_of(choice) for choice in self.entropy_models]
+        return {
+            **Profile.tables(self),
+            "transform": _table_of(self.transform),
+            "context_scheduler": _table_of(self.context_scheduler),
+            "entropy_model": entropy if len(entropy) > 1 else entropy[0],
+            "refiner": _table_of(self.refiner),
+            "picture_filter": _table_of(self.picture_filter),
+            "training": _plain(self.training),
+        }
 
 
 def profile_folder() -> Path:
     """Return the folder of the profiles that come with licframe."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     inside = package / "profiles"
     return inside if inside.is_dir() else package.parent / "profiles"
 
@@ -189,7 +225,28 @@ def load_profile(name: str | Path, overrides: Sequence[str] = ()) -> Profile:
     tables = _read(path, ())
     for override in overrides:
         _override(tables, override)
-    return _check(tables, path)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", path.stem):
+        raise ProfileError(
+            f'{path}: files carry the profile\'s name "{path.stem}"; rename it to lower case letters, digits, '
+            "dots, hyphens and underscores, at most 64"
+        )
+    return _latent(tables, path) if _codec_named(tables) == LATENT else _of_another_codec(tables, path)
+
+
+def latent_profile(name: str | Path, overrides: Sequence[str] = ()) -> LatentProfile:
+    """Load a profile of the latent codec, for what needs its parts; see ``load_profile``.
+
+    Raises:
+        ProfileError: as ``load_profile``, or the profile is of another codec.
+    """
+    profile = load_profile(name, overrides)
+    if not isinstance(profile, LatentProfile):
+        assert profile.codec is not None
+        raise ProfileError(
+            f"{profile.source} is a profile of codec {profile.codec.part.name}, which has no parts to train, swap or "
+            'count; name one with a [transform], such as "balanced"'
+        )
+    return profile
 
 
 def _find(name: str) -> Path:
@@ -228,6 +285,8 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if below_path.resolve() in (p.resolve() for p in (*seen, path)):
         raise ProfileError(f"{path}: profiles extend each other in a circle; remove one extends")
     below = _read(below_path, (*seen, path))
+    if _codec_named(tables) != _codec_named(below):  # of another codec nothing but the summary is of use
+        return tables
     for key, value in tables.items():
         old = below.get(key)
         if (
@@ -246,7 +305,7 @@ def _override(tables: dict[str, Any], text: str) -> None:
     table, dot, option = key.strip().partition(".")
     if not (equals and dot and option and table in _TOP):
         raise ProfileError(
-            f"--set {text}: expected table.key=value with a table of {', '.join(_TABLES)}, encoder, "
+            f"--set {text}: expected table.key=value with a table of {', '.join(_TABLES)}, codec, "
             "weights, training; for example --set refiner.plugin=none"
         )
     try:
@@ -266,17 +325,32 @@ def _override(tables: dict[str, Any], text: str) -> None:
         old[option] = parsed
 
 
-def _check(tables: Mapping[str, Any], path: Path) -> Profile:
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,63}", path.stem):
-        raise ProfileError(
-            f'{path}: files carry the profile\'s name "{path.stem}"; rename it to lower case letters, digits, '
-            "dots, hyphens and underscores, at most 64"
-        )
+def _codec_named(tables: Mapping[str, Any]) -> str:
+    codec = tables.get("codec")
+    return str(codec.get("plugin", LATENT)) if isinstance(codec, dict) else LATENT
+
+
+def _of_another_codec(tables: Mapping[str, Any], path: Path) -> Profile:
+    for table in tables:
+        if table not in _OF_ALL:
+            raise ProfileError(f"{path}: [{table}] is of no use to codec {tables['codec']['plugin']}; remove it")
+    return Profile(
+        name=path.stem,
+        source=path.resolve(),
+        summary=_structure(tables.get("summary", ""), str, path, "summary"),
+        codec=_choose("codec", tables["codec"], path),
+        weights=_structure(tables.get("weights", {}), Weights, path, "weights"),
+    )
+
+
+def _latent(tables: Mapping[str, Any], path: Path) -> LatentProfile:
+    if tables.get("codec", {"plugin": LATENT}) != {"plugin": LATENT}:
+        raise ProfileError(f'{path} [codec]: expected plugin = "name" and, for "{LATENT}", nothing else')
     for table in _TABLES:
         if table not in tables:
             raise ProfileError(f"{path}: [{table}] is missing; name a plugin there")
     entropy = tables["entropy_model"]
-    profile = Profile(
+    profile = LatentProfile(
         name=path.stem,
         source=path.resolve(),
         summary=_structure(tables.get("summary", ""), str, path, "summary"),
@@ -286,7 +360,7 @@ def _check(tables: Mapping[str, Any], path: Path) -> Profile:
             _choose("entropy_model", e, path) for e in (entropy if isinstance(entropy, list) else [entropy])
         ),
         refiner=_choose("refiner", tables["refiner"], path),
-        encoder=_structure(tables.get("encoder", {}), Encoding, path, "encoder"),
+        picture_filter=_choose("picture_filter", tables["picture_filter"], path),
         weights=_structure(tables.get("weights", {}), Weights, path, "weights"),
         training=_structure(tables.get("training", {}), Training, path, "training"),
     )
@@ -354,20 +428,13 @@ def _say(error: BaseException, _: type | None) -> str:
     return str(error.args[0]) if error.args else str(error)
 
 
+def _table_of(choice: Choice) -> dict[str, Any]:
+    return {"plugin": choice.part.name, **_plain(choice.options)}
+
+
 def _plain(record: Any) -> dict[str, Any]:
     return _lists(attrs.asdict(record, recurse=False))
 
 
 def _lists(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return repr(value)

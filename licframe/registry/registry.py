@@ -18,9 +18,9 @@ import attrs
 import entrypoints
 import pluggy
 
-from licframe import hooks
 from licframe.errors import PluginLoadError, UnknownPluginError, suggestion
-from licframe.hooks import Part
+from licframe.registry import hooks
+from licframe.registry.hooks import Part
 
 KINDS = MappingProxyType(
     {
@@ -28,10 +28,11 @@ KINDS = MappingProxyType(
         "context_scheduler": "licframe_context_schedulers",
         "entropy_model": "licframe_entropy_models",
         "refiner": "licframe_refiners",
-        "baseline": "licframe_baselines",
+        "picture_filter": "licframe_picture_filters",
+        "codec": "licframe_codecs",
     }
 )
-"""Kinds of parts, and the hook that lists each. All but "baseline" are tables of a profile."""
+"""Kinds of parts, each a table of a profile, and the hook that lists each."""
 
 
 @attrs.frozen
@@ -73,6 +74,13 @@ class Registry:
             f'unknown {kind} "{name}"{where}; {suggestion(name, known)}; '
             f"plugins that failed to load: {failed or 'none'}"
         )
+
+
+def find_labelled(kind: str, label: str) -> Part | None:
+    """Return the installed part of a label, "name version", as files record it; None if there is none."""
+    name, _, version = label.rpartition(" ")
+    registered = registry().parts[kind].get(name)
+    return registered.part if registered is not None and str(registered.part.version) == version else None
 
 
 def load_class(part: Part) -> Any:

@@ -81,6 +81,12 @@ def licframe_refiners() -> Sequence[Part]:
 
 
 @hookspec
-def licframe_baselines() -> Sequence[Part]:
-    """Return codecs to compare with (``licframe.evaluation.baseline``); built as ``Class(options())``."""
+def licframe_picture_filters() -> Sequence[Part]:
+    """Return the picture filters; built as ``Class(options)``, for reading with default options."""
+    return []
+
+
+@hookspec
+def licframe_codecs() -> Sequence[Part]:
+    """Return codecs of other kinds (``licframe.parts.ImageCodec``); built as ``Class(options)``."""
     return []

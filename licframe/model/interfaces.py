@@ -1,4 +1,4 @@
-"""The four parts of a codec, and the small types that pass between them.
+"""The parts of a latent codec, and the small types that pass between them.
 
 The life of an image::
 
@@ -7,11 +7,11 @@ The life of an image::
         parameters = ContextScheduler.predict(step, known)      integers, the same everywhere
         centre, symbols = EntropyModel, range coder
         known.place(step, centre + symbols)
-    y_hat --1/gain--> latent --Transform.synthesis--> image
+    y_hat --1/gain--> latent --Transform.synthesis--> image --PictureFilter.apply--> image
 
 The same loop trains (floating point, straight-through rounding), encodes and decodes (integers).
-Each part is chosen by name in a profile and comes from a plugin; see ``hooks.py`` for how to
-provide one. A part is an ``nn.Module`` built from its own checked options, an attrs class.
+Each part is chosen by name in a profile and comes from a plugin; see ``licframe.registry.hooks`` for
+how to provide one. A part is an ``nn.Module`` built from its own checked options, an attrs class.
 
 A new entropy model, for example, is one folder with one class and one entry point::
 
@@ -50,8 +50,10 @@ __all__ = [
     "ContextScheduler",
     "EntropyModel",
     "Known",
-    "Problem",
+    "ParameterAxis",
+    "PictureFilter",
     "Quantise",
+    "RefinementObjective",
     "Refiner",
     "Step",
     "SymbolCoder",
@@ -69,19 +71,18 @@ class Step:
             tensors ``(1, K)`` of K positions, for steps that no slice describes.
         channels: slice of the channels.
         level: 0 for the full grid, larger for coarser grids; a preview stops early.
-        phase, group: position of the step inside its level, for the scheduler's own use.
         pass_index: which of the scheduler's entropy models codes it.
         tensor: "y" for the latent, "z" for side information.
+        data: the scheduler's own; nobody else looks at it.
     """
 
     rows: Any
     columns: Any
     channels: slice
     level: int = 0
-    phase: int = 0
-    group: int = 0
     pass_index: int = 0
     tensor: str = "y"
+    data: Any = None
 
     @property
     def index(self) -> tuple[Any, ...]:
@@ -144,6 +145,31 @@ class Transform(nn.Module, ABC):
     @abstractmethod
     def synthesis(self, latent: Tensor, quality: Tensor) -> Tensor:
         """Return the image of a latent, ``(N, 3, h * stride, w * stride)``."""
+
+    @property
+    @abstractmethod
+    def decoder(self) -> nn.Module:
+        """A module that holds all parameters and buffers of the synthesis and no other; what distillation replaces."""
+
+    def decoder_keys(self) -> frozenset[str]:
+        """Return the names in ``state_dict`` of what the decoder holds."""
+        held = {id(value) for value in (*self.decoder.parameters(), *self.decoder.buffers())}
+        named = (*self.named_parameters(), *self.named_buffers())
+        return frozenset(name for name, value in named if id(value) in held)
+
+    def start_from(self, teacher: Transform) -> None:
+        """Begin the decoder from that of a transform of the same latent, where there is a way to.
+
+        Raises:
+            LicframeError: it cannot begin from such a transform.
+        """
+
+    def removable_blocks(self) -> Mapping[str, nn.Module]:
+        """Return the blocks without which it works too, only worse, by name in ``named_modules``.
+
+        Distillation tries to do without those of the decoder; training compiles each on its own.
+        """
+        return {}
 
     def features(self, latent: Tensor, quality: Tensor) -> dict[str, Tensor]:
         """Return named intermediate features of the synthesis, as distillation targets."""
@@ -317,7 +343,7 @@ Quantise = Callable[[Tensor], Tensor]
 """Maps residuals about their predicted centres, in quantisation steps, to what a decoder would have."""
 
 
-class Problem(Protocol):
+class RefinementObjective(Protocol):
     """What a refiner may know: one image, its latent, and what it costs.
 
     Latents are ``(1, C, h, w)`` in coefficient units, float32.
@@ -332,7 +358,7 @@ class Problem(Protocol):
     start: Tensor
     gain: Tensor
 
-    def objective(
+    def estimated_cost(
         self, latent: Tensor, quantise: Quantise | None = None, *, unit_slope: bool = False
     ) -> Tensor:
         """Return the cost, bits + lambda * squared error, differentiable in the latent.
@@ -356,11 +382,43 @@ class Refiner(ABC):
     The decoder never knows, and the file format does not change.
     """
 
-    @abstractmethod
-    def refine(self, problem: Problem) -> Tensor:
-        """Return a latent ``(1, C, h, w)`` in coefficient units, never worse than ``problem.start``.
+    #: whether it ever returns another latent than it is given
+    searches: ClassVar[bool] = True
 
-        The codec rounds it in coding order, as ``problem.true_cost`` does.
+    @abstractmethod
+    def refine(self, objective: RefinementObjective) -> Tensor:
+        """Return a latent ``(1, C, h, w)`` in coefficient units, never worse than ``objective.start``.
+
+        The codec rounds it in coding order, as ``objective.true_cost`` does.
+        """
+
+
+class PictureFilter(ABC):
+    """Mend what the synthesis gets wrong all over one picture, with a few bytes that travel with it.
+
+    Ordinary float arithmetic; no exactness is needed, the symbols are decoded already. The bytes are a side stream of the
+    file, under the part's name and version. They hold everything that ``apply`` needs: options may steer ``fit`` only, so
+    that a decoder needs no more than the part's name.
+    """
+
+    #: whether it ever sends anything
+    sends: ClassVar[bool] = True
+
+    @abstractmethod
+    def fit(self, decoded: Tensor, image: Tensor, weight: float) -> bytes | None:
+        """Return the filter that is worth its bytes; None if there is none.
+
+        Args:
+            decoded: the decoded picture; image: the original; both ``(1, 3, H, W)`` in [0, 1].
+            weight: bits that a squared error of one is worth.
+        """
+
+    @abstractmethod
+    def apply(self, decoded: Tensor, data: bytes) -> Tensor:
+        """Return a decoded picture of any size after the filter, differentiable in the picture.
+
+        Raises:
+            CorruptStreamError: ``data`` is no filter.
         """
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from licframe.errors import WeightsMismatchError
-from licframe.profile import profile_folder
+from licframe.profile.profile import profile_folder
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,7 +58,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 @attrs.frozen
-class Found:
+class ResolvedWeights:
     """Weights of a structure: the files that make them up, and what the last says about itself.
 
     Attributes:
@@ -69,7 +69,7 @@ class Found:
 
     files: tuple[Path, ...]
     record: dict[str, Any]
-    decoder: Found | None = None
+    decoder: ResolvedWeights | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -80,12 +80,18 @@ class Found:
         return str(self.record.get("codes_as") or self.record["fingerprint"])
 
     @property
-    def trunk(self) -> str:
-        """Fingerprint of the weights whose latents these code."""
+    def base(self) -> str:
+        """Fingerprint of the base weights, whose latents these code."""
         return str(self.record.get("base") or self.record["fingerprint"])
 
+    @property
+    def synthesis(self) -> str:
+        """Fingerprint of what shows other pictures of the same files; empty where nothing does."""
+        record = (self.decoder or self).record
+        return str(record["fingerprint"]) if "codes_as" in record else ""
 
-def find(path: Path, structure: Mapping[str, Any]) -> Found:
+
+def find(path: Path, structure: Mapping[str, Any]) -> ResolvedWeights:
     """Find the weights of a structure, starting from a weights file.
 
     The file may hold all of them; or be a trunk beside which another file replaces the parts that differ, or one file
@@ -97,21 +103,21 @@ def find(path: Path, structure: Mapping[str, Any]) -> Found:
     wanted = json.loads(json.dumps(structure))
     record = read_metadata(path)
     if record["structure"] == wanted:
-        return Found(files_of(path), record)
+        return ResolvedWeights(files_of(path), record)
     own = [
-        Found((path, other), found)
+        ResolvedWeights((path, other), found)
         for other, found in neighbours(path.parent)
         if found.get("base") == record["fingerprint"]
     ]
     for one in own:
         if one.record["structure"] == wanted:
             return one
-    transform, rest = _halves(wanted)
+    transform, rest = _split_transform(wanted)
     coding = [
-        one for one in own if _halves(one.record["structure"]) == (_halves(record["structure"])[0], rest)
+        one for one in own if _split_transform(one.record["structure"]) == (_split_transform(record["structure"])[0], rest)
     ]
     decoding = [
-        one for one in own if "codes_as" in one.record and _halves(one.record["structure"])[0] == transform
+        one for one in own if "codes_as" in one.record and _split_transform(one.record["structure"])[0] == transform
     ]
     if coding and decoding:
         return attrs.evolve(coding[0], decoder=decoding[0])
@@ -122,7 +128,7 @@ def find(path: Path, structure: Mapping[str, Any]) -> Found:
     )
 
 
-def _halves(structure: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
+def _split_transform(structure: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
     """Return the transform of a structure, and the parts that code its latents."""
     parts = structure["parts"]
     return [p for p in parts if p["kind"] == "transform"], [p for p in parts if p["kind"] != "transform"]
@@ -179,7 +185,7 @@ def save(
         record["base"] = trunk["fingerprint"]
         old = load_file(base)
         tensors = {k: v for k, v in tensors.items() if k not in old or not torch.equal(old[k], v)}
-        coding = [_halves(whole)[1] for whole in (trunk["structure"], json.loads(json.dumps(structure)))]
+        coding = [_split_transform(whole)[1] for whole in (trunk["structure"], json.loads(json.dumps(structure)))]
         if coding[0] == coding[1] and all(map(_of_transform, tensors)):
             record["codes_as"] = trunk["fingerprint"]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,8 +196,8 @@ def save(
     return fingerprint
 
 
-def load(path: Path, module: nn.Module, structure: Mapping[str, Any]) -> str:
-    """Fill a module from weights (see ``find``) and return the fingerprint that files carry.
+def load(path: Path, module: nn.Module, structure: Mapping[str, Any]) -> ResolvedWeights:
+    """Fill a module from weights (see ``find``), and return what they are.
 
     Raises:
         WeightsMismatchError: missing, damaged, not finite, or made for other parts or options.
@@ -200,9 +206,9 @@ def load(path: Path, module: nn.Module, structure: Mapping[str, Any]) -> str:
 
     found = find(path, structure)
     expected = module.state_dict()
-    tensors = _whole(found, expected)
+    tensors = _assembled(found, expected)
     if found.decoder is not None:
-        synthesis = {k: v for k, v in _whole(found.decoder, expected).items() if _of_transform(k)}
+        synthesis = {k: v for k, v in _assembled(found.decoder, expected).items() if _of_transform(k)}
         tensors = {k: v for k, v in tensors.items() if not _of_transform(k)} | synthesis
     for name, value in expected.items():
         if name not in tensors or tensors[name].shape != value.shape:
@@ -212,10 +218,10 @@ def load(path: Path, module: nn.Module, structure: Mapping[str, Any]) -> str:
         if not torch.isfinite(tensors[name]).all():
             raise WeightsMismatchError(f"weights {path} hold values that are not finite in {name}")
     module.load_state_dict({k: v.to(expected[k].dtype) for k, v in tensors.items()}, strict=True)
-    return found.fingerprint
+    return found
 
 
-def _whole(found: Found, expected: Mapping[str, Any]) -> dict[str, Tensor]:
+def _assembled(found: ResolvedWeights, expected: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the tensors of weights, checked against their fingerprint.
 
     Args:
@@ -227,7 +233,7 @@ def _whole(found: Found, expected: Mapping[str, Any]) -> dict[str, Tensor]:
         kept = [
             before == after
             for before, after in zip(
-                _halves(read_metadata(file)["structure"]), _halves(found.record["structure"]), strict=True
+                _split_transform(read_metadata(file)["structure"]), _split_transform(found.record["structure"]), strict=True
             )
         ]
         old = _read(file)

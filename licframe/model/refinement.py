@@ -2,58 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-from licframe import wiener
-from licframe.interfaces import Quantise, centre_to_float
+from licframe.model import latent_coding
 from licframe.model.gains import error_weight
+from licframe.model.interfaces import PictureFilter, Quantise, centre_to_float
+from licframe.model.latent_model import LatentModel
 from licframe.runtime.clock import Clock
 from licframe.runtime.precision import bfloat16_matmul
 
-if TYPE_CHECKING:
-    from licframe.codec import Codec
 
-
-class LatentProblem:
-    """One image's latent and its cost; what a refiner works on (see ``interfaces.Problem``).
+class LatentObjective:
+    """One image's latent and its cost; what a refiner works on (see ``interfaces.RefinementObjective``).
 
     Attributes:
         image: ``(1, 3, H, W)`` in [0, 1].
         start: the latent of the analysis, in coefficient units.
         gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
-        coefficients: of the filter that the decoded picture goes through, if any.
         quality: 0..100; weight: bits that a squared error of one is worth, samples in [0, 1].
     """
 
     def __init__(
         self,
-        codec: Codec,
+        model: LatentModel,
         image: Tensor,
         start: Tensor,
         quality: int,
-        coefficients: wiener.Coefficients | None = None,
+        correction: tuple[PictureFilter, bytes] | None = None,
     ) -> None:
-        self.image, self.start, self.quality = image, start, quality
-        self._filter = coefficients
-        self.gain = codec.gain_table[quality][:, None, None].clone()
-        self.weight = error_weight(quality)
-        self._codec = codec
+        """Make the objective of an image.
 
-    def objective(
+        Args:
+            model: frozen.
+            correction: the filter that the decoded picture goes through, with its bytes; None for none.
+        """
+        self.image, self.start, self.quality = image, start, quality
+        self.gain = model.gain_table[quality][:, None, None].clone()
+        self.weight = error_weight(quality)
+        self._model, self._correction = model, correction
+
+    def estimated_cost(
         self, latent: Tensor, quantise: Quantise | None = None, *, unit_slope: bool = False
     ) -> Tensor:
         """Return bits + lambda * squared error, differentiable in the latent.
 
         Its networks are computed in bfloat16 where that is faster; what a search finds is judged by :meth:`true_cost`.
         """
-        codec, q = self._codec, self.quality
-        inverse = codec.inverse_table[q][:, None, None].clone()
-        quality = torch.full((1,), float(q), device=latent.device)
+        quality = torch.full((1,), float(self.quality), device=latent.device)
+        inverse = self._model.inverse_table[self.quality][:, None, None].clone()
         with bfloat16_matmul(latent.device):
-            bits, y = codec.estimate_latent(
+            bits, y = self._model.estimate_latent(
                 latent,
                 self.gain[None, :, 0, 0],
                 quality,
@@ -67,24 +66,28 @@ class LatentProblem:
     @torch.no_grad()
     def rounded(self, latent: Tensor) -> Tensor:
         """Return the latent that a decoder has, in the units of ``start``."""
-        coded = self._codec.encode_latent(latent, self.quality, Clock())
-        return centre_to_float(coded.y) / self.gain
+        return centre_to_float(self._coded(latent).y) / self.gain
 
     @torch.no_grad()
     def true_cost(self, latent: Tensor) -> float:
         """Return the same with real coded bytes."""
-        codec, q = self._codec, self.quality
-        coded = codec.encode_latent(latent, q, Clock())
-        decoded = centre_to_float(coded.y) * codec.inverse_table[q][:, None, None]
+        coded = self._coded(latent)
+        decoded = centre_to_float(coded.y) * self._model.inverse_table[self.quality][:, None, None]
         return 8 * len(coded.payload) + float(self._distortion(self._decoded(decoded)))
+
+    def _coded(self, latent: Tensor) -> latent_coding.CodedLatent:
+        return latent_coding.encode(self._model, latent, self.quality, Clock())
 
     def _decoded(self, latent: Tensor) -> Tensor:
         """Return the picture of a latent before its filter."""
         quality = torch.full((len(latent),), float(self.quality), device=latent.device)
         latent = latent.contiguous(memory_format=torch.channels_last)
-        return self._codec.transform.synthesis(latent, quality)
+        return self._model.transform.synthesis(latent, quality)
 
     def _distortion(self, decoded: Tensor) -> Tensor:
         h, w = self.image.shape[-2:]
-        filtered = wiener.apply(decoded.float()[..., :h, :w].clamp(0, 1), self._filter)
-        return self.weight * (filtered - self.image).square().sum()
+        shown = decoded.float()[..., :h, :w].clamp(0, 1)
+        if self._correction is not None:
+            filtering, data = self._correction
+            shown = filtering.apply(shown, data)
+        return self.weight * (shown - self.image).square().sum()

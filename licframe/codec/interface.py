@@ -1,0 +1,180 @@
+"""What every codec is: a picture to the bytes of a file, and back."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from licframe.codec.target import Target, search
+from licframe.picture.error import psnr
+from licframe.picture.images import Picture, as_picture, from_array
+from licframe.runtime.clock import Clock
+from licframe.runtime.limits import DEFAULT, Limits
+
+
+@attrs.frozen
+class Encoded:
+    """A compressed picture.
+
+    Attributes:
+        data: the file.
+        quality: what it was coded at, on the codec's own scale.
+        seconds: time of each stage.
+        information: bits of the symbols under the tables that coded them; None where a codec cannot tell.
+    """
+
+    data: bytes
+    quality: float
+    seconds: dict[str, float]
+    information: float | None = None
+
+
+@attrs.frozen
+class Decoded:
+    """A decompressed picture.
+
+    Attributes:
+        picture: the picture.
+        seconds: time of each stage.
+        damage: what a damaged file no longer holds, a sentence each; empty unless asked for best effort.
+    """
+
+    picture: Picture
+    seconds: dict[str, float]
+    damage: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Capabilities:
+    """What a codec can do.
+
+    Attributes:
+        lossless: the decoded picture is the picture.
+        weights: it needs trained weights.
+        depths: bits per sample that it keeps.
+        alpha: it keeps alpha.
+        metadata: it keeps ICC profiles, EXIF and XMP.
+    """
+
+    lossless: bool = False
+    weights: bool = False
+    depths: tuple[int, ...] = (8, 16)
+    alpha: bool = True
+    metadata: bool = True
+
+
+class ImageCodec(ABC):
+    """Picture to bytes and back, one at a time. ``licframe.load`` makes one from a profile.
+
+    A plugin provides one through the hook ``licframe_codecs``, built as ``Class(options)``; a constructor raises
+    PluginLoadError where a package or program that it needs is not installed, and says how to get it.
+    """
+
+    #: what exactly runs: library and version, weights; results of another version are another codec's
+    version: str
+    #: qualities worth measuring, about 0.1 to 2 bpp on photographs, on the codec's own scale
+    qualities: Sequence[float]
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    @abstractmethod
+    def encode(self, picture: Picture, target: Target | None = None) -> Encoded:
+        """Compress a picture.
+
+        Raises:
+            UsageError: a quality outside the codec's scale; LimitError: the target cannot be met.
+        """
+
+    @abstractmethod
+    def decode(self, data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> Decoded:
+        """Decompress a file that ``encode`` made.
+
+        Args:
+            best_effort: do without damaged metadata or alpha, and say so in the result; codecs of files that hold
+                neither ignore it.
+
+        Raises:
+            CorruptStreamError: damaged; WeightsMismatchError: made with other weights; LimitError.
+        """
+
+    def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:
+        """Check a file as far as that can be done; raises as ``decode``."""
+        self.decode(data, limits)
+
+    def compress(
+        self,
+        image: Picture | Image.Image | NDArray[Any] | str | os.PathLike[str],
+        quality: float | None = None,
+        *,
+        bpp: float | None = None,
+        size: int | None = None,
+        psnr: float | None = None,
+    ) -> bytes:
+        """Compress an image to the bytes of a file.
+
+        Args:
+            image: a path, a Pillow image, or uint8 or uint16 ``(H, W)`` or ``(H, W, 2 .. 4)``.
+            quality: on the codec's own scale: for profiles 0 (smallest) to 100, 50 if nothing else is asked for.
+            bpp: largest rate in bits per pixel; size: largest file in bytes; psnr: least PSNR in
+                dB. At most one of the four; the search is on real files.
+
+        Raises:
+            ImageError, LimitError: the image is not supported, or the target cannot be met.
+        """
+        return self.encode(as_picture(image), Target(quality=quality, bpp=bpp, size=size, psnr=psnr)).data
+
+    def decompress(self, data: bytes) -> Image.Image:
+        """Decompress a file that ``compress`` made; raises as ``decode``."""
+        return self.decode(data).picture.to_pil()
+
+
+class PixelCodec(ImageCodec):
+    """A codec of uint8 pixels ``(H, W, 3)`` with one number for the quality: other formats, and programs.
+
+    A subclass gives ``encode_pixels`` and ``decode_pixels``; alpha, metadata and further bits are refused or left out as
+    its ``capabilities`` say.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(depths=(8,), alpha=False, metadata=False)
+
+    @abstractmethod
+    def encode_pixels(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
+        """Return a whole file for uint8 pixels ``(H, W, 3)``."""
+
+    @abstractmethod
+    def decode_pixels(self, data: bytes) -> NDArray[np.uint8]:
+        """Return uint8 pixels ``(H, W, 3)`` of a file that ``encode_pixels`` made."""
+
+    def encode(self, picture: Picture, target: Target | None = None) -> Encoded:
+        target = target or Target()
+        clock, pixels = Clock(), picture.to_rgb().pixels
+        files: dict[float, bytes] = {}
+
+        def size(quality: float) -> int:
+            if quality not in files:
+                with clock("encode"):
+                    files[quality] = self.encode_pixels(pixels, quality)
+            return len(files[quality])
+
+        def fidelity(quality: float) -> float:
+            size(quality)
+            return psnr(pixels, self.decode_pixels(files[quality]))
+
+        scale = sorted(self.qualities)
+        if not target.is_quality and size(scale[0]) > size(scale[-1]):
+            scale.reverse()  # a number that means loss, such as a quantiser
+        quality = search(target, scale, scale[len(scale) // 2], pixels.shape[0] * pixels.shape[1], size, fidelity)
+        size(quality)
+        return Encoded(files[quality], quality, clock.seconds)
+
+    def decode(self, data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> Decoded:
+        clock = Clock(limits.seconds)
+        with clock("decode"):
+            pixels = self.decode_pixels(data)
+        return Decoded(from_array(pixels), clock.seconds)

@@ -1,0 +1,247 @@
+"""From a profile, or from the header of a file, to a codec that is ready to code."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+import torch
+from PIL import Image
+
+from licframe.bitstream import container
+from licframe.codec.interface import ImageCodec
+from licframe.codec.latent import LatentCodec
+from licframe.errors import ProfileError, WeightsMismatchError
+from licframe.model.interfaces import EntropyModel, PictureFilter
+from licframe.model.latent_model import LatentModel
+from licframe.picture.images import Picture
+from licframe.profile import weights
+from licframe.profile.profile import Choice, LatentProfile, Profile, load_profile, shipped_profiles
+from licframe.registry.registry import find_labelled, load_class, registry
+from licframe.runtime.atomic import bytes_of
+
+Name = str | os.PathLike[str]
+Source = str | os.PathLike[str] | bytes | IO[bytes]
+"""A file: its path, its bytes, or a stream of them."""
+
+_own_profiles: dict[tuple[bytes, str], Profile] = {}
+"""Profiles of which this process loaded codecs, by the fingerprint that files carry, and name."""
+
+
+def build(profile: LatentProfile) -> LatentModel:
+    """Build an untrained model.
+
+    Raises:
+        ProfileError: parts that do not fit together; PluginLoadError: a part cannot be imported.
+    """
+    transform = _made(profile.transform)
+    scheduler_class = load_class(profile.context_scheduler.part)
+    choices = profile.entropy_models
+    if len(choices) == 1:  # one serves every pass
+        choices = choices * scheduler_class.passes
+    models = [_made(choice) for choice in choices]
+    if scheduler_class.passes != len(models):
+        raise ProfileError(
+            f"{profile.source}: context_scheduler {profile.context_scheduler.part.name} codes in "
+            f"{scheduler_class.passes} pass(es), each with its own entropy model; the profile names "
+            f"{len(models)}; write [[entropy_model]] once for each, or [entropy_model] for all"
+        )
+    scheduler = scheduler_class(profile.context_scheduler.options, transform.latent_channels, models)
+    return LatentModel(transform, scheduler, models)
+
+
+def _made(choice: Choice) -> Any:
+    return load_class(choice.part)(choice.options)
+
+
+def codec_of(
+    profile: LatentProfile, model: LatentModel, fingerprint: bytes = bytes(32), synthesis: str = ""
+) -> LatentCodec:
+    """Return the codec of a frozen model, with the refiner and the picture filter of a profile."""
+    return LatentCodec(
+        profile,
+        model,
+        _made(profile.refiner),
+        _made(profile.picture_filter),
+        find_filter,
+        fingerprint,
+        synthesis,
+    )
+
+
+@functools.cache
+def find_filter(label: str) -> PictureFilter | None:
+    """Return the installed picture filter of a label, "name version", with default options; None if there is none."""
+    part = find_labelled("picture_filter", label)
+    return None if part is None else load_class(part)(part.options())
+
+
+def entropy_models(structure: Mapping[str, Any]) -> list[EntropyModel]:
+    """Return the entropy models of a structure, untrained: one, or one for each pass."""
+    found = []
+    for record in structure["parts"]:
+        if record["kind"] == "entropy_model":
+            part = registry().find("entropy_model", record["plugin"])
+            options = {k: v for k, v in record.items() if k not in ("kind", "plugin", "version")}
+            found.append(load_class(part)(part.options(**options)))
+    return found
+
+
+def load(profile: Name | Profile = "balanced", overrides: Sequence[str] = ()) -> ImageCodec:
+    """Return a codec that is ready to code.
+
+    Args:
+        profile: name of a shipped profile, path of a TOML file, or a loaded profile.
+        overrides: ``table.key=value`` strings.
+
+    Raises:
+        ProfileError, PluginLoadError, WeightsMismatchError, NotExactError.
+    """
+    profile = _loaded(profile, overrides)
+    if isinstance(profile, LatentProfile):
+        return load_latent(profile)
+    assert profile.codec is not None
+    codec: ImageCodec = _made(profile.codec)
+    return codec
+
+
+def load_latent(profile: Name | Profile = "balanced", overrides: Sequence[str] = ()) -> LatentCodec:
+    """Return a latent codec that is ready to code; see ``load``.
+
+    Raises:
+        ProfileError: also where the profile is of another codec.
+    """
+    profile = _loaded(profile, overrides)
+    if not isinstance(profile, LatentProfile):
+        raise ProfileError(f"{profile.source} is no profile of the latent codec; name one with a [transform]")
+    path = profile.weights_path
+    if path is None:
+        raise WeightsMismatchError(
+            f"profile {profile.source} names no weights; train some with licframe train {profile.source}"
+        )
+    with torch.random.fork_rng(devices=[]):  # untrained weights are drawn at random, and replaced
+        model = build(profile)
+    found = weights.load(path, model, profile.structure())
+    model.transform.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # ready to code: no gradients for the weights, however many threads use them
+    model.freeze().requires_grad_(False)
+    codec = codec_of(profile, model, bytes.fromhex(found.fingerprint), found.synthesis)
+    _own_profiles[codec.fingerprint, profile.name] = profile
+    return codec
+
+
+def _loaded(profile: Name | Profile, overrides: Sequence[str] = ()) -> Profile:
+    return profile if isinstance(profile, Profile) else load_profile(os.fspath(profile), overrides)
+
+
+def load_for(
+    header: container.Header, profile: Name | Profile | None = None, decoder: str | None = None
+) -> ImageCodec:
+    """Return the codec that decodes a file: of ``profile``, else of a profile that fits.
+
+    Those that come with licframe are looked at first, then those that this process has loaded before. Codecs are kept,
+    a few at a time, for further files.
+
+    Args:
+        decoder: name of a transform with another synthesis for the same files.
+
+    Raises:
+        WeightsMismatchError: no installed weights or codec are those of the file, or no such decoder.
+    """
+    if header.codec and profile is None:
+        return _codec_labelled(header.codec)
+    chosen = _profile_for(header) if profile is None else _loaded(profile)
+    return _kept(header.fingerprint, chosen, decoder)
+
+
+@functools.lru_cache(maxsize=4)
+def _kept(_: bytes, profile: Profile, decoder: str | None) -> ImageCodec:
+    return load(profile if decoder is None else _with_decoder(profile, decoder))
+
+
+@functools.cache
+def _codec_labelled(label: str) -> ImageCodec:
+    part = find_labelled("codec", label)
+    if part is None:
+        raise WeightsMismatchError(
+            f'the file was made by codec "{label}", which no installed plugin provides; install the package that does'
+        )
+    codec: ImageCodec = load_class(part)(part.options())
+    return codec
+
+
+def _with_decoder(profile: Profile, decoder: str) -> LatentProfile:
+    """Return a profile whose transform is replaced by one that decodes the same files."""
+    path, known = profile.weights_path, []
+    if path is not None and isinstance(profile, LatentProfile):
+        base = weights.find(path, profile.structure()).base
+        for _, record in weights.neighbours(path.parent):
+            if base not in (record.get("codes_as"), record["fingerprint"]):
+                continue
+            transform = next(p for p in record["structure"]["parts"] if p["kind"] == "transform")
+            known.append(transform["plugin"])
+            if transform["plugin"] == decoder:
+                return profile.with_transform(
+                    {k: v for k, v in transform.items() if k not in ("kind", "version")}
+                )
+    raise WeightsMismatchError(
+        f'no decoder "{decoder}" for files of profile {profile.name}; there is '
+        f"{', '.join(known) or 'none but its own'}; make one with licframe distill"
+    )
+
+
+def _profile_for(header: container.Header) -> Profile:
+    """Return the profile that has the weights of a file."""
+    shipped = shipped_profiles()
+    names = sorted(shipped, key=lambda name: name != header.profile)
+    for name in names:
+        candidate = load_profile(name)
+        path = candidate.weights_path
+        if path is None or not path.is_file() or not isinstance(candidate, LatentProfile):
+            continue
+        try:
+            found = weights.find(path, candidate.structure())
+        except WeightsMismatchError:
+            continue
+        if bytes.fromhex(found.fingerprint).startswith(header.fingerprint):
+            return candidate
+    own = [p for (known, _), p in _own_profiles.items() if known.startswith(header.fingerprint)]
+    for profile in sorted(own, key=lambda p: p.name != header.profile):
+        return profile
+    raise WeightsMismatchError(
+        f'the file was made with profile "{header.profile}" ({", ".join(header.parts)}) and weights '
+        f"{header.fingerprint.hex()}, which are not installed; name the profile that has them with --profile"
+    )
+
+
+def decompress(source: Source, profile: Name | None = None, decoder: str | None = None) -> Image.Image:
+    """Decompress a .lic file with the profile that it was made with (see ``load_for``).
+
+    Args:
+        source: a path, bytes, or a stream that is open for reading.
+
+    Raises:
+        FileError: it cannot be read; CorruptStreamError: damaged; WeightsMismatchError: its weights are not installed.
+    """
+    return read(source, profile, decoder).to_pil()
+
+
+def read(source: Source, profile: Name | None = None, decoder: str | None = None) -> Picture:
+    """Return the picture of a .lic file: samples with 8 or 16 bits, alpha, metadata (see ``decompress``)."""
+    data = bytes_of(source)
+    return load_for(container.read_header(data), profile, decoder).decode(data).picture
+
+
+def open(source: Source) -> Image.Image:  # noqa: A001 - as in Pillow
+    """Return a .lic file as a Pillow image: its size, mode and metadata at once, its pixels when they are needed.
+
+    Raises:
+        FileError: it cannot be read; CorruptStreamError: it is no .lic file.
+    """
+    import io
+
+    from licframe.pillow import LicImageFile
+
+    return LicImageFile(io.BytesIO(bytes_of(source)))

@@ -1,0 +1,117 @@
+"""What a file should meet, and the search for the best quality that does."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from licframe.errors import LimitError
+
+
+def _number(value: Any) -> Any:
+    """Return a whole number as int, whatever library it comes from; anything else as it is."""
+    whole = isinstance(value, numbers.Real) and not isinstance(value, bool) and value == value // 1
+    return int(value) if whole else value
+
+
+@attrs.frozen
+class Target:
+    """What a file should meet; at most one of the four is set.
+
+    Attributes:
+        quality: on the codec's own scale; for profiles a whole number from 0 (smallest) to 100.
+        bpp: largest rate in bits per pixel; size: largest file in bytes; psnr: least PSNR in dB.
+
+    Raises:
+        LimitError: more than one is set, or one is no positive number.
+    """
+
+    quality: float | None = attrs.field(default=None, converter=_number)
+    bpp: float | None = None
+    size: int | None = attrs.field(default=None, converter=_number)
+    psnr: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        asked = {k: v for k, v in attrs.asdict(self).items() if v is not None}
+        if len(asked) > 1:
+            raise LimitError(f"give one of quality, bpp, size and psnr, not {' and '.join(asked)}")
+        for name, value in asked.items():
+            number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or (name != "quality" and not value > 0):
+                raise LimitError(f"{name} is {value}; it must be a number{' above 0' * (name != 'quality')}")
+        if self.size is not None and not isinstance(self.size, int):
+            raise LimitError(f"size is {self.size}; use a whole number of bytes")
+
+    @property
+    def is_quality(self) -> bool:
+        """Whether a quality is asked for, or nothing; no search is needed then."""
+        return self.bpp is None and self.size is None and self.psnr is None
+
+    def limit(self, pixels: int) -> float | None:
+        """Return the most bytes that a file of a picture of so many pixels may have; None if any will do."""
+        return self.size if self.bpp is None else self.bpp * pixels / 8
+
+    def met(self, size: int, pixels: int, psnr: Callable[[], float]) -> bool:
+        """Return whether a file of so many bytes and such a PSNR, in dB, keeps within what was asked for."""
+        limit = self.limit(pixels)
+        return (limit is None or size <= limit) and (self.psnr is None or psnr() >= self.psnr)
+
+
+def search(
+    target: Target,
+    scale: Sequence[float],
+    default: float,
+    pixels: int,
+    size: Callable[[float], int],
+    psnr: Callable[[float], float],
+) -> float:
+    """Return the best quality that meets a target, by bisection on real files.
+
+    Args:
+        scale: the qualities that are tried, from the smallest file to the largest; default: if nothing is asked for.
+        pixels: of the picture.
+        size: returns the bytes of the file at a quality; psnr: what it shows, in dB.
+
+    Raises:
+        LimitError: no quality of the scale meets the target.
+    """
+    limit = target.limit(pixels)
+    if target.is_quality:
+        return default if target.quality is None else target.quality
+    low, high = 0, len(scale) - 1
+    if limit is not None:
+        least = size(scale[0])
+        if least > limit:
+            raise LimitError(
+                f"at quality {scale[0]:g} the file has {least} bytes ({8 * least / pixels:.4f} bpp), above the target of "
+                f"{int(limit)} bytes; allow more, or make the image smaller"
+            )
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if size(scale[middle]) <= limit else (low, middle - 1)
+        return scale[low]
+    assert target.psnr is not None
+    best = psnr(scale[-1])
+    if best < target.psnr:
+        raise LimitError(
+            f"quality {scale[-1]:g} gives {best:.2f} dB, below the target of {target.psnr} dB; ask for less"
+        )
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if psnr(scale[middle]) >= target.psnr else (middle + 1, high)
+    return scale[low]
+
+
+def whole_quality(quality: float) -> int:
+    """Return a quality of the scale of profiles, checked.
+
+    Raises:
+        LimitError: it is no whole number from 0 to 100.
+    """
+    if not (isinstance(quality, int) and 0 <= quality <= 100):
+        raise LimitError(f"quality is {quality}; use a whole number from 0 (smallest) to 100")
+    return quality

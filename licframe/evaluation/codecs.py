@@ -1,0 +1,108 @@
+"""Codecs under test: what can be named on the command line, each an ``ImageCodec``."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from licframe.codec.interface import ImageCodec
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import load
+from licframe.errors import LicframeError, ProfileError, suggestion
+from licframe.profile.profile import load_profile, shipped_profiles
+from licframe.registry.registry import load_class, registry
+
+
+@attrs.frozen(eq=False)
+class CodecUnderTest:
+    """A codec, as results name it.
+
+    Attributes:
+        kind: "profile", or "baseline" for what has none.
+        codec: it itself; its weights are loaded.
+    """
+
+    name: str
+    kind: str
+    codec: ImageCodec
+
+    @property
+    def complexity(self) -> dict[str, Any]:
+        """What it costs (``evaluation.complexity``); empty for other codecs than the latent one."""
+        from licframe.evaluation.complexity import complexity
+
+        if not isinstance(self.codec, LatentCodec):
+            return {}
+        return complexity(self.codec.model, self.codec.picture_filter)
+
+
+@functools.lru_cache(maxsize=2)
+def codec_named(name: str, overrides: tuple[str, ...] = ()) -> CodecUnderTest:
+    """Return the codec of a name: a shipped profile, a profile file, a codec of a plugin or a command file.
+
+    Args:
+        name: ``balanced``, ``mine.toml``, ``jpeg``, or a TOML file with ``encode`` and ``decode``.
+        overrides: ``table.key=value`` strings; profiles only.
+
+    Raises:
+        ProfileError: nothing has that name. PluginLoadError: what it needs is not installed.
+    """
+    others = registry().parts["codec"]
+    path = Path(name)
+    if name in shipped_profiles():
+        return _of_profile(name, overrides)
+    if path.suffix == ".toml" and path.is_file():
+        try:
+            commands = "encode" in tomllib.loads(path.read_text("utf-8"))
+        except (ValueError, OSError) as error:
+            raise ProfileError(f"{path} is not valid TOML: {error}") from error
+        if not commands:
+            return _of_profile(name, overrides)
+        from licframe.evaluation.command import Command
+
+        return CodecUnderTest(path.stem, "baseline", Command.read(path))
+    if name in others:
+        part = others[name].part
+        return CodecUnderTest(name, "baseline", load_class(part)(part.options()))
+    raise ProfileError(
+        f'no codec "{name}": it is neither a profile, a TOML file nor a codec of a plugin; '
+        f"{suggestion(name, [*shipped_profiles(), *others])}"
+    )
+
+
+def _of_profile(name: str, overrides: tuple[str, ...]) -> CodecUnderTest:
+    profile = load_profile(name, overrides)
+    return CodecUnderTest(profile.name, "profile", load(profile))
+
+
+def environment() -> dict[str, Any]:
+    """Return what a measurement depends on: machine, packages, threads."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse a list of codecs that holds one twice.
+
+    Raises:
+        LicframeError: naming it.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise LicframeError(f"{name} is named {names.count(name)} times; name each codec once")

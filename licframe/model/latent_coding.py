@@ -1,0 +1,155 @@
+"""A latent to bytes and back, in integers: the same symbols on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from licframe.errors import CorruptStreamError
+from licframe.exact.coder import Decoder, Encoder
+from licframe.exact.units import CENTRE_FRACTION
+from licframe.model.interfaces import EntropyModel, Known, Step, SymbolCoder
+from licframe.model.latent_model import LatentModel
+from licframe.runtime.clock import Clock
+
+
+@attrs.frozen(eq=False)
+class CodedLatent:
+    """A coded latent.
+
+    Attributes:
+        quality: 0..100.
+        y: the decoded latent ``(1, C, h, w)``, integers with CENTRE_FRACTION fractional bits in float64.
+        payload: the range coder's bytes; digest: of the symbols.
+        information: bits of the symbols under the frozen tables.
+        empty: how many channels hold no symbol but zero, and are left out.
+    """
+
+    quality: int
+    y: Tensor
+    payload: bytes
+    digest: int
+    information: float
+    empty: int
+
+
+def encode(
+    model: LatentModel, latent: Tensor, quality: int, clock: Clock, *, sparse: bool = True
+) -> CodedLatent:
+    """Code a latent ``(1, C, h, w)`` given in coefficient units.
+
+    Args:
+        model: frozen.
+        clock: takes the seconds of "context" and "coding".
+        sparse: leave out channels that are zero everywhere, where that is shorter; off, for measurements.
+    """
+    condition = model.units.exact_form(quality)
+    y = latent.double() * model.gain_table[quality].double()[:, None, None]
+    side = model.scheduler.side(latent, condition)
+    tensors = {"y": y, **{name: value.double() for name, value in side.items()}}
+    coded: list[tuple[Step, EntropyModel, Tensor, Tensor]] = []
+    channels = latent.shape[1]
+    empty = np.ones(channels, dtype=bool)
+    encoder = Encoder()
+    encoder.code_flags(~empty)
+
+    def fix(step: Step, entropy_model: EntropyModel, parameters: Tensor) -> Tensor:
+        centre = entropy_model.exact_centre(parameters)
+        exact = tensors[step.tensor][step.index] - centre * 2.0**-CENTRE_FRACTION
+        residual = code_step(
+            encoder, step, entropy_model, parameters, exact.round(), ~np.zeros_like(empty), clock
+        )
+        coded.append((step, entropy_model, parameters, residual))
+        if step.tensor == "y":
+            empty[step.channels] &= ~residual.any(-1).any(-1).any(0).numpy()
+        return centre + residual * 2.0**CENTRE_FRACTION
+
+    with clock("context"):
+        known = Known.nothing(condition, tensors)
+        model.walk(known, fix)
+    payload = encoder.finish()
+    if sparse and empty.any():
+        # The same symbols again, without the channels that hold none: nearly always smaller.
+        shorter = Encoder()
+        shorter.code_flags(empty)
+        with clock("context"):
+            for step, entropy_model, parameters, residual in coded:
+                code_step(shorter, step, entropy_model, parameters, residual, ~empty, clock)
+        again = shorter.finish()
+        if len(again) < len(payload):
+            payload, encoder = again, shorter
+    return CodedLatent(quality, known["y"], payload, encoder.digest, encoder.bits, int(empty.sum()))
+
+
+def decode(
+    model: LatentModel,
+    payload: bytes,
+    digest: int,
+    quality: int,
+    shape: Sequence[int],
+    clock: Clock,
+    *,
+    flags: bool = True,
+) -> Tensor:
+    """Return the decoded latent (see ``CodedLatent.y``) of ``shape`` rows and columns.
+
+    Args:
+        flags: the payload begins with flags of empty channels (all but those of coder revision 1 do).
+
+    Raises:
+        CorruptStreamError: the payload is damaged, or this machine computes differently.
+    """
+    decoder = Decoder(payload)
+    channels = model.transform.latent_channels
+    live = ~decoder.code_flags(channels) if flags else np.ones(channels, dtype=bool)
+
+    def fix(step: Step, entropy_model: EntropyModel, parameters: Tensor) -> Tensor:
+        residual = code_step(decoder, step, entropy_model, parameters, None, live, clock)
+        return residual.mul_(2.0**CENTRE_FRACTION).add_(entropy_model.exact_centre(parameters))
+
+    with clock("context"):
+        shapes = {"y": (channels, *shape), **model.scheduler.side_shapes(*shape)}
+        zeros = {name: torch.zeros(1, *size, dtype=torch.float64) for name, size in shapes.items()}
+        known = Known(model.units.exact_form(quality), **zeros)
+        model.walk(known, fix)
+    decoder.finish()
+    if decoder.digest != digest:
+        raise CorruptStreamError(
+            f"the decoded symbols have digest {decoder.digest:08x}, the file says {digest:08x}; either "
+            "the file is damaged or this machine computes differently: run licframe doctor"
+        )
+    return known["y"]
+
+
+def code_step(
+    coder: SymbolCoder,
+    step: Step,
+    entropy_model: EntropyModel,
+    parameters: Tensor,
+    symbols: Tensor | None,
+    live: NDArray[np.bool_],
+    clock: Clock,
+) -> Tensor:
+    """Return a step's residuals, coded by a range encoder or read by a range decoder.
+
+    Args:
+        symbols: the residuals when encoding; None when decoding.
+        live: ``(C,)``, which channels of y are coded; the others are zero and cost nothing.
+    """
+    with clock("coding", inside="context"):
+        chosen = live[step.channels] if step.tensor == "y" else live[:0]
+        if chosen.all():
+            residual = entropy_model.code(coder, parameters, symbols)
+        else:
+            residual = torch.zeros_like(parameters[:, 0])
+            if chosen.any():
+                some = torch.from_numpy(np.flatnonzero(chosen))
+                wanted = None if symbols is None else symbols[:, some]
+                residual[:, some] = entropy_model.code(coder, parameters[:, :, some], wanted)
+        coder.note(residual)
+    return residual

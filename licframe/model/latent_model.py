@@ -1,0 +1,215 @@
+"""The latent model: an image to a latent, its rate, and back. It knows no profile and no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+from licframe.exact.units import QUALITIES, Condition, LatentUnits
+from licframe.model.gains import Gains
+from licframe.model.gather import gather_slices
+from licframe.model.interfaces import (
+    ContextScheduler,
+    EntropyModel,
+    Known,
+    Quantise,
+    Step,
+    Transform,
+    centre_to_float,
+)
+
+
+@attrs.frozen
+class Estimate:
+    """What a forward pass in floating point gives, differentiable.
+
+    Attributes:
+        image: reconstruction ``(N, 3, H, W)``, not clamped.
+        bits: information of the latent of each image, ``(N,)``.
+        latent: the latent before gains, ``(N, C, h, w)``.
+        decoded: the same as the synthesis is given it.
+    """
+
+    image: Tensor
+    bits: Tensor
+    latent: Tensor
+    decoded: Tensor
+
+
+class LatentModel(nn.Module):
+    """A transform, a context scheduler, its entropy models, and gains.
+
+    ``loading.build`` makes an untrained one; what codes a latent with a frozen one is ``model.latent_coding``.
+    """
+
+    gain_table: Tensor
+    inverse_table: Tensor
+
+    def __init__(
+        self, transform: Transform, scheduler: ContextScheduler, entropy_models: Sequence[EntropyModel]
+    ) -> None:
+        super().__init__()
+        self.transform = transform
+        self.scheduler = scheduler
+        self.entropy_models = nn.ModuleList(entropy_models)
+        self.gains = Gains(transform.latent_channels)
+        self.units = LatentUnits(transform.latent_channels)
+        shape = (QUALITIES, transform.latent_channels)
+        self.register_buffer("gain_table", torch.ones(shape))
+        self.register_buffer("inverse_table", torch.ones(shape))
+
+    def initialise(self, images: Tensor) -> None:
+        """Prepare untrained weights from training patches ``(N, 3, H, W)`` in [0, 1]."""
+        self.transform.initialise(images)
+        with torch.no_grad():
+            middle = torch.full((len(images),), QUALITIES / 2, device=images.device)
+            pairs = zip(images.split(8), middle.split(8), strict=True)
+            latents = torch.cat([self.transform.analysis(x, q) for x, q in pairs])
+        std = self.transform.channel_std()
+        std = latents.std((0, 2, 3)) if std is None else std
+        self.units.std.copy_(std)
+        self.scheduler.initialise(latents, std)
+
+    # -- floating point, differentiable ---------------------------------------------------------
+
+    def estimate(
+        self, image: Tensor, quality: Tensor, quantise: Quantise = torch.round, *, noisy: bool = True
+    ) -> Estimate:
+        """Code images ``(N, 3, H, W)`` at qualities ``(N,)`` in floating point.
+
+        See ``estimate_latent`` for what is rounded, and how.
+        """
+        latent = self.transform.analysis(image, quality)
+        gain, inverse = self.gains(quality)
+        bits, y = self.estimate_latent(latent, gain, quality, quantise, noisy=noisy)
+        h, w = image.shape[-2:]
+        y = y * inverse[:, :, None, None]
+        return Estimate(self.transform.synthesis(y, quality)[..., :h, :w], bits, latent, y)
+
+    def decoded_latent(self, image: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the bits ``(N,)`` of images, and the latent that the synthesis is given, float form."""
+        gain, inverse = self.gains(quality)
+        bits, y = self.estimate_latent(self.transform.analysis(image, quality), gain, quality)
+        return bits, y * inverse[:, :, None, None]
+
+    def estimate_latent(
+        self,
+        latent: Tensor,
+        gain: Tensor,
+        quality: Tensor,
+        quantise: Quantise = torch.round,
+        *,
+        noisy: bool = True,
+        in_order: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the bits ``(N,)`` of a latent in coefficient units, and it as decoded, in steps.
+
+        A decoded value is ``centre + quantise(latent - centre)``. Where the derivative of ``quantise`` is one, or taken
+        for one, as that of rounding (straight-through), the value's derivative with respect to the centre is zero:
+        values come from a pass in coding order without gradients, and all steps are predicted from them at once.
+
+        Args:
+            quantise: maps residuals to what the decoder has, or to a relaxation of that.
+            noisy: the rate is that of the residual with uniform noise; else of what ``quantise`` gives.
+            in_order: predict step by step and ask ``quantise`` for its derivative.
+        """
+        condition = self.units.float_form(gain, quality)
+        tensors = {"y": latent * gain[:, :, None, None], **self.scheduler.side(latent, condition)}
+        if in_order:
+            steps, values = self._predict_in_order(condition, tensors, quantise)
+        else:
+            with torch.no_grad():
+                _, fixed = self._predict_in_order(condition, tensors, quantise)
+            # Autocast would hand what it made of the weights without gradients to the pass that needs them.
+            torch.clear_autocast_cache()
+            values = {name: value + (fixed[name] - value).detach() for name, value in tensors.items()}
+            steps = list(self.scheduler.predict_all(Known.nothing(condition, tensors), values))
+        counted = tensors if noisy else values
+        if noisy:
+            counted = {name: value + torch.rand_like(value) - 0.5 for name, value in tensors.items()}
+        taken = {
+            name: iter(gather_slices(value, [step.index for step, _ in steps if step.tensor == name]))
+            for name, value in counted.items()
+        }
+        bits = torch.zeros_like(quality)
+        for step, parameters in steps:
+            model = self.entropy_model(step)
+            residual = next(taken[step.tensor]) - model.centre(parameters)
+            bits = bits + model.bits(residual, parameters).sum((1, 2, 3))
+        return bits, values["y"]
+
+    def _predict_in_order(
+        self, condition: Condition, tensors: Mapping[str, Tensor], quantise: Quantise
+    ) -> tuple[list[tuple[Step, Tensor]], dict[str, Tensor]]:
+        """Return each step with its parameters, and the decoded values of all tensors."""
+        plan, steps = self.scheduler.short_plan(*tensors["y"].shape[-2:]), []
+        parts = {
+            name: iter(gather_slices(value, [step.index for step in plan if step.tensor == name]))
+            for name, value in tensors.items()
+        }
+
+        def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
+            steps.append((step, parameters))
+            centre = model.centre(parameters)
+            return centre + quantise(next(parts[step.tensor]) - centre)
+
+        known = Known.nothing(condition, tensors)
+        self.walk(known, fix, plan)
+        return steps, {name: known[name] for name in tensors}
+
+    # -- the one loop --------------------------------------------------------------------------
+
+    def walk(
+        self,
+        known: Known,
+        fix: Callable[[Step, EntropyModel, Tensor], Tensor],
+        plan: Sequence[Step] | None = None,
+    ) -> None:
+        """Go through the steps of a plan: the one loop that trains, encodes and decodes.
+
+        Args:
+            known: what is known before; filled.
+            fix: returns the values of a step, given its entropy model and its predicted parameters.
+            plan: the scheduler's own if left out.
+        """
+        for step in plan or self.scheduler.plan(*known["y"].shape[-2:]):
+            parameters = self.scheduler.predict(step, known)
+            known.place(step, fix(step, self.entropy_model(step), parameters))
+
+    def entropy_model(self, step: Step) -> EntropyModel:
+        """Return what codes a step."""
+        return cast("EntropyModel", self.entropy_models[step.pass_index])
+
+    # -- frozen --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def tabulate(self) -> None:
+        """Fix the tables of the 101 qualities from the learned gains; done once, before saving."""
+        gain, inverse = self.gains(torch.arange(QUALITIES, device=self.gain_table.device).float())
+        self.gain_table.copy_(gain)
+        self.inverse_table.copy_(inverse)
+        self.units.tabulate(gain)
+
+    def freeze(self) -> LatentModel:
+        """Make the integer twins of all exact layers; return self.
+
+        Raises:
+            NotExactError: a layer cannot prove that its sums are exact.
+        """
+        self.scheduler.freeze()
+        return self.eval()
+
+    def analyse(self, image: Tensor, quality: int) -> Tensor:
+        """Return the latent ``(1, C, h, w)`` of an image ``(1, 3, H, W)`` in [0, 1], in coefficient units."""
+        return self.transform.analysis(image, torch.full((1,), float(quality), device=image.device))
+
+    def synthesise(self, y: Tensor, quality: int, height: int, width: int) -> Tensor:
+        """Return the picture ``(1, 3, H, W)`` in [0, 1] of a decoded latent (see ``latent_coding.decode``)."""
+        latent = centre_to_float(y) * self.inverse_table[quality][:, None, None]
+        latent = latent.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
+        qualities = torch.full((1,), float(quality), device=latent.device)
+        return self.transform.synthesis(latent, qualities)[..., :height, :width].clamp(0, 1)

@@ -1,0 +1,1 @@
+"""Profiles, and the weights files that belong to them."""
