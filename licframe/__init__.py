@@ -4,6 +4,9 @@
 >>> codec = licframe.load("balanced")                     # doctest: +SKIP
 >>> data = codec.compress(image, quality=60)              # doctest: +SKIP
 >>> image = licframe.decompress(data)                     # doctest: +SKIP
+
+This module is the door for users, ``licframe.parts`` that for authors of parts, ``licframe.training`` for those who make
+weights, ``licframe.pillow`` for Pillow. What they export keeps its meaning within a minor version; everything else may move.
 """
 
 from __future__ import annotations
@@ -14,22 +17,44 @@ from typing import TYPE_CHECKING, Any
 from licframe.errors import LicframeError
 
 if TYPE_CHECKING:
-    from licframe.codec.latent import LatentCodec
-    from licframe.registry.hooks import Part, added, hookimpl
+    from licframe.codec.interface import Decoded, Encoded, ImageCodec
     from licframe.codec.loading import decompress, load, read
+    from licframe.codec.target import Target
+    from licframe.picture.images import Picture
+    from licframe.pillow import open  # noqa: A004 - as in Pillow
+    from licframe.registry.hooks import Part, added, hookimpl
 
-__all__ = ["Codec", "LicframeError", "Part", "added", "decompress", "hookimpl", "load", "read"]
+__all__ = [
+    "Decoded",
+    "Encoded",
+    "ImageCodec",
+    "LicframeError",
+    "Part",
+    "Picture",
+    "Target",
+    "added",
+    "decompress",
+    "hookimpl",
+    "load",
+    "open",
+    "read",
+]
 __version__ = "0.1.0"
 
 
 _HOMES = {
-    "Codec": "codec",
-    "Part": "hooks",
-    "added": "hooks",
-    "decompress": "loading",
-    "hookimpl": "hooks",
-    "load": "loading",
-    "read": "loading",
+    "Decoded": "codec.interface",
+    "Encoded": "codec.interface",
+    "ImageCodec": "codec.interface",
+    "Part": "registry.hooks",
+    "Picture": "picture.images",
+    "Target": "codec.target",
+    "added": "registry.hooks",
+    "decompress": "codec.loading",
+    "hookimpl": "registry.hooks",
+    "load": "codec.loading",
+    "open": "pillow",
+    "read": "codec.loading",
 }
 
 

@@ -12,14 +12,17 @@ Pillow has no mode for them, as with its other formats; ``licframe.read`` gives 
 from __future__ import annotations
 
 import functools
+import io
+import os
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
 
 from licframe.bitstream import container
+from licframe.runtime.atomic import bytes_of
 
 if TYPE_CHECKING:
-    from licframe.codec.latent import LatentCodec
+    from licframe.codec.interface import ImageCodec
 
 FORMAT = "LIC"
 MIME = "image/x-lic"
@@ -28,18 +31,23 @@ _INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _OPTIONS = ("quality", "bpp", "size", "psnr")
 
 
+def open(source: str | os.PathLike[str] | bytes | IO[bytes]) -> Image.Image:  # noqa: A001 - as in Pillow
+    """Return a .lic file as a Pillow image: its size, mode and metadata at once, its pixels when they are needed.
+
+    Args:
+        source: a path, bytes, or a stream that is open for reading.
+
+    Raises:
+        FileError: it cannot be read; CorruptStreamError: it is no .lic file.
+    """
+    return LicImageFile(io.BytesIO(bytes_of(source)))
+
+
 @functools.lru_cache(maxsize=4)
-def _codec(profile: str) -> Codec:
+def _codec(profile: str) -> ImageCodec:
     from licframe.codec.loading import load
 
     return load(profile)
-
-
-@functools.lru_cache(maxsize=4)
-def _codec_for(header: container.Header) -> Codec:
-    from licframe.codec.loading import load_for
-
-    return load_for(header)
 
 
 class LicImageFile(ImageFile.ImageFile):
@@ -61,11 +69,9 @@ class LicImageFile(ImageFile.ImageFile):
 
     def load(self) -> Any:
         if self._data:
-            import attrs
+            from licframe.codec.loading import load_for
 
-            # one codec for all files of the same weights
-            key = attrs.evolve(self._header, width=1, height=1, quality=0, mode="L", depth=8)
-            picture = _codec_for(key).decode(self._data).picture
+            picture = load_for(self._header).decode(self._data).picture
             if self._mode != "I;16":
                 picture = picture.to_8_bit()
             self.im = picture.to_pil().im

@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from licframe.codec import Codec
-from licframe.loading import build, load
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import build, load_latent
+from licframe.model.latent_model import LatentModel
 from licframe.picture.images import Picture, from_array
-from licframe.profile import load_profile
+from licframe.profile.profile import latent_profile
 from licframe.testing.exactness import sample_images
 
 settings.register_profile(
@@ -21,16 +22,16 @@ torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session")
-def codec() -> Codec:
+def codec() -> LatentCodec:
     """The tiny codec with its shipped weights."""
-    return load("tiny")
+    return load_latent("tiny")
 
 
 @pytest.fixture
-def untrained() -> Codec:
-    """A tiny codec with random context weights, not frozen."""
+def untrained() -> LatentModel:
+    """A tiny model with random context weights, not frozen."""
     torch.manual_seed(0)
-    made = build(load_profile("tiny"))
+    made = build(latent_profile("tiny"))
     for parameter in made.scheduler.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     return made

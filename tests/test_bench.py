@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from licframe.codec.target import Target
 from licframe.errors import ImageError, LicframeError, ProfileError, ResultsError
 from licframe.evaluation import datasets, published, rd, results
 from licframe.evaluation.bd import bd_rate
-from licframe.evaluation.contestants import check_names, contestant
+from licframe.evaluation.codecs import check_names, codec_named
 from licframe.evaluation.results import Mean, Results
 from licframe.picture.images import from_array
-from licframe.profile import profile_folder
+from licframe.profile.profile import profile_folder
+from licframe.profile.weights import read_metadata
 from licframe.testing.exactness import sample_images
-from licframe.weights import read_metadata
 
 
 @pytest.fixture
@@ -42,16 +43,16 @@ def curve(*points: tuple[float, float], name: str = "x") -> Results:
 
 @pytest.mark.parametrize("name", ["jpeg", "webp", "avif", "jpeg2000", "jxl"])
 def test_baselines_get_better_with_rate(name: str) -> None:
-    codec = contestant(name)
+    codec = codec_named(name).codec
     picture = from_array(sample_images(1, 128)[0])
     found = []
     for quality in (codec.qualities[1], codec.qualities[-1]):
-        data, seconds = codec.encode(picture, quality)
-        pixels, _ = codec.decode(data)
-        found.append((len(data), float(np.square(pixels - picture.pixels.astype(float)).mean())))
+        encoded = codec.encode(picture, Target(quality=quality))
+        pixels = codec.decode(encoded.data).picture.pixels
+        found.append((len(encoded.data), float(np.square(pixels - picture.pixels.astype(float)).mean())))
 
         assert pixels.shape == picture.pixels.shape
-        assert seconds > 0
+        assert sum(encoded.seconds.values()) > 0
 
     assert found[0][0] < found[1][0]
     assert found[0][1] > found[1][1]
@@ -59,12 +60,12 @@ def test_baselines_get_better_with_rate(name: str) -> None:
 
 def test_missing_packages_are_named() -> None:
     with pytest.raises(LicframeError, match="pip install compressai"):
-        contestant("compressai-mbt2018")
+        codec_named("compressai-mbt2018")
 
 
 def test_unknown_codec_is_answered_with_a_guess() -> None:
     with pytest.raises(ProfileError, match='did you mean "jpeg"'):
-        contestant("jpegg")
+        codec_named("jpegg")
     with pytest.raises(LicframeError, match="jpeg is named 2 times"):
         check_names(["jpeg", "jpeg"])
 
@@ -81,11 +82,11 @@ def test_a_command_file_is_a_codec(tmp_path: Path) -> None:
         f'encode = "{sys.executable} {script} {{input}} {{output}} {{quality}}"\n'
         f'decode = "{sys.executable} {script} {{input}} {{output}}"\n'
     )
-    codec = contestant(str(command))
+    codec = codec_named(str(command)).codec
     picture = from_array(sample_images(1, 64)[0])
 
-    sizes = [len(codec.encode(picture, q)[0]) for q in codec.qualities]
-    pixels, _ = codec.decode(codec.encode(picture, 80)[0])
+    sizes = [len(codec.encode(picture, Target(quality=q)).data) for q in codec.qualities]
+    pixels = codec.decode(codec.encode(picture, Target(quality=80)).data).picture.pixels
 
     assert sizes[0] < sizes[1]
     assert pixels.shape == picture.pixels.shape
@@ -109,7 +110,7 @@ def test_a_bad_command_file_says_what_is_wrong(tmp_path: Path, text: str, said: 
     path.write_text(text)
 
     with pytest.raises(LicframeError, match=said):
-        contestant(str(path)).encode(from_array(sample_images(1, 32)[0]), 1)
+        codec_named(str(path)).codec.encode(from_array(sample_images(1, 32)[0]), Target(quality=1))
 
 
 def test_measuring_counts_real_bytes_and_resumes(folder: Path, tmp_path: Path, monkeypatch) -> None:
@@ -144,11 +145,11 @@ def test_a_version_names_all_that_decides_results() -> None:
     """Files of one context look the same whichever synthesis decodes them; results must not."""
     folder = profile_folder() / "weights"
     synthesis = read_metadata(folder / "balanced+distilled.safetensors")["fingerprint"][:12]
-    fast, filtered = (contestant("fast", s).version for s in ((), ("encoder.filter=true",)))
+    fast, filtered = (codec_named("fast", s).codec.version for s in ((), ("picture_filter.plugin=wiener",)))
 
     assert f", synthesis {synthesis}" in fast
     assert fast != filtered
-    assert "," not in contestant("tiny").version.partition(", weights ")[2]
+    assert codec_named("tiny").codec.version.endswith(", picture filter wiener 1")
 
 
 def test_workers_measure_the_same(folder: Path, tmp_path: Path) -> None:

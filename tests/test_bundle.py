@@ -13,14 +13,14 @@ import pytest
 import torch
 from PIL import Image
 
+from licframe.codec.loading import load
 from licframe.errors import LicframeError
 from licframe.evaluation.complexity import complexity
-from licframe.loading import load
-from licframe.profile import load_profile
+from licframe.profile.profile import load_profile
+from licframe.profile.weights import read_metadata
 from licframe.training import Hardware, Schedule, bundle
 from licframe.training.bundle import make_bundle
 from licframe.training.throughput import throughput
-from licframe.weights import read_metadata
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from licframe.evaluation.metrics import psnr
 from licframe.picture.images import Picture, read_picture
-from licframe.weights import read_metadata
+from licframe.profile.weights import read_metadata
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from licframe.errors import CorruptStreamError, LimitError, WeightsMismatchError
 from licframe.exact.coder import BIT_TOTAL, LARGEST_RESIDUAL, Decoder, Encoder
 from licframe.exact.tables import TOTAL_BITS, TableBank, integer_counts
-from licframe.profile import load_profile
-from licframe.registry import load_class
+from licframe.profile.profile import load_profile
+from licframe.registry.registry import load_class
 from tests.reference import RangeDecoder, decode_step
 
 

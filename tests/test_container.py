@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licframe.bitstream import container
-from licframe.bitstream.container import File, Header
+from licframe.bitstream.container import File, Header, Stream
 from licframe.errors import CorruptStreamError, LicframeError, LicframeWarning, LimitError
 from licframe.runtime.limits import Limits
 
@@ -16,6 +16,7 @@ HEADER = Header(768, 512, "RGB", 50, "balanced", ("residual 1", "msp 1", "gaussi
 FILE = File(HEADER, ((b"payload!" * 3, 0x01020304),), {"icc": b"profile", "exif": b"exif", "xmp": b"xmp"})
 
 names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20)
+labels = names.map(lambda name: f"{name.lstrip('-') or 'x'} 1")
 
 
 @given(
@@ -27,23 +28,66 @@ names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20
         depth=st.sampled_from([8, 16]),
         quality=st.integers(0, 100),
         profile=names,
-        parts=st.lists(names.map(lambda n: f"{n} 1"), min_size=3, max_size=5).map(tuple),
-        fingerprint=st.binary(min_size=6, max_size=6),
+        parts=st.lists(labels, min_size=3, max_size=5).map(tuple),
+        fingerprint=st.just(b"") | st.binary(min_size=6, max_size=6),
+        codec=st.just("") | labels,
     ),
     st.binary(max_size=300),
     st.integers(0, 2**32 - 1),
     st.dictionaries(st.sampled_from(["icc", "exif", "xmp"]), st.binary(max_size=300)),
-    st.none() | st.binary(max_size=50),
+    st.dictionaries(labels, st.builds(Stream, st.binary(max_size=50), st.booleans()), max_size=3),
 )
 def test_round_trip(
-    header: Header, payload: bytes, digest: int, metadata: dict[str, bytes], coefficients: bytes | None
+    header: Header, payload: bytes, digest: int, metadata: dict[str, bytes], streams: dict[str, Stream]
 ) -> None:
     alpha = b"alpha" if "A" in header.mode else None
-    file = File(header, ((payload, digest),), metadata, alpha, coefficients)
+    file = File(header, ((payload, digest),), metadata, alpha, streams)
     data = container.write(file)
 
     assert container.read(data) == file
     assert container.read_header(data) == header
+
+
+def test_a_codec_of_another_kind_may_have_no_parts_and_no_weights() -> None:
+    header = Header(8, 8, "L", 50, "mine", (), b"", codec="dct 1")
+    file = File(header, ((b"payload", 1),), streams={"dct 1": Stream(b"steps")})
+
+    assert container.read(container.write(file)) == file
+
+
+def stream(name: bytes, data: bytes = b"") -> bytes:
+    return bytes([len(name)]) + name + data
+
+
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        ([(b"S", stream(b"x 1")), (b"s", stream(b"x 1"))], "two side streams are named x 1"),
+        ([(b"S", stream(b""))], "no name of a side stream"),
+        ([(b"S", b"")], "no name of a side stream"),
+        ([(b"S", stream(b"X 1"))], "no name of a side stream"),
+        ([(b"S", bytes([200]) + b"x 1")], "no name of a side stream"),
+        ([(b"W", b"filter")], "revision 4 has no chunk b'W'"),
+    ],
+)
+def test_side_streams_have_names_of_their_own(chunks: list[tuple[bytes, bytes]], said: str) -> None:
+    data = bytes(container.MAGIC) + b"\x01" + container.chunk(b"H", container.pack_header(HEADER))
+    for kind, body in chunks:
+        data += container.chunk(kind, body)
+
+    with pytest.raises(CorruptStreamError, match=said):
+        container.read(data + container.chunk(b"P", bytes(8)))
+
+
+@pytest.mark.parametrize("revision", [1, 2, 3])
+def test_older_files_have_no_side_streams_but_a_filter(revision: int) -> None:
+    header = attrs.evolve(HEADER, revision=revision)
+    start = bytes(container.MAGIC) + b"\x01" + container.chunk(b"H", container.pack_header(header))
+    end = container.chunk(b"P", bytes(8))
+
+    assert container.read(start + container.chunk(b"W", b"f") + end).streams == {"wiener 1": Stream(b"f")}
+    with pytest.raises(CorruptStreamError, match="has no chunk"):
+        container.read(start + container.chunk(b"S", stream(b"x 1")) + end)
 
 
 def test_overhead_of_a_usual_file_is_at_most_64_bytes() -> None:

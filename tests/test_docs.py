@@ -9,8 +9,9 @@ from types import ModuleType
 
 import pytest
 
-from licframe import errors, registry
+from licframe import errors
 from licframe.cli.app import app
+from licframe.registry import registry
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -44,7 +45,7 @@ def test_readme_example_runs(tmp_path: Path, monkeypatch, picture) -> None:
 
 
 def test_readme_profile_loads(tmp_path: Path) -> None:
-    from licframe.profile import load_profile
+    from licframe.profile.profile import load_profile
 
     (tmp_path / "mine.toml").write_text(re.search(r"```toml\n(.*?)```", README, re.DOTALL).group(1))
 

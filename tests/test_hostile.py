@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from licframe.bitstream import container
-from licframe.codec import Codec
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import load_for
 from licframe.errors import CorruptStreamError, LicframeError, LimitError
-from licframe.loading import load_for
 from licframe.runtime.limits import Limits
 from licframe.testing.mutations import CHUNK_OPERATIONS, OPERATIONS, mutate
 
@@ -29,7 +29,7 @@ operations = st.lists(
 )
 
 
-def attempt(codec: Codec, data: bytes) -> None:
+def attempt(codec: LatentCodec, data: bytes) -> None:
     """Do what decompress does, with one codec loaded."""
     header = container.read(data).header
     known = header.fingerprint == codec.fingerprint[:6]
@@ -38,7 +38,7 @@ def attempt(codec: Codec, data: bytes) -> None:
 
 @given(st.sampled_from(sorted(GOLDEN)), operations)
 @settings(max_examples=2000)
-def test_mutations_give_an_image_or_an_error(codec: Codec, name: str, changes: list) -> None:
+def test_mutations_give_an_image_or_an_error(codec: LatentCodec, name: str, changes: list) -> None:
     begin = time.perf_counter()
     with contextlib.suppress(LicframeError):
         attempt(codec, mutate(GOLDEN[name], changes))
@@ -59,7 +59,7 @@ def test_mutations_reach_what_lies_behind_the_checksum() -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_every_flipped_bit_is_detected(codec: Codec, name: str) -> None:
+def test_every_flipped_bit_is_detected(codec: LatentCodec, name: str) -> None:
     data = GOLDEN[name]
     for position in range(8 * len(data)):
         damaged = bytearray(data)
@@ -68,7 +68,7 @@ def test_every_flipped_bit_is_detected(codec: Codec, name: str) -> None:
             codec.decode(bytes(damaged))
 
 
-def test_a_small_file_takes_little_time_and_memory(codec: Codec) -> None:
+def test_a_small_file_takes_little_time_and_memory(codec: LatentCodec) -> None:
     """127 bytes that claim 9000x9000 are refused before anything is allocated."""
     file = container.read(GOLDEN["one-pixel-q0"])
     claim = container.write(attrs.evolve(file, header=attrs.evolve(file.header, width=9000, height=9000)))
@@ -82,7 +82,7 @@ def test_a_small_file_takes_little_time_and_memory(codec: Codec) -> None:
     tracemalloc.stop()
 
 
-def test_a_stream_that_is_too_short_ends_early(codec: Codec) -> None:
+def test_a_stream_that_is_too_short_ends_early(codec: LatentCodec) -> None:
     """A decoder does not go on reading zeros until a large image is full."""
     file = container.read(GOLDEN["rgb-q50"])
     ((payload, digest),) = file.payloads
@@ -95,7 +95,7 @@ def test_a_stream_that_is_too_short_ends_early(codec: Codec) -> None:
     assert not any("digest" in text for text in said)
 
 
-def test_time_is_limited(codec: Codec) -> None:
+def test_time_is_limited(codec: LatentCodec) -> None:
     with pytest.raises(LimitError, match="--limit seconds="):
         codec.decode(GOLDEN["rgb-q50"], Limits(seconds=1e-6))
 

@@ -16,25 +16,22 @@ import licframe
 
 ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
-    ("errors", "hooks"),
+    ("errors",),
     ("runtime", "exact", "registry"),
-    ("bitstream", "profile", "interfaces", "wiener"),
-    ("picture", "model", "weights"),
-    ("coded",),
+    ("bitstream", "profile"),
+    ("picture", "model"),
     ("codec",),
-    ("loading",),
-    ("evaluation", "pillow"),
+    ("parts", "pillow"),
+    ("evaluation",),
     ("training", "testing"),
     ("cli",),
     ("__main__",),
 )
-TOGETHER = {"problem": "codec"}
-"""Modules that count as one room; they open when the codec is taken apart."""
+DOORS = {"parts", "pillow", "__main__"}
 
 
 def room_of(path: Path) -> str:
-    first = path.relative_to(ROOT / "licframe").with_suffix("").parts[0]
-    return TOGETHER.get(first, first)
+    return path.relative_to(ROOT / "licframe").with_suffix("").parts[0]
 
 
 def imported_rooms(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -46,8 +43,7 @@ def imported_rooms(tree: ast.AST) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.Import):
             names = [a.name for a in node.names if a.name.startswith("licframe.")]
         for name in names:
-            room = name.split(".")[1]
-            yield TOGETHER.get(room, room), node.lineno
+            yield name.split(".")[1], node.lineno
 
 
 def test_upper_rooms_import_lower_ones_and_never_back() -> None:
@@ -69,7 +65,19 @@ def test_every_room_stands_on_a_floor_and_in_the_drawing() -> None:
     drawing = (ROOT / "CONTRIBUTING.md").read_text()
 
     assert rooms == {room for floor in FLOORS for room in floor}
+    assert len(rooms - DOORS) <= 14
     assert [room for room in rooms if f"`{room}`" not in drawing and not room.startswith("__")] == []
+
+
+@pytest.mark.parametrize("folder", ["plugins", "examples"])
+def test_parts_come_in_through_the_doors(folder: str) -> None:
+    """A plugin imports licframe itself, ``licframe.parts`` and, in tests, the conformance kit; no other room."""
+    wrong = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        rooms = {room for room, _ in imported_rooms(ast.parse(path.read_text()))}
+        wrong += [f"{path.relative_to(ROOT)} imports {room}" for room in rooms - {"parts", "testing"}]
+
+    assert not wrong
 
 
 def test_the_core_names_no_plugin() -> None:

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from licframe.bitstream import container
-from licframe.codec import Codec
+from licframe.codec.latent import LatentCodec
+from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError
-from licframe.model.target import Target
 from licframe.picture import alpha
 from licframe.picture.images import Picture
 from tests.conftest import noise_picture
@@ -34,7 +34,7 @@ def picture_of(mode: str, depth: int, width: int, height: int, seed: int = 0) ->
     height=st.integers(1, 70),
 )
 @settings(max_examples=40)
-def test_round_trip(codec: Codec, mode: str, depth: int, width: int, height: int) -> None:
+def test_round_trip(codec: LatentCodec, mode: str, depth: int, width: int, height: int) -> None:
     picture = picture_of(mode, depth, width, height)
     data = codec.encode(picture, Target(quality=90)).data
     found = codec.decode(data).picture
@@ -48,7 +48,7 @@ def test_round_trip(codec: Codec, mode: str, depth: int, width: int, height: int
 
 
 @pytest.mark.parametrize("mode", container.MODES)
-def test_16_bits_are_more_than_8(codec: Codec, mode: str) -> None:
+def test_16_bits_are_more_than_8(codec: LatentCodec, mode: str) -> None:
     """The same picture in both depths decodes to the same but for rounding, and 16 bits use their range."""
     shallow = picture_of(mode, 8, 96, 80)
     deep = Picture(
@@ -100,7 +100,7 @@ def test_fill_keeps_what_is_visible(seed: int, height: int, width: int) -> None:
     assert filled.max() <= 1
 
 
-def test_transparent_pixels_cost_next_to_nothing(codec: Codec) -> None:
+def test_transparent_pixels_cost_next_to_nothing(codec: LatentCodec) -> None:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (192, 192, 3)).astype(np.uint8)
     visible = np.zeros((192, 192), np.uint8)
@@ -114,7 +114,7 @@ def test_transparent_pixels_cost_next_to_nothing(codec: Codec) -> None:
     assert nothing < 0.05 * whole
 
 
-def test_psnr_target_counts_what_is_visible(codec: Codec) -> None:
+def test_psnr_target_counts_what_is_visible(codec: LatentCodec) -> None:
     picture = picture_of("RGBA", 16, 64, 64)
     picture.alpha[:, 32:] = 0
     found = codec.decode(codec.encode(picture, Target(psnr=25.0)).data).picture
@@ -124,7 +124,7 @@ def test_psnr_target_counts_what_is_visible(codec: Codec) -> None:
     assert -10 * np.log10(error) >= 25.0
 
 
-def test_best_effort_decodes_what_is_sound(codec: Codec) -> None:
+def test_best_effort_decodes_what_is_sound(codec: LatentCodec) -> None:
     picture = picture_of("RGBA", 8, 40, 30)
     data = bytearray(codec.encode(picture, Target(quality=50)).data)
     whole = codec.decode(bytes(data)).picture

@@ -7,15 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from licframe.codec import Codec
-from licframe.interfaces import Known
-from licframe.loading import build
-from licframe.profile import load_profile
+from licframe.codec.loading import build
+from licframe.model.interfaces import Known
+from licframe.model.latent_model import LatentModel
+from licframe.profile.profile import load_profile
 
 
 def scheduler(**options: int):
-    codec = build(load_profile("tiny", [f"context_scheduler.{k}={v}" for k, v in options.items()]))
-    return codec.scheduler
+    model = build(load_profile("tiny", [f"context_scheduler.{k}={v}" for k, v in options.items()]))
+    return model.scheduler
 
 
 @given(st.integers(1, 70), st.integers(1, 70), st.sampled_from([2, 3]), st.integers(1, 5))
@@ -38,7 +38,7 @@ def test_serial_passes_do_not_grow_with_the_image() -> None:
 
 
 @pytest.mark.parametrize("phases", [2, 3])
-def test_prediction_sees_only_earlier_steps(untrained: Codec, phases: int) -> None:
+def test_prediction_sees_only_earlier_steps(untrained: LatentModel, phases: int) -> None:
     """Changing what is coded from a step on does not change that step's parameters."""
     torch.manual_seed(1)
     model = scheduler(phases=phases, levels=2)
@@ -75,28 +75,28 @@ def test_prediction_sees_only_earlier_steps(untrained: Codec, phases: int) -> No
 @settings(max_examples=15)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 100))
 def test_exact_form_is_integer_and_follows_the_float_form(h: int, w: int, quality: int) -> None:
-    from licframe.loading import load
+    from licframe.codec.loading import load
 
     if not _loaded:
         _loaded["tiny"] = load("tiny")
-    codec = _loaded["tiny"]
+    model = _loaded["tiny"].model
     torch.manual_seed(h * 100 + w)
-    gain = codec.gain_table[quality][None]
+    gain = model.gain_table[quality][None]
     y = (
-        (torch.randn(1, 48, h, w) * codec.units.std[:, None, None] * gain[..., None, None] * 64)
+        (torch.randn(1, 48, h, w) * model.units.std[:, None, None] * gain[..., None, None] * 64)
         .round()
         .double()
     )
-    exact = Known(codec.units.exact_form(quality), y=torch.zeros_like(y))
+    exact = Known(model.units.exact_form(quality), y=torch.zeros_like(y))
     floating = Known(
-        codec.units.float_form(gain, torch.full((1,), float(quality))), y=torch.zeros(1, 48, h, w)
+        model.units.float_form(gain, torch.full((1,), float(quality))), y=torch.zeros(1, 48, h, w)
     )
     with torch.no_grad():
-        for step in codec.scheduler.plan(h, w):
-            integer = codec.scheduler.predict(step, exact)
+        for step in model.scheduler.plan(h, w):
+            integer = model.scheduler.predict(step, exact)
             assert integer.dtype == torch.float64
             assert torch.equal(integer, integer.round())
-            real = codec.scheduler.predict(step, floating)
+            real = model.scheduler.predict(step, floating)
             assert torch.allclose(integer[:, 1] / 4096, real[:, 1].double(), atol=0.05)
             exact.place(step, y[step.index])
             floating.place(step, (y[step.index] / 64).float())

@@ -12,15 +12,17 @@ import pytest
 from PIL import Image, ImageCms
 
 import licframe.pillow
-from licframe.codec import Codec
+from licframe.codec.latent import LatentCodec
+from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError, LimitError
-from licframe.model.target import Target
 from licframe.picture.images import Picture, from_array
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def test_open_knows_size_and_mode_without_networks(codec: Codec, picture: Picture, tmp_path: Path) -> None:
+def test_open_knows_size_and_mode_without_networks(
+    codec: LatentCodec, picture: Picture, tmp_path: Path
+) -> None:
     (tmp_path / "a.lic").write_bytes(codec.encode(picture, Target(quality=70)).data)
     code = (
         "import sys, licframe.pillow; from PIL import Image; image = Image.open('a.lic')\n"
@@ -36,7 +38,7 @@ def test_open_knows_size_and_mode_without_networks(codec: Codec, picture: Pictur
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA", "I;16"])
-def test_save_and_open(picture: Picture, tmp_path: Path, codec: Codec, mode: str) -> None:
+def test_save_and_open(picture: Picture, tmp_path: Path, codec: LatentCodec, mode: str) -> None:
     if mode == "I;16":
         image = Image.fromarray(picture.pixels[..., 0] * np.uint16(257))
     else:
@@ -49,7 +51,7 @@ def test_save_and_open(picture: Picture, tmp_path: Path, codec: Codec, mode: str
         assert found.resize((8, 8)).size == (8, 8)
 
 
-def test_streams(picture: Picture, codec: Codec) -> None:
+def test_streams(picture: Picture, codec: LatentCodec) -> None:
     buffer = io.BytesIO()
     picture.to_pil().save(buffer, "LIC", size=2000, profile="tiny")
     assert len(buffer.getvalue()) <= 2000
@@ -59,7 +61,7 @@ def test_streams(picture: Picture, codec: Codec) -> None:
     )
 
 
-def test_deep_colour_is_shown_in_8_bits(codec: Codec, picture: Picture) -> None:
+def test_deep_colour_is_shown_in_8_bits(codec: LatentCodec, picture: Picture) -> None:
     deep = from_array(picture.pixels * np.uint16(257))
     data = codec.encode(deep, Target(quality=50)).data
     shown = Image.open(io.BytesIO(data))
@@ -69,7 +71,7 @@ def test_deep_colour_is_shown_in_8_bits(codec: Codec, picture: Picture) -> None:
     assert licframe.read(data).depth == 16
 
 
-def test_damage_and_wrong_options_are_named(codec: Codec, picture: Picture, tmp_path: Path) -> None:
+def test_damage_and_wrong_options_are_named(codec: LatentCodec, picture: Picture, tmp_path: Path) -> None:
     data = bytearray(codec.encode(picture, Target(quality=50)).data)
     data[-9] ^= 1
     with pytest.raises(CorruptStreamError, match="checksum"):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from licframe.codec.loading import build
 from licframe.errors import LicframeError, ProfileError, UnknownPluginError
-from licframe.loading import build
-from licframe.profile import load_profile, shipped_profiles
+from licframe.profile.profile import latent_profile, shipped_profiles
 
 MINIMAL = """
 [transform]
@@ -19,6 +19,8 @@ plugin = "msp"
 [entropy_model]
 plugin = "gaussian"
 [refiner]
+plugin = "none"
+[picture_filter]
 plugin = "none"
 """
 
@@ -30,8 +32,8 @@ def write(folder: Path, text: str, name: str = "mine.toml") -> str:
 
 @pytest.mark.parametrize("name", sorted(shipped_profiles()))
 def test_shipped_profiles_resolve_to_themselves(name: str, tmp_path: Path) -> None:
-    profile = load_profile(name)
-    again = load_profile(write(tmp_path, profile.to_toml()))
+    profile = latent_profile(name)
+    again = latent_profile(write(tmp_path, profile.to_toml()))
 
     assert again.structure() == profile.structure()
     assert again.weights_path == profile.weights_path
@@ -44,7 +46,7 @@ def test_shipped_profiles_are_the_promised_ones() -> None:
 
 def test_extends_keeps_what_is_not_changed(tmp_path: Path) -> None:
     write(tmp_path, MINIMAL + "[training]\nbatch = 3\n", "base.toml")
-    profile = load_profile(write(tmp_path, 'extends = "base"\n[transform]\nchannels = 64\n'))
+    profile = latent_profile(write(tmp_path, 'extends = "base"\n[transform]\nchannels = 64\n'))
 
     assert profile.transform.options.channels == 64
     assert profile.transform.options.merged == 192
@@ -55,7 +57,7 @@ def test_extends_in_a_circle_is_refused(tmp_path: Path) -> None:
     write(tmp_path, 'extends = "mine"\n', "base.toml")
 
     with pytest.raises(ProfileError, match="circle"):
-        load_profile(write(tmp_path, 'extends = "base"\n'))
+        latent_profile(write(tmp_path, 'extends = "base"\n'))
 
 
 def test_weights_are_found_beside_the_profile_that_names_them(tmp_path: Path) -> None:
@@ -63,13 +65,13 @@ def test_weights_are_found_beside_the_profile_that_names_them(tmp_path: Path) ->
     folder.mkdir()
     write(tmp_path, MINIMAL + '[weights]\nfile = "w.safetensors"\n', "base.toml")
 
-    profile = load_profile(write(folder, 'extends = "../base.toml"\n'))
+    profile = latent_profile(write(folder, 'extends = "../base.toml"\n'))
 
     assert profile.weights_path == tmp_path.resolve() / "w.safetensors"
 
 
 def test_overrides_come_last() -> None:
-    profile = load_profile(
+    profile = latent_profile(
         "tiny", ["transform.channels=32", "transform.widths=[1, 2, 3]", "refiner.plugin=none"]
     )
 
@@ -101,7 +103,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
     path = write(tmp_path, text)
 
     with pytest.raises(ProfileError, match=said) as caught:
-        load_profile(path)
+        latent_profile(path)
     assert path in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -111,23 +113,23 @@ def test_mistakes_are_named(tmp_path: Path, text: str, said: str) -> None:
 )
 def test_malformed_override_is_refused(override: str) -> None:
     with pytest.raises(ProfileError, match="--set"):
-        load_profile("tiny", [override])
+        latent_profile("tiny", [override])
 
 
 @pytest.mark.parametrize("name", ["My Profile.toml", "é.toml", "a" * 65 + ".toml"])
 def test_names_that_a_file_cannot_carry_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ProfileError, match="rename"):
-        load_profile(write(tmp_path, MINIMAL, name))
+        latent_profile(write(tmp_path, MINIMAL, name))
 
 
 def test_unknown_profile_lists_the_known_ones() -> None:
     with pytest.raises(ProfileError, match='did you mean "balanced"'):
-        load_profile("balancd")
+        latent_profile("balancd")
 
 
 def test_unknown_part_says_which_plugins_failed() -> None:
     with pytest.raises(UnknownPluginError, match="failed to load: none"):
-        load_profile("tiny", ["entropy_model.plugin=nothing"])
+        latent_profile("tiny", ["entropy_model.plugin=nothing"])
 
 
 def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
@@ -135,23 +137,23 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     text = MINIMAL.replace('[entropy_model]\nplugin = "gaussian"\n', twice)
 
     with pytest.raises(LicframeError, match="entropy model"):
-        build(load_profile(write(tmp_path, text)))
+        build(latent_profile(write(tmp_path, text)))
 
 
 def test_channel_groups_must_ascend_below_the_channels() -> None:
     for groups in ([64], [0], [12, 8]):
         with pytest.raises(ProfileError, match="groups"):
-            build(load_profile("tiny", [f"context_scheduler.groups={groups}"]))
+            build(latent_profile("tiny", [f"context_scheduler.groups={groups}"]))
 
 
 def test_to_toml_is_valid_toml() -> None:
-    assert tomllib.loads(load_profile("balanced").to_toml())["transform"]["plugin"] == "residual"
+    assert tomllib.loads(latent_profile("balanced").to_toml())["transform"]["plugin"] == "residual"
 
 
 def test_an_added_option_leaves_old_weights_usable() -> None:
     """What a part gains later counts only where it is used."""
     without, default, used = (
-        load_profile("tiny", settings).structure()
+        latent_profile("tiny", settings).structure()
         for settings in ([], ["transform.conditioned=false"], ["transform.conditioned=true"])
     )
 

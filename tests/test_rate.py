@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from licframe.codec.target import Target, search
 from licframe.errors import LimitError
 from licframe.model.gains import Gains, lambda_of
-from licframe.model.target import Target, search
 
 
 def test_lambda_runs_from_0_0018_to_0_18() -> None:

@@ -9,20 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from licframe.codec import Codec
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import load
 from licframe.errors import ProfileError
-from licframe.loading import load
+from licframe.model.refinement import LatentObjective
 from licframe.picture.tensors import tensor_of
-from licframe.problem import LatentProblem
-from licframe.profile import load_profile
+from licframe.profile.profile import load_profile
 from licframe.runtime import precision
 from licframe.testing.conformance import picture_of
 from licframe_plugins.refiners.relaxations import RELAXATIONS
 
 
-def problem_of(codec: Codec, quality: int = 40, size: int = 64) -> LatentProblem:
+def problem_of(codec: LatentCodec, quality: int = 40, size: int = 64) -> LatentObjective:
     image = tensor_of(picture_of(size, size))
-    return LatentProblem(codec, image, codec.analyse(image, quality).detach(), quality)
+    return LatentObjective(codec.model, image, codec.model.analyse(image, quality).detach(), quality)
 
 
 @pytest.mark.parametrize("name", RELAXATIONS)

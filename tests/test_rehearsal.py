@@ -17,10 +17,10 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from licframe.codec import Codec
-from licframe.loading import build
-from licframe.problem import LatentProblem
-from licframe.profile import load_profile, shipped_profiles
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import build
+from licframe.model.refinement import LatentObjective
+from licframe.profile.profile import load_profile, shipped_profiles
 from licframe.testing.exactness import sample_images
 from licframe.training import (
     DISTORTIONS,
@@ -92,7 +92,7 @@ def photographs(tmp_path_factory) -> Photographs:
     return Photographs([folder], device=META, candidates=3, patch=176)
 
 
-def there(profile: str, settings: list[str] | None = None) -> Codec:
+def there(profile: str, settings: list[str] | None = None) -> LatentCodec:
     return build(load_profile(profile, settings or [])).to(META)
 
 
@@ -105,7 +105,7 @@ def rehearse(trainer: Trainer, *, strict: bool = True) -> None:
         trainer.average.update(4)
 
 
-def trainer_of(codec: Codec, source: Any, objective: Any, patch: int = 64, **more: Any) -> Trainer:
+def trainer_of(codec: LatentCodec, source: Any, objective: Any, patch: int = 64, **more: Any) -> Trainer:
     return Trainer(codec, source, objective, Schedule(batch=2, patch=patch), HARDWARE, **more)
 
 
@@ -152,8 +152,8 @@ def test_a_step_of_latent_overfitting(name: str) -> None:
     image = torch.rand(1, 3, 64, 64, device=META)
     relaxation = RELAXATIONS[name]
     with torch.no_grad():
-        start = codec.analyse(image, 50)
-    problem = LatentProblem(codec, image, start, 50)
+        start = codec.model.analyse(image, 50)
+    problem = LatentObjective(codec.model, image, start, 50)
     latent = start.clone().requires_grad_()
     for mode in (torch.enable_grad(), OnlyThere()):  # the first time indices are made
         with mode:
@@ -199,7 +199,7 @@ def test_the_rehearsal_finds_what_is_wrong(
 ) -> None:
     codec = there("tiny")
     made = trainer_of(codec, photographs, RateDistortion(codec))
-    gains = type(codec.gains).forward
+    gains = type(codec.model.gains).forward
 
     def spoilt(self: Any, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         gain, inverse = gains(self, quality)
@@ -212,6 +212,6 @@ def test_the_rehearsal_finds_what_is_wrong(
         return gain, inverse
 
     rehearse(made)
-    monkeypatch.setattr(type(codec.gains), "forward", spoilt)
+    monkeypatch.setattr(type(codec.model.gains), "forward", spoilt)
     with pytest.raises((RuntimeError, AssertionError), match=r"meta|on cpu"):
         rehearse(made)

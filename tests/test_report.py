@@ -11,9 +11,10 @@ import attrs
 import pytest
 from PIL import Image
 
+from licframe.codec.target import Target
 from licframe.errors import LicframeError, ProfileError, ResultsError
 from licframe.evaluation import ablation, datasets, rd, report
-from licframe.evaluation.contestants import contestant
+from licframe.evaluation.codecs import codec_named
 from licframe.evaluation.showcase import equal_bytes, showcase
 from licframe.picture.images import from_array
 from licframe.testing.exactness import sample_images
@@ -70,8 +71,8 @@ def test_no_heading_without_pictures(folder: Path, tmp_path: Path, page: Path) -
 def test_equal_bytes_means_not_more(folder: Path) -> None:
     picture = from_array(sample_images(1, 160)[0])
     for name in ("jpeg", "jpeg2000"):
-        codec = contestant(name)
-        size = len(codec.encode(picture, codec.qualities[4])[0]) + 10
+        codec = codec_named(name).codec
+        size = len(codec.encode(picture, Target(quality=codec.qualities[4])).data) + 10
         data = equal_bytes(codec, picture, size)
 
         assert 0.8 * size < len(data) <= size

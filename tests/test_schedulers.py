@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from licframe import weights
 from licframe.bitstream import container
-from licframe.codec import Codec
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import build, decompress, entropy_models, load, load_for
+from licframe.codec.target import Target
 from licframe.errors import ProfileError, WeightsMismatchError
-from licframe.loading import build, decompress, entropy_models, load, load_for
-from licframe.model.target import Target
+from licframe.model import latent_coding
 from licframe.picture.tensors import tensor_of
-from licframe.profile import load_profile, profile_folder, shipped_profiles
+from licframe.profile import weights
+from licframe.profile.profile import load_profile, profile_folder, shipped_profiles
 from licframe.runtime.clock import Clock
 from licframe.testing.conformance import picture_of, random_codec
 from licframe.training.transfer import transfer_context
@@ -38,16 +39,16 @@ DISTILLED = ["transform.plugin=distilled", *(f"transform.{o}" for o in SMALL)]
 def test_wavefront_and_raster_give_the_same_symbols() -> None:
     raster = random_codec(load_profile("tiny", AR))
     wavefront = random_codec(load_profile("tiny", [*AR, "context_scheduler.order=wavefront"]))
-    wavefront.load_state_dict(raster.state_dict())
+    wavefront.load_state_dict(raster.model.state_dict())
     wavefront.freeze()
     latent = torch.randn(1, 48, 5, 7, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        one, two = (c.encode_latent(latent, 50, Clock()) for c in (raster, wavefront))
+        one, two = (latent_coding.encode(c.model, latent, 50, Clock()) for c in (raster, wavefront))
 
     assert torch.equal(one.y, two.y)
     assert one.information == pytest.approx(two.information)
-    assert len(wavefront.scheduler.plan(5, 7)) == 1 + 7 + 3 * 4
-    assert len(raster.scheduler.plan(5, 7)) == 1 + 35
+    assert len(wavefront.model.scheduler.plan(5, 7)) == 1 + 7 + 3 * 4
+    assert len(raster.model.scheduler.plan(5, 7)) == 1 + 35
 
 
 EVERY_SCHEDULER = {
@@ -69,15 +70,15 @@ def test_all_steps_at_once_are_all_steps_in_order(scheduler: str, size: tuple[in
     quality = torch.tensor([20.0, 60.0])
     found = []
     for in_order in (True, False):
-        gain = made.gains(quality)[0]
+        gain = made.model.gains(quality)[0]
         torch.manual_seed(1)
         quantise = straight_through if in_order else torch.round
-        latent = made.transform.analysis(image, quality)
-        bits, y = made.estimate_latent(latent, gain, quality, quantise, in_order=in_order)
+        latent = made.model.transform.analysis(image, quality)
+        bits, y = made.model.estimate_latent(latent, gain, quality, quantise, in_order=in_order)
         loss = bits.mean() + y.square().mean()
         made.zero_grad()
         loss.backward()
-        gradients = {n: p.grad.clone() for n, p in made.named_parameters() if p.grad is not None}
+        gradients = {n: p.grad.clone() for n, p in made.model.named_parameters() if p.grad is not None}
         found.append((loss.detach(), gradients))
     (loss, gradients), (again, others) = found
     total = sum(float(g.square().sum()) for g in gradients.values()) ** 0.5
@@ -103,10 +104,10 @@ def test_a_context_learns_in_bfloat16(scheduler: str) -> None:
         made.zero_grad()
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            bits = made.estimate(image, quality).bits.sum()
+            bits = made.model.estimate(image, quality).bits.sum()
         bits.backward()
         gradients.append(
-            {n: p.grad.clone() for n, p in made.scheduler.named_parameters() if p.grad is not None}
+            {n: p.grad.clone() for n, p in made.model.scheduler.named_parameters() if p.grad is not None}
         )
     full, short = gradients
 
@@ -119,20 +120,22 @@ def test_a_context_learns_in_bfloat16(scheduler: str) -> None:
 def test_one_entropy_model_serves_every_pass() -> None:
     codec = build(load_profile("tiny", ["context_scheduler.plugin=checkerboard"]))
 
-    assert len(codec.entropy_models) == 2
+    assert len(codec.model.entropy_models) == 2
     with pytest.raises(ProfileError, match="names 2"):
         build(load_profile("checkerboard", ["context_scheduler.plugin=msp"]))
     assert len(load_profile("checkerboard", ["entropy_model.plugin=laplace"]).entropy_models) == 1
 
 
-def test_empty_channels_are_left_out(codec: Codec) -> None:
+def test_empty_channels_are_left_out(codec: LatentCodec) -> None:
     """A latent with empty channels costs fewer bytes with their flags, and decodes the same."""
-    latent = codec.analyse(tensor_of(picture_of(200, 160)), 100)
+    latent = codec.model.analyse(tensor_of(picture_of(200, 160)), 100)
     with torch.no_grad():
         sparse = latent * 0.02
-        coded = codec.encode_latent(sparse, 30, Clock())
-        again = codec.decode_latent(coded.payload, coded.digest, 30, coded.y.shape[-2:], Clock())
-        old = codec.encode_latent(latent, 100, Clock())
+        coded = latent_coding.encode(codec.model, sparse, 30, Clock())
+        again = latent_coding.decode(
+            codec.model, coded.payload, coded.digest, 30, coded.y.shape[-2:], Clock()
+        )
+        old = latent_coding.encode(codec.model, latent, 100, Clock())
 
     assert torch.equal(again, coded.y)
     from licframe.exact.coder import Decoder
@@ -152,9 +155,9 @@ def folder(tmp_path: Path) -> Path:
         weights.load_shared(trunk, made)
         with torch.no_grad():
             for parameter in (
-                made.scheduler.parameters()
+                made.model.scheduler.parameters()
                 if name == "laplace"
-                else made.transform.synthesis_blocks.parameters()
+                else made.model.transform.synthesis_blocks.parameters()
             ):
                 parameter.add_(0.01 * torch.ones_like(parameter))
         made.save(tmp_path / f"tiny+{name}.safetensors", {"patches": 1}, base=trunk)
@@ -213,7 +216,7 @@ def test_a_distilled_decoder_reads_its_teachers_files(folder: Path) -> None:
 
 @pytest.mark.parametrize("scheduler", ["msp", "hyperprior", "checkerboard", "autoregressive"])
 @torch.no_grad()
-def test_a_mixture_starts_where_the_single_density_was(codec: Codec, scheduler: str) -> None:
+def test_a_mixture_starts_where_the_single_density_was(codec: LatentCodec, scheduler: str) -> None:
     """A context trained with one entropy model predicts the same with a mixture in its place, and the way back."""
     settings = {
         "msp": [],
@@ -236,8 +239,8 @@ def test_a_mixture_starts_where_the_single_density_was(codec: Codec, scheduler: 
             if "own" in name or "last" in name or "output" in name:
                 value.add_(torch.randn_like(value), alpha=0.02)
     assert transfer_context(made, old.scheduler.state_dict(), entropy_models(single.structure()))
-    assert transfer_context(back, made.scheduler.state_dict(), entropy_models(mixture.structure()))
-    latent = codec.analyse(tensor_of(picture_of(96, 96)), 50)
+    assert transfer_context(back, made.model.scheduler.state_dict(), entropy_models(mixture.structure()))
+    latent = codec.model.analyse(tensor_of(picture_of(96, 96)), 50)
     cost = []
     for one in (old, made, back):
         torch.manual_seed(0)
@@ -246,10 +249,10 @@ def test_a_mixture_starts_where_the_single_density_was(codec: Codec, scheduler: 
 
     assert cost[1] == pytest.approx(cost[0], rel=0.1)
     assert cost[2] == pytest.approx(cost[0], rel=1e-5)
-    kept = {k: v.clone() for k, v in made.scheduler.state_dict().items()}
+    kept = {k: v.clone() for k, v in made.model.scheduler.state_dict().items()}
     assert not transfer_context(made, {}, entropy_models(single.structure()))
     assert transfer_context(made, kept, entropy_models(mixture.structure()))
-    assert all(torch.equal(v, kept[k]) for k, v in made.scheduler.state_dict().items())
+    assert all(torch.equal(v, kept[k]) for k, v in made.model.scheduler.state_dict().items())
 
 
 @pytest.mark.parametrize("name", sorted(set(shipped_profiles())))
@@ -267,8 +270,8 @@ def test_side_information_can_tell_means(scheduler: str) -> None:
     """A latent and its negative have the same scales, and other means."""
     codec = build(load_profile("tiny", [f"context_scheduler.plugin={scheduler}"]))
     generator = torch.Generator().manual_seed(0)
-    latent = torch.randn(1, codec.transform.latent_channels, 8, 8, generator=generator)
-    condition = codec.units.float_form(codec.gain_table[50][None], torch.tensor([50.0]))
-    one, two = (codec.scheduler.side(y, condition)["z"] for y in (latent, -latent))
+    latent = torch.randn(1, codec.model.transform.latent_channels, 8, 8, generator=generator)
+    condition = codec.model.units.float_form(codec.model.gain_table[50][None], torch.tensor([50.0]))
+    one, two = (codec.model.scheduler.side(y, condition)["z"] for y in (latent, -latent))
 
     assert not torch.allclose(one, two, atol=1e-3)

@@ -15,8 +15,8 @@ from PIL import Image
 
 from licframe import cli
 from licframe.bitstream import container
-from licframe.codec import Codec
-from licframe.model.target import Target
+from licframe.codec.latent import LatentCodec
+from licframe.codec.target import Target
 from licframe.picture.images import Picture, read_picture
 
 
@@ -46,12 +46,12 @@ def call(tmp_path: Path, monkeypatch, capfdbinary):
 
 
 @pytest.fixture
-def lic(codec: Codec, picture: Picture) -> bytes:
+def lic(codec: LatentCodec, picture: Picture) -> bytes:
     whole = attrs.evolve(picture, metadata={"exif": b"exif!"})
     return codec.encode(whole, Target(quality=50)).data
 
 
-def test_standard_input_and_output(call, picture: Picture, codec: Codec) -> None:
+def test_standard_input_and_output(call, picture: Picture, codec: LatentCodec) -> None:
     made = call("compress", "-", "-p", "tiny", "-q", 30, stdin=picture.encode(".png"))
     assert made.code == 0
     assert "quality 30" in made.err

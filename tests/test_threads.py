@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from licframe.codec import Codec
-from licframe.loading import load
-from licframe.model.target import Target
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import load
+from licframe.codec.target import Target
 from licframe.picture.images import Picture, from_array
 from licframe.testing.exactness import sample_images
 
 
-def compressed(codec: Codec, picture: Picture) -> tuple[bytes, bytes]:
+def compressed(codec: LatentCodec, picture: Picture) -> tuple[bytes, bytes]:
     data = codec.encode(picture, Target(quality=60)).data
     return data, codec.decode(data).picture.pixels.tobytes()
 
 
-def test_eight_threads_make_the_bytes_of_one(codec: Codec) -> None:
+def test_eight_threads_make_the_bytes_of_one(codec: LatentCodec) -> None:
     pictures = [from_array(image) for image in sample_images(8, 90, seed=5)]
     alone = [compressed(codec, picture) for picture in pictures]
     with ThreadPoolExecutor(8) as pool:
@@ -39,7 +39,7 @@ def test_threads_that_search(picture: Picture) -> None:
         together = list(pool.map(lambda p: codec.encode(p, Target(quality=50)).data, [picture] * 4))
 
     assert {len(data) for data in together} == {len(alone)}
-    assert all(parameter.grad is None for parameter in codec.parameters())
+    assert all(parameter.grad is None for parameter in codec.model.parameters())
 
 
 def test_no_global_setting_of_torch_changes(picture: Picture) -> None:

@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from licframe.codec import Codec
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import build, load
 from licframe.errors import LicframeError, WeightsMismatchError
 from licframe.evaluation import metrics
-from licframe.loading import build, load
 from licframe.model.gains import lambda_of
-from licframe.profile import load_profile
+from licframe.model.latent_model import LatentModel
+from licframe.profile.profile import load_profile
+from licframe.profile.weights import load_shared, read_metadata
 from licframe.runtime.precision import has_bfloat16
 from licframe.testing.exactness import sample_images
 from licframe.training import (
@@ -43,7 +45,6 @@ from licframe.training.distillation import DecodedPatches, Distillation
 from licframe.training.loop import Tally
 from licframe.training.objective import similarity
 from licframe.training.pictures import find_pictures, split
-from licframe.weights import load_shared, read_metadata
 
 CPU = Hardware(torch.device("cpu"))
 BFLOAT16 = has_bfloat16(torch.device("cpu"))
@@ -85,7 +86,7 @@ def schedule(steps: int, **fields: object) -> Schedule:
 def trainer(source: Photographs, place: Path | None, steps: int, **more: object) -> Trainer:
     torch.manual_seed(0)
     codec = build(load_profile("tiny"))
-    codec.initialise(source.patches(64, 64))
+    codec.model.initialise(source.patches(64, 64))
     settings = Settings(log_every=5)
     return Trainer(
         codec, source, RateDistortion(codec), schedule(steps), CPU, folder=place, settings=settings, **more
@@ -146,7 +147,7 @@ def test_resume_goes_on_from_before_the_decay(photographs: Photographs, tmp_path
     second = trainer(photographs, tmp_path, 10)
     second.resume()
     assert second.patches == 14
-    state = second.codec.state_dict()
+    state = second.codec.model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in first.undecayed.model.items())
     saved = {n: {k: v.clone() for k, v in s.items()} for n, s in second.optimisers.state().items()}
     written = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["moments"]
@@ -211,7 +212,7 @@ def test_checkpoints_of_the_first_version_are_read(photographs: Photographs, tmp
     def kind(name: str) -> str:
         return getattr(named[name], "licframe_kind", "matrix" if named[name].dim() == 4 else "bias")
 
-    ordered = [[n for n, _ in made.codec.named_parameters() if kind(n) == k] for k in kinds]
+    ordered = [[n for n, _ in made.codec.model.named_parameters() if kind(n) == k] for k in kinds]
     numbered = [ordered[0], [n for some in ordered[1:] for n in some]]
     old = {
         "model": made.undecayed.model,
@@ -318,15 +319,15 @@ def test_a_source_of_ones_own(tmp_path: Path) -> None:
 def test_nan_stops_the_run_with_the_batch_saved(photographs: Photographs, tmp_path: Path) -> None:
     heard = Heard()
     made = trainer(photographs, tmp_path, 10, callbacks=[heard])
-    before = made.codec.gains.log2_inverse.detach().clone()
-    torch.nn.init.constant_(made.codec.gains.log2_gain, float("nan"))
+    before = made.codec.model.gains.log2_inverse.detach().clone()
+    torch.nn.init.constant_(made.codec.model.gains.log2_gain, float("nan"))
 
     with pytest.raises(LicframeError, match="diverged"):
         made.run()
     (bad,) = torch.load(tmp_path / "bad_batch.pt", weights_only=True)
     assert bad[0].shape == (2, 3, 64, 64)
     assert bad[0].std() > 0
-    assert torch.equal(made.codec.gains.log2_inverse, before)
+    assert torch.equal(made.codec.model.gains.log2_inverse, before)
     assert len(heard.remarks) == 5
     assert "rates halved" in heard.remarks[0]
 
@@ -354,7 +355,7 @@ def test_the_better_of_last_and_averaged_weights_is_left(photographs: Photograph
     held_out = HeldOut(photographs, 8, 64)
     made = trainer(photographs, None, 12, held_out=held_out)
     made.run()
-    end = {name: p.detach().clone() for name, p in made.codec.named_parameters()}
+    end = {name: p.detach().clone() for name, p in made.codec.model.named_parameters()}
     chosen = made.measure()
     made.average.swap()
     other = made.measure()
@@ -365,10 +366,10 @@ def test_the_better_of_last_and_averaged_weights_is_left(photographs: Photograph
     assert other is not None
     assert chosen <= other
     assert made.lines[-1].held_out == pytest.approx(chosen)
-    averages = {True: made.average.values, False: dict(made.codec.named_parameters())}
+    averages = {True: made.average.values, False: dict(made.codec.model.named_parameters())}
     assert any(all(torch.equal(end[n], v) for n, v in values.items()) for values in averages.values())
     alone.average.swap()
-    last = dict(alone.codec.named_parameters())
+    last = dict(alone.codec.model.named_parameters())
     assert any(not torch.equal(last[n], v) for n, v in alone.average.values.items())
 
 
@@ -428,12 +429,12 @@ def test_what_scripts_would_replace_are_arguments(folder: Path, tmp_path: Path) 
     """Optimiser, rounding, weights of samples, and an objective of one's own."""
 
     class Constant(Objective):
-        def __init__(self, codec: Codec) -> None:
+        def __init__(self, codec: LatentCodec) -> None:
             super().__init__()
             self.codec = codec
 
         def forward(self, *batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            loss = self.codec.gains.log2_gain.square().mean() * torch.ones(len(batch[1]))
+            loss = self.codec.model.gains.log2_gain.square().mean() * torch.ones(len(batch[1]))
             return loss.mean(), torch.stack([loss, loss, loss]).detach()
 
     made = {}
@@ -453,7 +454,7 @@ def test_what_scripts_would_replace_are_arguments(folder: Path, tmp_path: Path) 
     assert gains[0] < gains[1]
 
 
-def test_noise_and_weights_do_what_they_say(untrained: Codec) -> None:
+def test_noise_and_weights_do_what_they_say(untrained: LatentModel) -> None:
     image, quality = torch.rand(2, 3, 64, 64), torch.tensor([10.0, 90.0])
     found = {}
     for name, more in {
@@ -470,7 +471,7 @@ def test_noise_and_weights_do_what_they_say(untrained: Codec) -> None:
     assert not torch.allclose(found["noise"][2], found["plain"][2])
 
 
-def test_evaluation_needs_no_random_numbers(untrained: Codec) -> None:
+def test_evaluation_needs_no_random_numbers(untrained: LatentModel) -> None:
     image, quality = torch.rand(2, 3, 64, 64), torch.tensor([10.0, 90.0])
     objective = RateDistortion(untrained)
     noisy = [objective(image, quality)[0] for _ in range(2)]
@@ -483,7 +484,7 @@ def test_evaluation_needs_no_random_numbers(untrained: Codec) -> None:
     assert still[0] == still[1] == still[2]
 
 
-def test_the_l1_term_is_of_quantisation_steps(untrained: Codec) -> None:
+def test_the_l1_term_is_of_quantisation_steps(untrained: LatentModel) -> None:
     """It grows with the gain, and its gradient does not shrink gains."""
     image, quality = torch.rand(2, 3, 64, 64), torch.tensor([10.0, 90.0])
     losses = []
@@ -544,14 +545,14 @@ def test_ms_ssim_may_be_what_is_trained_for(autocast: bool) -> None:
             torch.manual_seed(1)
             loss, detail = RateDistortion(codec, DISTORTIONS["ms-ssim"])(image, quality)
             torch.manual_seed(1)
-            decoded = codec.estimate(image, quality).image.detach()
+            decoded = codec.model.estimate(image, quality).image.detach()
         return loss, float(detail[1]), float(similarity(decoded, image))
 
     loss, bpp, before = judged()
     lam = lambda_of(quality)
     expected = (bpp + lam * 1280 * (1 - before)) / (lam / 0.013).sqrt()
     assert loss.item() == pytest.approx(float(expected), rel=1e-4)
-    weights = [p for n, p in codec.named_parameters() if "synthesis" in n and p.dim() == 4]
+    weights = [p for n, p in codec.model.named_parameters() if "synthesis" in n and p.dim() == 4]
     gradients = torch.autograd.grad(loss, weights)
     with torch.no_grad():
         length = sum(float(g.square().sum()) for g in gradients) ** 0.5
@@ -572,18 +573,18 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
     teacher = load("tiny")
     student = build(load_profile("tiny", options))
     load_shared(load_profile("tiny").weights_path, student)
-    student.transform.learn_from(teacher.transform)
+    student.model.transform.learn_from(teacher.transform)
     torch.manual_seed(0)
     decoded = DecodedPatches(teacher, photographs, 12, 64, CPU)
     image, latent, picture, bits, quality = decoded.batch(12, 64)
-    before = {k: v.clone() for k, v in student.state_dict().items()}
+    before = {k: v.clone() for k, v in student.model.state_dict().items()}
     stranger = build(load_profile("tiny", [*options, "transform.merged=96"]))
     with pytest.raises(WeightsMismatchError, match="give the student"):
         stranger.transform.learn_from(teacher.transform)
 
     def error() -> float:
         with torch.no_grad():
-            return float((student.transform.synthesis(latent, quality) - image).square().mean())
+            return float((student.model.transform.synthesis(latent, quality) - image).square().mean())
 
     start = error()
     Trainer(student, decoded, Distillation(student, teacher), schedule(40, batch=4), CPU).run()
@@ -593,7 +594,7 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
         known = teacher.transform.synthesis(latent, quality)
     assert float((picture - known).abs().max()) < 1e-3
     assert error() < 0.97 * start
-    changed = {k for k, v in student.state_dict().items() if not torch.equal(v, before[k])}
+    changed = {k for k, v in student.model.state_dict().items() if not torch.equal(v, before[k])}
     assert changed
     assert all("transform.synthesis" in name for name in changed)
 
@@ -630,18 +631,18 @@ def test_a_synthesis_learns_along(photographs: Photographs, tmp_path: Path) -> N
         return made
 
     along = going_on()
-    before = {k: v.clone() for k, v in student.state_dict().items()}
+    before = {k: v.clone() for k, v in student.model.state_dict().items()}
     image, quality = torch.rand(1, 3, 64, 64), torch.tensor([50.0])
     found = []
-    for other in (None, along.codec.transform, student):
+    for other in (None, along.codec.model.transform, student):
         torch.manual_seed(0)
         loss = RateDistortion(along.codec, auxiliary=other)(image, quality)[0]
-        found.append(torch.autograd.grad(loss, along.codec.transform.analysis_linear[0].weight)[0])
+        found.append(torch.autograd.grad(loss, along.codec.model.transform.analysis_linear[0].weight)[0])
     assert torch.allclose(found[1], found[0], rtol=1e-3)  # the same twice is the same
     assert not torch.allclose(found[2], found[0], rtol=1e-3)
     along.run()
 
-    after = student.state_dict()
+    after = student.model.state_dict()
     assert any(not torch.equal(after[k], v) for k, v in before.items())
     saved = torch.load(along.checkpoint, weights_only=True)
     assert saved["auxiliary"].keys() == before.keys()
@@ -650,20 +651,20 @@ def test_a_synthesis_learns_along(photographs: Photographs, tmp_path: Path) -> N
     ].keys()
     student.load_state_dict(before)
     going_on()
-    assert all(torch.equal(v, saved["auxiliary"][k]) for k, v in student.state_dict().items())
+    assert all(torch.equal(v, saved["auxiliary"][k]) for k, v in student.model.state_dict().items())
 
 
 def test_features_that_differ_in_number_are_matched_by_what_learns(
     photographs: Photographs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher, student = load("tiny"), load("tiny")
-    whole = student.transform.features
+    whole = student.model.transform.features
 
     def fewer(latent: torch.Tensor, quality: torch.Tensor) -> dict[str, torch.Tensor]:
         found = whole(latent, quality)
         return found | {"1/8": found["1/8"][:, ::2]}
 
-    monkeypatch.setattr(student.transform, "features", fewer)
+    monkeypatch.setattr(student.model.transform, "features", fewer)
     objective = Distillation(student, teacher)
     assert objective.auxiliary is not None
     before = {k: v.clone() for k, v in objective.auxiliary.state_dict().items()}

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from licframe.profile import load_profile
-from licframe.registry import load_class
+from licframe.profile.profile import load_profile
+from licframe.registry.registry import load_class
 from licframe.runtime.precision import has_bfloat16
 from licframe.testing.exactness import sample_images
 from licframe_plugins.residual.components import principal_components
@@ -96,7 +96,7 @@ def test_conditioned_blocks_know_each_quality(kind: str, side: str) -> None:
         make(plugin=kind, synthesis=[1, 1, 1], analysis=[1, 1, 1], conditioned=c, conditioned_analysis=c)
         for c in (False, True)
     )
-    model.load_state_dict(plain.state_dict(), strict=False)
+    model.load_state_dict(plain.model.state_dict(), strict=False)
     x = torch.rand(3, 3, 32, 32) if side == "analysis" else torch.randn(3, model.latent_channels, 2, 2)
     run, plainly = getattr(model, side), getattr(plain, side)
     quality = torch.tensor([0.0, 43.0, 100.0])

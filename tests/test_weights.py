@@ -10,28 +10,32 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from licframe.bitstream.container import read, read_header
-from licframe.codec import Codec
+from licframe.codec.loading import build, load, load_for, save
 from licframe.errors import NotExactError, WeightsMismatchError
-from licframe.loading import build, load, load_for
-from licframe.profile import load_profile
-from licframe.weights import load_shared, read_metadata
+from licframe.model.latent_model import LatentModel
+from licframe.profile.profile import latent_profile
+from licframe.profile.weights import load_shared, read_metadata
 from tests.conftest import noise_picture
 
 
 @pytest.fixture
-def saved(untrained: Codec, tmp_path: Path) -> Path:
+def saved(untrained: LatentModel, tmp_path: Path) -> Path:
     path = tmp_path / "w.safetensors"
-    untrained.save(path, {"patches": 7})
+    save(untrained, latent_profile("tiny"), path, {"patches": 7})
     return path
 
 
 def test_round_trip_is_stable(saved: Path, tmp_path: Path) -> None:
     """Loading and saving again changes nothing: shipped weights can be trained on and compared."""
     codec = load("tiny", [f"weights.file={saved}"])
-    tables = codec.units.to_context.clone()
+    tables = codec.model.units.to_context.clone()
     again = tmp_path / "again.safetensors"
-    assert codec.save(again, {}) == read_metadata(saved)["fingerprint"] == codec.fingerprint.hex()
-    assert torch.equal(tables, codec.units.to_context)
+    assert (
+        save(codec.model, codec.profile, again, {})
+        == read_metadata(saved)["fingerprint"]
+        == codec.fingerprint.hex()
+    )
+    assert torch.equal(tables, codec.model.units.to_context)
 
 
 def test_record_is_kept(saved: Path) -> None:
@@ -64,15 +68,15 @@ def test_changed_weights_are_refused(saved: Path, edit) -> None:
         load("tiny", [f"weights.file={saved}"])
 
 
-def test_nan_is_refused(untrained: Codec, tmp_path: Path) -> None:
+def test_nan_is_refused(untrained: LatentModel, tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     torch.nn.init.constant_(untrained.scheduler.base, float("nan"))
-    untrained.save(path, {})
+    save(untrained, latent_profile("tiny"), path, {})
     with pytest.raises(WeightsMismatchError, match="not finite"):
         load("tiny", [f"weights.file={path}"])
     torch.nn.init.constant_(untrained.gains.log2_gain, float("nan"))
     with pytest.raises(NotExactError, match="diverged"):
-        untrained.save(path, {})
+        save(untrained, latent_profile("tiny"), path, {})
 
 
 @pytest.mark.parametrize("data", [b"", b"text that is no weights", b"\xff" * 100, b"\x80\x04pickle"])
@@ -93,7 +97,7 @@ def test_truncated_file_is_refused(saved: Path) -> None:
 
 def test_shipped_weights_fit_and_are_small() -> None:
     for name in ("tiny", "balanced"):
-        path = load_profile(name).weights_path
+        path = latent_profile(name).weights_path
         assert path is not None
         assert path.stat().st_size <= 16 * 2**20
         assert load(name).fingerprint.hex() == read_metadata(path)["fingerprint"]
@@ -101,7 +105,7 @@ def test_shipped_weights_fit_and_are_small() -> None:
 
 def test_untrained_codec_can_be_built_for_every_profile() -> None:
     for name in ("tiny", "balanced", "max_quality"):
-        assert isinstance(build(load_profile(name)), Codec)
+        assert isinstance(build(latent_profile(name)), LatentModel)
 
 
 SMALL = [
@@ -114,10 +118,11 @@ SMALL = [
 def beside(trunk: Path, name: str, settings: list[str]) -> list[str]:
     """Write weights of parts on a trunk beside it; return the settings that name them."""
     settings = [*settings, f"weights.file={trunk}"]
-    codec = build(load_profile("tiny", settings))
-    if load_shared(trunk, codec) == []:  # the same transform
-        torch.nn.init.normal_(codec.scheduler.base, std=0.1)
-    codec.save(trunk.parent / f"{name}.safetensors", {}, trunk)
+    profile = latent_profile("tiny", settings)
+    model = build(profile)
+    if load_shared(trunk, model) == []:  # the same transform
+        torch.nn.init.normal_(model.scheduler.base, std=0.1)
+    save(model, profile, trunk.parent / f"{name}.safetensors", {}, trunk)
     return settings
 
 
@@ -131,7 +136,8 @@ def test_a_synthesis_and_a_context_of_one_trunk_combine(saved: Path) -> None:
     assert small.fingerprint.hex() == read_metadata(saved)["fingerprint"]
     assert both.fingerprint == context.fingerprint != small.fingerprint
     assert torch.equal(
-        both.transform.synthesis_blocks[0].first.weight, small.transform.synthesis_blocks[0].first.weight
+        both.model.transform.synthesis_blocks[0].first.weight,
+        small.model.transform.synthesis_blocks[0].first.weight,
     )
     assert read(both.compress(noise_picture(56, 40), quality=40)).payloads == read(data).payloads
     assert both.decompress(data).size == (56, 40)

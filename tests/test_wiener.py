@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from licframe import wiener
 from licframe.bitstream import container
 from licframe.cli.run import sample_photograph
+from licframe.codec.loading import load
+from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError
 from licframe.evaluation.metrics import psnr
-from licframe.loading import load
-from licframe.model.target import Target
 from licframe.picture.images import read_picture
 from licframe.picture.tensors import tensor_of
+from licframe_plugins.picture_filters import wiener
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +95,12 @@ def test_strips_do_not_show(photograph: torch.Tensor, monkeypatch: pytest.Monkey
 
 def test_a_file_with_its_filter_is_nearer_to_the_original() -> None:
     picture = read_picture(sample_photograph())
-    with_filter, without = (load("tiny", [f"encoder.filter={on}"]) for on in ("true", "false"))
+    with_filter, without = (load("tiny", [f"picture_filter.plugin={name}"]) for name in ("wiener", "none"))
     files = [codec.encode(picture, Target(quality=60)).data for codec in (with_filter, without)]
     found = [container.read(data) for data in files]
     errors = [psnr(picture.pixels, without.decode(data).picture.pixels) for data in files]
 
-    assert found[1].filter is None
-    assert found[0].filter is not None
+    assert [list(file.streams) for file in found] == [["wiener 1"], []]
     assert found[0].payloads == found[1].payloads
     assert errors[0] > errors[1] + 0.05
 
@@ -109,20 +108,24 @@ def test_a_file_with_its_filter_is_nearer_to_the_original() -> None:
 def test_a_target_size_holds_with_a_filter() -> None:
     picture = read_picture(sample_photograph())
     codec = load("tiny")
-    plain = load("tiny", ["encoder.filter=false"])
+    plain = load("tiny", ["picture_filter.plugin=none"])
     tight = len(plain.encode(picture, Target(quality=60)).data) + 3
     data = codec.encode(picture, Target(size=tight)).data
 
     assert len(data) <= tight
     # No room for the filter, so the picture is as good without it
-    assert container.read(data).filter is None
+    assert container.read(data).streams == {}
 
 
 def test_a_wild_filter_gives_a_picture() -> None:
     codec = load("tiny")
     picture = read_picture(sample_photograph())
     file = container.read(codec.encode(picture, Target(quality=0)).data)
-    wild = container.File(file.header, file.payloads, filter=wiener.pack(np.full(wiener.SIZE, 1024)))
+    wild = container.File(
+        file.header,
+        file.payloads,
+        streams={"wiener 1": container.Stream(wiener.pack(np.full(wiener.SIZE, 1024)))},
+    )
     pixels = codec.decode(container.write(wild)).picture.pixels
 
     assert pixels.shape == picture.pixels.shape

@@ -16,10 +16,10 @@ def doctor(as_json: Json = False) -> None:
     from importlib.metadata import version
 
     from licframe.errors import LicframeError
-    from licframe.profile.profile import load_profile, shipped_profiles
-    from licframe.registry import registry
-    from licframe.testing import exactness
+    from licframe.profile.profile import latent_profile, shipped_profiles
     from licframe.profile.weights import find
+    from licframe.registry.registry import registry
+    from licframe.testing import exactness
 
     packages = ("torch", "numpy", "constriction", "pillow", "safetensors")
     checks = [("python", True, f"{platform.python_version()}, {platform.machine()}")]
@@ -31,11 +31,11 @@ def doctor(as_json: Json = False) -> None:
     usable: dict[str, str] = {}
     for name in shipped_profiles():
         try:
-            path = load_profile(name).weights_path
+            profile = latent_profile(name)
+            path = profile.weights_path
             if path is None:
                 checks.append((f"profile {name}", False, "names no weights"))
                 continue
-            profile = load_profile(name)
             fingerprint = find(path, profile.structure()).record["fingerprint"]
             usable.setdefault(fingerprint, name)
             checks.append((f"profile {name}", True, f"weights {fingerprint[:12]}"))

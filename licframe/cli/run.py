@@ -43,8 +43,8 @@ def run(
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
 
-    from licframe.evaluation import metrics
     from licframe.codec.loading import load
+    from licframe.evaluation import metrics
     from licframe.picture import images
     from licframe.runtime.atomic import write_atomically
 

@@ -118,10 +118,10 @@ def train(
     pictures, and at the end weights.safetensors. Every twentieth picture is held out and tells of overfitting.
     """
     from licframe.errors import LicframeError
-    from licframe.profile.profile import load_profile
+    from licframe.profile.profile import latent_profile
 
     training = import_training()
-    checked = load_profile(profile, overrides or ())
+    checked = latent_profile(profile, overrides or ())
     folder = folder or Path("runs") / checked.name
     if crop is None and crop_share is not None:
         raise LicframeError("--crop-share says for how long --crop is; name that, too")

@@ -169,7 +169,9 @@ class PixelCodec(ImageCodec):
         scale = sorted(self.qualities)
         if not target.is_quality and size(scale[0]) > size(scale[-1]):
             scale.reverse()  # a number that means loss, such as a quantiser
-        quality = search(target, scale, scale[len(scale) // 2], pixels.shape[0] * pixels.shape[1], size, fidelity)
+        quality = search(
+            target, scale, scale[len(scale) // 2], pixels.shape[0] * pixels.shape[1], size, fidelity
+        )
         size(quality)
         return Encoded(files[quality], quality, clock.seconds)
 

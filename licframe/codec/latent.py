@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import attrs
@@ -73,13 +73,13 @@ class LatentCodec(ImageCodec):
     find_filter: FindFilter
     fingerprint: bytes = bytes(32)
     synthesis: str = ""
+    version: str = attrs.field(init=False)
 
-    qualities: ClassVar[Sequence[float]] = (0, 14, 29, 43, 57, 71, 86, 100)  # the knots of the gains
+    qualities = (0, 14, 29, 43, 57, 71, 86, 100)  # the knots of the gains
     capabilities: ClassVar[Capabilities] = Capabilities(weights=True)
 
-    @property
-    def version(self) -> str:
-        """Version of licframe, weights, and what else makes its files or pictures others."""
+    @version.default
+    def _(self) -> str:
         text = f"licframe {licframe.__version__}, weights {self.fingerprint[:6].hex()}"
         if self.synthesis:
             text += f", synthesis {self.synthesis[:12]}"
@@ -120,7 +120,7 @@ class LatentCodec(ImageCodec):
         filtered = plain if target.psnr is not None else self._filtered(source, plain, clock)
         for best in (self._refined(source, filtered, clock), filtered, plain):
             data = self._packed(source, best)
-            if target.met(len(data), width * height, lambda chosen=best: self._psnr(source, chosen)):
+            if target.met(len(data), width * height, partial(self._psnr, source, best)):
                 break
         self._check(best.coded, clock)
         return Encoded(data, best.coded.quality, clock.seconds, best.coded.information)
@@ -180,9 +180,7 @@ class LatentCodec(ImageCodec):
         if trial.correction is not None:
             streams[self.profile.picture_filter.label] = Stream(trial.correction)
         payloads = ((coded.payload, coded.digest),)
-        return container.write(
-            container.File(header, payloads, picture.metadata, source.alpha, streams)
-        )
+        return container.write(container.File(header, payloads, picture.metadata, source.alpha, streams))
 
     def _check(self, coded: CodedLatent, clock: Clock) -> None:
         """Decode what is to be written, and compare."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 import torch
@@ -78,6 +79,24 @@ def find_filter(label: str) -> PictureFilter | None:
     return None if part is None else load_class(part)(part.options())
 
 
+def save(
+    model: LatentModel,
+    profile: LatentProfile,
+    path: Path,
+    training: Mapping[str, Any],
+    base: Path | None = None,
+) -> str:
+    """Write the weights of a model, or what differs from those in ``base``; return their fingerprint.
+
+    Args:
+        training: a record of how they were made.
+        base: weights whose tables of the qualities are kept; without it they are made anew from the gains.
+    """
+    if base is None:
+        model.tabulate()
+    return weights.save(path, model, profile.structure(), training, base)
+
+
 def entropy_models(structure: Mapping[str, Any]) -> list[EntropyModel]:
     """Return the entropy models of a structure, untrained: one, or one for each pass."""
     found = []
@@ -115,7 +134,9 @@ def load_latent(profile: Name | Profile = "balanced", overrides: Sequence[str] =
     """
     profile = _loaded(profile, overrides)
     if not isinstance(profile, LatentProfile):
-        raise ProfileError(f"{profile.source} is no profile of the latent codec; name one with a [transform]")
+        raise ProfileError(
+            f"{profile.source} is no profile of the latent codec; name one with a [transform]"
+        )
     path = profile.weights_path
     if path is None:
         raise WeightsMismatchError(
@@ -232,16 +253,3 @@ def read(source: Source, profile: Name | None = None, decoder: str | None = None
     """Return the picture of a .lic file: samples with 8 or 16 bits, alpha, metadata (see ``decompress``)."""
     data = bytes_of(source)
     return load_for(container.read_header(data), profile, decoder).decode(data).picture
-
-
-def open(source: Source) -> Image.Image:  # noqa: A001 - as in Pillow
-    """Return a .lic file as a Pillow image: its size, mode and metadata at once, its pixels when they are needed.
-
-    Raises:
-        FileError: it cannot be read; CorruptStreamError: it is no .lic file.
-    """
-    import io
-
-    from licframe.pillow import LicImageFile
-
-    return LicImageFile(io.BytesIO(bytes_of(source)))

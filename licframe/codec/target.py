@@ -40,9 +40,13 @@ class Target:
         if len(asked) > 1:
             raise LimitError(f"give one of quality, bpp, size and psnr, not {' and '.join(asked)}")
         for name, value in asked.items():
-            number = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+            number = (
+                isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+            )
             if not number or (name != "quality" and not value > 0):
-                raise LimitError(f"{name} is {value}; it must be a number{' above 0' * (name != 'quality')}")
+                raise LimitError(
+                    f"{name} is {value}; it must be a number{' above 0' * (name != 'quality')}"
+                )
         if self.size is not None and not isinstance(self.size, int):
             raise LimitError(f"size is {self.size}; use a whole number of bytes")
 

@@ -28,8 +28,8 @@ from attrs.validators import and_, deep_iterable, ge, instance_of, min_len
 from numpy.typing import NDArray
 from PIL import Image
 
-from licframe.errors import LicframeError, PluginLoadError, ProfileError, suggestion
 from licframe.codec.interface import PixelCodec
+from licframe.errors import LicframeError, PluginLoadError, ProfileError, suggestion
 
 
 def _lines(value: Any) -> tuple[str, ...]:

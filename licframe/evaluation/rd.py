@@ -9,9 +9,9 @@ from pathlib import Path
 
 import attrs
 
+from licframe.codec.target import Target
 from licframe.errors import LicframeError
 from licframe.evaluation import metrics, results
-from licframe.codec.target import Target
 from licframe.evaluation.codecs import codec_named, environment
 from licframe.evaluation.datasets import Dataset
 from licframe.evaluation.results import Point, Results

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from licframe.evaluation import metrics
 from licframe.codec.interface import ImageCodec
 from licframe.codec.target import Target
+from licframe.evaluation import metrics
 from licframe.evaluation.codecs import codec_named
 from licframe.picture.images import Picture, read_picture
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from licframe.codec.latent import LatentCodec
-from licframe.errors import LicframeError, LimitError
-from licframe.evaluation.complexity import complexity
 from licframe.codec.loading import load_latent
 from licframe.codec.target import Target
+from licframe.errors import LicframeError, LimitError
+from licframe.evaluation.complexity import complexity
 from licframe.picture.images import Picture, from_array
 
 SIZES = ((768, 512), (1913, 1361), (3840, 2160))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from licframe.interfaces import trained_as
+from licframe.model.interfaces import trained_as
 
 KNOTS = 8
 LAMBDA_MIN, LAMBDA_RATIO = 0.0018, 100.0

@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 
 
 def psnr(
-    reference: NDArray[Any], shown: NDArray[Any], *, largest: int = 255, counted: NDArray[np.bool_] | None = None
+    reference: NDArray[Any],
+    shown: NDArray[Any],
+    *,
+    largest: int = 255,
+    counted: NDArray[np.bool_] | None = None,
 ) -> float:
     """Return the PSNR in dB of samples ``(H, W)`` or ``(H, W, 3)``; infinite where they are equal.
 

@@ -80,7 +80,9 @@ class Choice:
             for field in attrs.fields(type(self.options))
             if getattr(self.options, field.name) != field.default
         }
-        return " ".join([self.kind.replace("_", " "), self.label, *(f"{k}={v}" for k, v in options.items())])
+        return " ".join(
+            [self.kind.replace("_", " "), self.label, *(f"{k}={v}" for k, v in options.items())]
+        )
 
 
 @attrs.frozen
@@ -333,7 +335,9 @@ def _codec_named(tables: Mapping[str, Any]) -> str:
 def _of_another_codec(tables: Mapping[str, Any], path: Path) -> Profile:
     for table in tables:
         if table not in _OF_ALL:
-            raise ProfileError(f"{path}: [{table}] is of no use to codec {tables['codec']['plugin']}; remove it")
+            raise ProfileError(
+                f"{path}: [{table}] is of no use to codec {tables['codec']['plugin']}; remove it"
+            )
     return Profile(
         name=path.stem,
         source=path.resolve(),

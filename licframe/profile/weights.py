@@ -114,10 +114,14 @@ def find(path: Path, structure: Mapping[str, Any]) -> ResolvedWeights:
             return one
     transform, rest = _split_transform(wanted)
     coding = [
-        one for one in own if _split_transform(one.record["structure"]) == (_split_transform(record["structure"])[0], rest)
+        one
+        for one in own
+        if _split_transform(one.record["structure"]) == (_split_transform(record["structure"])[0], rest)
     ]
     decoding = [
-        one for one in own if "codes_as" in one.record and _split_transform(one.record["structure"])[0] == transform
+        one
+        for one in own
+        if "codes_as" in one.record and _split_transform(one.record["structure"])[0] == transform
     ]
     if coding and decoding:
         return attrs.evolve(coding[0], decoder=decoding[0])
@@ -185,7 +189,9 @@ def save(
         record["base"] = trunk["fingerprint"]
         old = load_file(base)
         tensors = {k: v for k, v in tensors.items() if k not in old or not torch.equal(old[k], v)}
-        coding = [_split_transform(whole)[1] for whole in (trunk["structure"], json.loads(json.dumps(structure)))]
+        coding = [
+            _split_transform(whole)[1] for whole in (trunk["structure"], json.loads(json.dumps(structure)))
+        ]
         if coding[0] == coding[1] and all(map(_of_transform, tensors)):
             record["codes_as"] = trunk["fingerprint"]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -233,7 +239,9 @@ def _assembled(found: ResolvedWeights, expected: Mapping[str, Any]) -> dict[str,
         kept = [
             before == after
             for before, after in zip(
-                _split_transform(read_metadata(file)["structure"]), _split_transform(found.record["structure"]), strict=True
+                _split_transform(read_metadata(file)["structure"]),
+                _split_transform(found.record["structure"]),
+                strict=True,
             )
         ]
         old = _read(file)

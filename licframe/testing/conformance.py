@@ -28,16 +28,15 @@ import torch
 
 from licframe.bitstream import container
 from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import build, codec_of, load_latent, save
+from licframe.codec.target import Target
 from licframe.errors import LicframeError
 from licframe.evaluation.information import float_information
 from licframe.model import latent_coding
 from licframe.model.interfaces import Known
-from licframe.codec.loading import build, codec_of, load_latent
-from licframe.codec.target import Target
+from licframe.model.refinement import LatentObjective
 from licframe.picture.images import Picture, from_array
 from licframe.picture.tensors import tensor_of
-from licframe.model.refinement import LatentObjective
-from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, latent_profile
 from licframe.runtime.clock import Clock
 from licframe.testing.exactness import sample_images
@@ -56,12 +55,6 @@ def random_codec(profile: LatentProfile, seed: int = 0) -> LatentCodec:
             parameter.add_(0.03 * torch.randn_like(parameter))
     model.tabulate()
     return codec_of(profile, model.freeze())
-
-
-def save_weights(codec: LatentCodec, path: Path) -> str:
-    """Write the weights of a codec, tabulated anew; return their fingerprint."""
-    codec.model.tabulate()
-    return weights.save(path, codec.model, codec.profile.structure(), {})
 
 
 def picture_of(width: int, height: int) -> Picture:
@@ -121,6 +114,7 @@ class Conformance:
         encoded = codec.encode(picture_of(160, 144), Target(quality=80))
         beside = 32 + sum(len(s.data) for s in container.read(encoded.data).streams.values())
 
+        assert encoded.information is not None
         assert len(encoded.data) <= encoded.information / 8 * 1.003 + 64 + beside
 
     @pytest.mark.parametrize("grid", [(1, 1), (1, 5), (4, 3), (9, 7)])
@@ -160,10 +154,12 @@ class Conformance:
         assert not missing
         assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
 
-    def test_saved_weights_decode_the_same(self, codec: LatentCodec, settings: list[str], tmp_path: Path) -> None:
+    def test_saved_weights_decode_the_same(
+        self, codec: LatentCodec, settings: list[str], tmp_path: Path
+    ) -> None:
         """Weights that are saved and loaded give a codec that decodes what it encodes, and keep their name."""
         path = tmp_path / "w.safetensors"
-        fingerprint = save_weights(codec, path)
+        fingerprint = save(codec.model, codec.profile, path, {})
         first = load_latent("tiny", [*settings, f"weights.file={path}"])
         second = load_latent("tiny", [*settings, f"weights.file={path}"])
         data = first.encode(picture_of(50, 40), Target(quality=40)).data
@@ -181,7 +177,7 @@ class Conformance:
         path = tmp_path / "w.safetensors"
 
         def save_and_load() -> None:
-            save_weights(codec, path)
+            save(codec.model, codec.profile, path, {})
             load_latent("tiny", [*settings, f"weights.file={path}"])
 
         with pytest.raises(LicframeError):

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import load_latent
+from licframe.codec.target import Target
 from licframe.errors import LicframeError
 from licframe.model import latent_coding
 from licframe.model.interfaces import RefinementObjective, Refiner
-from licframe.codec.loading import load_latent
-from licframe.codec.target import Target
 from licframe.picture.images import from_array
 
 
@@ -49,7 +49,7 @@ def _latent_digest(record: list[str]) -> None:
         record.append(hashlib.sha256(y.numpy().tobytes()).hexdigest())
         return y
 
-    latent_coding.decode = decode  # type: ignore[assignment]
+    latent_coding.decode = decode
 
 
 class _Unrefined(Refiner):

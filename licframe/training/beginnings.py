@@ -8,10 +8,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from licframe.profile import weights
-from licframe.model.latent_model import LatentModel
-from licframe.errors import LicframeError, WeightsMismatchError
 from licframe.codec.loading import build, entropy_models
+from licframe.errors import LicframeError, WeightsMismatchError
+from licframe.model.latent_model import LatentModel
+from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, latent_profile
 from licframe.training.data import Source
 from licframe.training.transfer import transfer_context
@@ -114,7 +114,9 @@ def begin_decoder(student: LatentModel, start: Path) -> None:
         LicframeError: the file holds none, or another.
     """
     own, decoding = student.transform.state_dict(), student.transform.decoder_keys()
-    state = {k: v for k, v in weights.part_state(start, "transform").items() if k in decoding or k not in own}
+    state = {
+        k: v for k, v in weights.part_state(start, "transform").items() if k in decoding or k not in own
+    }
     other = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
     if other or not state:
         raise LicframeError(

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import attrs
 
-from licframe.profile import weights
 from licframe.errors import LicframeError
+from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, Weights
 from licframe.training.pictures import find_pictures
 from licframe.training.schedule import Schedule

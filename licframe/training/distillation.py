@@ -39,7 +39,9 @@ class DecodedPatches:
     _AT_ONCE = 8
 
     @torch.no_grad()
-    def __init__(self, teacher: LatentModel, source: Source, count: int, size: int, hardware: Hardware) -> None:
+    def __init__(
+        self, teacher: LatentModel, source: Source, count: int, size: int, hardware: Hardware
+    ) -> None:
         parts = []
         for begin in range(0, count, self._AT_ONCE):
             image, quality = source.batch(min(self._AT_ONCE, count - begin), size)
@@ -76,7 +78,11 @@ class Distillation(Objective):
     """
 
     def __init__(
-        self, student: LatentModel, teacher: LatentModel, image_weight: float = 1.0, feature_weight: float = 0.5
+        self,
+        student: LatentModel,
+        teacher: LatentModel,
+        image_weight: float = 1.0,
+        feature_weight: float = 0.5,
     ) -> None:
         super().__init__()
         self.student, self._first = student, (image_weight, feature_weight)

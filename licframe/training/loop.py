@@ -14,8 +14,8 @@ import attrs
 import torch
 from torch import Tensor
 
-from licframe.model.latent_model import LatentModel
 from licframe.errors import LicframeError
+from licframe.model.latent_model import LatentModel
 from licframe.training.capture import CapturedStep
 from licframe.training.checkpoint import Checkpoint
 from licframe.training.data import HeldOut, Source

@@ -12,10 +12,9 @@ from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from licframe.model.latent_model import LatentModel
-from licframe.model.latent_model import Estimate
-from licframe.model.interfaces import Quantise, Transform
 from licframe.model.gains import lambda_of
+from licframe.model.interfaces import Quantise, Transform
+from licframe.model.latent_model import Estimate, LatentModel
 from licframe.runtime.precision import full_precision
 
 REFERENCE_LAMBDA = 0.013
@@ -169,7 +168,9 @@ class Rate(Objective):
         pixels: of the patch that a latent stands for.
     """
 
-    def __init__(self, model: LatentModel, pixels: int, weight: Callable[[Tensor], Tensor] = even_weight) -> None:
+    def __init__(
+        self, model: LatentModel, pixels: int, weight: Callable[[Tensor], Tensor] = even_weight
+    ) -> None:
         super().__init__()
         self.model, self.pixels, self.weight = model, pixels, weight
 

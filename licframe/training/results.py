@@ -13,11 +13,11 @@ from typing import Any
 import attrs
 import torch
 
-from licframe.profile import weights
-from licframe.model.latent_model import LatentModel
-from licframe.evaluation.complexity import complexity
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import build, load_latent
+from licframe.codec.loading import build, load_latent, save
+from licframe.evaluation.complexity import complexity
+from licframe.model.latent_model import LatentModel
+from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, Weights
 from licframe.training.logs import JsonLog, TensorBoardLog, logs_in
 from licframe.training.loop import LogLine, Trainer
@@ -102,11 +102,15 @@ def finish(
         **complexity(build(profile)),  # of one that is not compiled
     }
     paths = {name: folder / f"{name}.safetensors" for name in ("weights", "undecayed")}
-    fingerprint = _save(model, profile, paths["weights"], found, base, tabulate=tabulate)
+    if tabulate:
+        model.tabulate()
+    fingerprint = save(model, profile, paths["weights"], found, base)
     last = {k: v.clone() for k, v in model.state_dict().items()}
     model.load_state_dict(trainer.undecayed.model)
     found_before = {**found, "patches": trainer.undecayed.patches, "held_out": None}
-    _save(model, profile, paths["undecayed"], found_before, base, tabulate=tabulate)
+    if tabulate:
+        model.tabulate()
+    save(model, profile, paths["undecayed"], found_before, base)
     model.load_state_dict(last)
     (folder / "summary.md").write_text(summary_of(trainer, profile.name, environment()))
     auxiliary = None
@@ -125,20 +129,6 @@ def finish(
     )
 
 
-def _save(
-    model: LatentModel,
-    profile: LatentProfile,
-    path: Path,
-    record: dict[str, Any],
-    base: Path | None,
-    *,
-    tabulate: bool,
-) -> str:
-    if tabulate or base is None:  # the tables of base weights stay as they are
-        model.tabulate()
-    return weights.save(path, model, profile.structure(), record, base)
-
-
 def _save_decoder(
     other: LatentModel, profile: LatentProfile, path: Path, record: dict[str, Any], base: Path
 ) -> None:
@@ -147,7 +137,7 @@ def _save_decoder(
     state = {k: v.clone() for k, v in other.transform.state_dict().items() if k in decoding}
     weights.load_shared(base, other)
     other.transform.load_state_dict(state, strict=False)
-    weights.save(path, other, profile.structure(), record, base)
+    save(other, profile, path, record, base)
 
 
 def environment() -> dict[str, Any]:

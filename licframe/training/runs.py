@@ -15,18 +15,18 @@ from pathlib import Path
 import attrs
 import torch
 
-from licframe.profile import weights
-from licframe.model.latent_model import LatentModel
+from licframe.codec.loading import build, load_latent
 from licframe.errors import LicframeError
 from licframe.model.interfaces import Transform
-from licframe.codec.loading import build, load_latent
+from licframe.model.latent_model import LatentModel
+from licframe.profile import weights
 from licframe.profile.profile import MS_SSIM_PATCH, LatentProfile, Training, latent_profile
 from licframe.training.beginnings import (
     INITIAL_PATCHES,
     another_decoder,
     begin_context,
-    begin_linear,
     begin_decoder,
+    begin_linear,
     fingerprints,
     keep_the_rest,
     take_all_but_decoder,
@@ -113,7 +113,11 @@ def train(
         elif start is not None and not resume:
             weights.load(start, model, checked.structure())
         elif not resume:
-            begin_linear(model, None if other is None else other[0], pictures.training.batch(INITIAL_PATCHES, schedule.patch)[0].cpu())
+            begin_linear(
+                model,
+                None if other is None else other[0],
+                pictures.training.batch(INITIAL_PATCHES, schedule.patch)[0].cpu(),
+            )
         model.to(hardware.device)
         if fit == "context" and trunk is not None:
             pictures = pictures.cached(model, latents, schedule.patch)
@@ -140,7 +144,9 @@ def train(
         )
         _go(trainer, checked, pictures.listing, resume=resume)
         base = weights.files_of(trunk)[0] if fit != "all" and trunk is not None else None
-        return finish(trainer, checked, pictures.listing, base, other, record=begun, tabulate=fit == "transform")
+        return finish(
+            trainer, checked, pictures.listing, base, other, record=begun, tabulate=fit == "transform"
+        )
 
 
 def distill(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import attrs
 
-from licframe.model.latent_model import LatentModel
 from licframe.errors import LicframeError
+from licframe.model.latent_model import LatentModel
 from licframe.profile.profile import Training
 from licframe.training.data import HeldOut, Photographs, Source
 from licframe.training.distillation import DecodedPatches

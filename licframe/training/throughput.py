@@ -9,8 +9,8 @@ import attrs
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from licframe.profile import weights
 from licframe.codec.loading import build
+from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, latent_profile
 from licframe.training.hardware import Hardware, hardware_on
 from licframe.training.loop import Settings, Trainer

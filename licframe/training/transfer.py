@@ -8,12 +8,14 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from licframe.model.latent_model import LatentModel
 from licframe.model.interfaces import EntropyModel, ParameterAxis
+from licframe.model.latent_model import LatentModel
 
 
 @torch.no_grad()
-def transfer_context(model: LatentModel, state: Mapping[str, Tensor], models: Sequence[EntropyModel]) -> bool:
+def transfer_context(
+    model: LatentModel, state: Mapping[str, Tensor], models: Sequence[EntropyModel]
+) -> bool:
     """Fill a codec's scheduler from the trained state of another of its class, where the sizes are equal.
 
     The entropy models may differ: each parameter begins as the old one of its kind (the first, if there are several),

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from licframe.interfaces import ContextScheduler, Step, trained_as
+from licframe.parts import ContextScheduler, Step, trained_as
 
 
 class Flat(ContextScheduler):

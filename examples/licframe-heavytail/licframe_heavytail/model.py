@@ -9,10 +9,7 @@ import math
 
 import torch
 
-from licframe.exact.layers import FRACTION
-from licframe.exact.tables import TableBank
-from licframe.exact.units import CENTRE_FRACTION
-from licframe.interfaces import EntropyModel
+from licframe.parts import CENTRE_FRACTION, FRACTION, EntropyModel, TableBank
 
 _RUNGS = 49  # scales 0.11 * 2^(k / 4)
 _LOWEST = math.log2(0.11)

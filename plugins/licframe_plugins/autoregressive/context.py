@@ -20,9 +20,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
-from licframe.exact.units import CONTEXT_LIMIT, Condition
-from licframe.interfaces import ContextScheduler, EntropyModel, Known, ParameterAxis, Step, trained_as
+from licframe.parts import (
+    CONTEXT_LIMIT,
+    FRACTION,
+    Condition,
+    ContextScheduler,
+    EntropyModel,
+    ExactConv,
+    ExactReLU,
+    Known,
+    ParameterAxis,
+    Step,
+    trained_as,
+)
 from licframe_plugins.hyperprior.context import SINGLE_OUTPUT, own_start
 from licframe_plugins.hyperprior.hyperprior import Hyperprior
 

@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from licframe.errors import PluginLoadError
-from licframe.evaluation.baseline import Baseline
+from licframe.parts import PixelCodec, PluginLoadError
 
 from .plugin import Options
 
@@ -21,7 +20,7 @@ _STRIDE = 64
 _HEADER = struct.Struct("<BHHHHI")
 
 
-class CompressaiBaseline(Baseline):
+class CompressaiBaseline(PixelCodec):
     """One model optimised for MSE, at its trained qualities; downloads the weights as CompressAI does.
 
     A file is a header of 13 bytes (quality, sizes, length of the first string) and the two strings
@@ -32,7 +31,7 @@ class CompressaiBaseline(Baseline):
     model: ClassVar[str]
 
     def __init__(self, options: Options) -> None:
-        super().__init__(options)
+        self.options = options
         try:
             self._zoo: Any = importlib.import_module("compressai.zoo")
         except ImportError as error:
@@ -51,7 +50,7 @@ class CompressaiBaseline(Baseline):
         return self._nets[quality]
 
     @torch.no_grad()
-    def encode(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
+    def encode_pixels(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
         image = torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None]
         h, w = image.shape[-2:]
         padded = F.pad(image, (0, -w % _STRIDE, 0, -h % _STRIDE), mode="replicate")
@@ -60,7 +59,7 @@ class CompressaiBaseline(Baseline):
         return _HEADER.pack(int(quality), w, h, *coded["shape"], len(y)) + y + z
 
     @torch.no_grad()
-    def decode(self, data: bytes) -> NDArray[np.uint8]:
+    def decode_pixels(self, data: bytes) -> NDArray[np.uint8]:
         quality, w, h, rows, columns, length = _HEADER.unpack_from(data)
         coded = data[_HEADER.size :]
         strings = [[coded[:length]], [coded[length:]]]

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from licframe.errors import PluginLoadError
-from licframe.evaluation.baseline import Baseline
+from licframe.parts import PixelCodec, PluginLoadError
 
 from .plugin import Options
 
 
-class PillowBaseline(Baseline):
+class PillowBaseline(PixelCodec):
     """One of Pillow's formats. Qualities reach from about 0.1 to 2 bpp on photographs."""
 
     #: Pillow's name of the format, and of the library to ask for its version
@@ -27,7 +26,7 @@ class PillowBaseline(Baseline):
     fixed: ClassVar[MappingProxyType[str, Any]] = MappingProxyType({})
 
     def __init__(self, options: Options) -> None:
-        super().__init__(options)
+        self.options = options
         if not features.check(self.library):
             raise PluginLoadError(
                 f"this Pillow was built without {self.format}; install Pillow's own wheel"
@@ -38,12 +37,12 @@ class PillowBaseline(Baseline):
         """Return the arguments of ``save`` for a quality."""
         return {"quality": int(quality)}
 
-    def encode(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
+    def encode_pixels(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
         out = io.BytesIO()
         Image.fromarray(pixels).save(out, self.format, **self.asked(quality), **self.fixed)
         return out.getvalue()
 
-    def decode(self, data: bytes) -> NDArray[np.uint8]:
+    def decode_pixels(self, data: bytes) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
 
@@ -97,5 +96,5 @@ class JpegXl(PillowBaseline):
             raise PluginLoadError(
                 'baseline jxl needs another package: pip install "licframe[bench]"'
             ) from error
-        Baseline.__init__(self, options)
+        self.options = options
         self.version = f"pillow-jxl-plugin {importlib.metadata.version('pillow-jxl-plugin')}"

@@ -26,7 +26,7 @@ class Options:
 
 
 @licframe.hookimpl
-def licframe_baselines() -> list[licframe.Part]:
+def licframe_codecs() -> list[licframe.Part]:
     pillow = [
         licframe.Part(name, 1, summary, Options, f"licframe_plugins.baselines.pillow:{target}")
         for name, target, summary in _PILLOW

@@ -20,9 +20,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
-from licframe.exact.units import CONTEXT_LIMIT, Condition
-from licframe.interfaces import ContextScheduler, EntropyModel, Known, ParameterAxis, Step, trained_as
+from licframe.parts import (
+    CONTEXT_LIMIT,
+    FRACTION,
+    Condition,
+    ContextScheduler,
+    EntropyModel,
+    ExactConv,
+    ExactReLU,
+    Known,
+    ParameterAxis,
+    Step,
+    trained_as,
+)
 from licframe_plugins.hyperprior.context import own_start
 from licframe_plugins.hyperprior.hyperprior import Hyperprior
 
@@ -90,7 +100,7 @@ class Checkerboard(ContextScheduler):
             for phase, (a, b) in enumerate(slots):
                 if a < h and b < w:
                     rows, columns = slice(a, h, 2), slice(b, w, 2)
-                    step = Step(rows, columns, slice(0, self.channels), phase=phase, pass_index=number)
+                    step = Step(rows, columns, slice(0, self.channels), data=phase, pass_index=number)
                     steps.append(step)
         return steps
 
@@ -110,7 +120,7 @@ class Checkerboard(ContextScheduler):
             output = self.networks[number](x).unflatten(1, (2, len(self.kinds[number]), -1))
             known.memo["pass", number] = output
         rows, columns = (len(range(s.start, s.stop, s.step)) for s in (step.rows, step.columns))
-        raw = known.memo["pass", number][:, step.phase, ..., :rows, :columns]
+        raw = known.memo["pass", number][:, step.data, ..., :rows, :columns]
         raw = raw + condition.constant(self.own[number])[..., None, None]
         return condition.parameters(raw, self.kinds[number], step.channels)
 

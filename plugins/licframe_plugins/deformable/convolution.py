@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from licframe.interfaces import trained_as
+from licframe.parts import trained_as
 
 TAPS = 9
 

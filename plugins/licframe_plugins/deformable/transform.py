@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from licframe_plugins.residual.transform import Removed, ResidualTransform
+from licframe_plugins.residual.transform import Identity, ResidualTransform
 
 from .convolution import DeformConv
 from .plugin import Options
@@ -21,7 +21,7 @@ class DeformableTransform(ResidualTransform):
         super().__init__(options)
         for blocks in (self.analysis_blocks, self.synthesis_blocks):
             for block in list(blocks)[1:]:
-                if isinstance(block, Removed):
+                if isinstance(block, Identity):
                     continue
                 width = block.first.out_channels
                 block.inner = nn.ModuleList(DeformConv(width, width) for _ in block.inner)

@@ -8,10 +8,9 @@ may also keep only its most used inner channels.
 from __future__ import annotations
 
 import torch
-from torch import nn
 
-from licframe.errors import WeightsMismatchError
-from licframe_plugins.residual.transform import Removed, ResidualTransform, make_blocks
+from licframe.parts import Transform, WeightsMismatchError
+from licframe_plugins.residual.transform import Identity, ResidualTransform, make_blocks
 
 from .plugin import Options
 
@@ -31,14 +30,21 @@ class DistilledTransform(ResidualTransform):
         )
 
     @torch.no_grad()
-    def learn_from(self, teacher: nn.Module) -> None:
+    def start_from(self, teacher: Transform) -> None:
         """Start from a teacher's weights: shared layers, and of blocks with equal ends the channels that matter most.
 
         Raises:
             WeightsMismatchError: the analysis is not the teacher's.
         """
-        state = teacher.state_dict()
-        own = {k: v for k, v in self.state_dict().items() if "synthesis_blocks" not in k}
+        if not isinstance(teacher, ResidualTransform):
+            raise WeightsMismatchError(
+                f"a {type(teacher).__name__} is no teacher of the distilled decoder; take one with residual blocks"
+            )
+        state, blocks = (
+            teacher.state_dict(),
+            {f"synthesis_blocks.{k}" for k in self.synthesis_blocks.state_dict()},
+        )
+        own = {k: v for k, v in self.state_dict().items() if k not in blocks}
         for name, value in own.items():
             if name not in state or state[name].shape != value.shape:
                 raise WeightsMismatchError(
@@ -49,7 +55,7 @@ class DistilledTransform(ResidualTransform):
         for block, old in zip(self.synthesis_blocks, teacher.synthesis_blocks, strict=True):
             block.std.copy_(old.std)
             # One whose ends see less than the teacher's computes something else, and begins anew.
-            if isinstance(block, Removed) or block.first.kernel_size != old.first.kernel_size:
+            if isinstance(block, Identity) or block.first.kernel_size != old.first.kernel_size:
                 continue
             norms = old.last.weight.square().sum((0, 2, 3)) * old.first.weight.square().sum((1, 2, 3))
             keep = norms.topk(min(len(norms), block.first.out_channels)).indices.sort().values

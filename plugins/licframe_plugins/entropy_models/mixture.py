@@ -24,11 +24,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from licframe.errors import CorruptStreamError, LimitError, WeightsMismatchError
-from licframe.exact.coder import BIT_TOTAL, LARGEST_RESIDUAL
-from licframe.exact.layers import FRACTION
-from licframe.exact.units import CENTRE_FRACTION
-from licframe.interfaces import EntropyModel, SymbolCoder
+from licframe.parts import (
+    BIT_TOTAL,
+    CENTRE_FRACTION,
+    FRACTION,
+    LARGEST_RESIDUAL,
+    CorruptStreamError,
+    EntropyModel,
+    LimitError,
+    SymbolCoder,
+    WeightsMismatchError,
+)
 
 from .families import FAMILIES
 from .plugin import MixtureOptions

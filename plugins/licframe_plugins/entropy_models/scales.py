@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from licframe.exact.layers import FRACTION
+from licframe.parts import FRACTION
 
 LOG2_SCALE_MIN = math.log2(0.11)
 STEPS_PER_OCTAVE = 8

@@ -13,10 +13,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from licframe.exact.layers import FRACTION
-from licframe.exact.tables import TableBank
-from licframe.exact.units import CENTRE_FRACTION
-from licframe.interfaces import EntropyModel, SymbolCoder
+from licframe.parts import CENTRE_FRACTION, FRACTION, EntropyModel, SymbolCoder, TableBank
 
 from .families import FAMILIES
 from .plugin import SingleOptions

@@ -7,9 +7,17 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from licframe.exact.layers import ExactConv, ExactReLU
-from licframe.exact.units import Condition
-from licframe.interfaces import ContextScheduler, EntropyModel, Known, ParameterAxis, Step, trained_as
+from licframe.parts import (
+    Condition,
+    ContextScheduler,
+    EntropyModel,
+    ExactConv,
+    ExactReLU,
+    Known,
+    ParameterAxis,
+    Step,
+    trained_as,
+)
 
 from .hyperprior import Hyperprior
 from .plugin import Options

@@ -10,9 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
-from licframe.exact.units import CENTRE_FRACTION, Condition
-from licframe.interfaces import EntropyModel, Known, Step, trained_as
+from licframe.parts import (
+    CENTRE_FRACTION,
+    FRACTION,
+    Condition,
+    EntropyModel,
+    ExactConv,
+    ExactReLU,
+    Known,
+    Step,
+    trained_as,
+)
 
 STRIDE = 4
 _LIMIT = 64.0

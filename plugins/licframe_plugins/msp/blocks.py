@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from licframe.interfaces import Step
+from licframe.parts import Step
 
 from .grid import Slot, count, samples_near, slot_of
 

@@ -22,13 +22,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
+import attrs
 import torch
 from torch import Tensor, nn
 
-from licframe.errors import ProfileError
-from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
-from licframe.exact.units import CONTEXT_LIMIT
-from licframe.interfaces import ContextScheduler, EntropyModel, Known, ParameterAxis, Step, trained_as
+from licframe.parts import (
+    CONTEXT_LIMIT,
+    FRACTION,
+    ContextScheduler,
+    EntropyModel,
+    ExactConv,
+    ExactReLU,
+    Known,
+    ParameterAxis,
+    ProfileError,
+    Step,
+    trained_as,
+)
 
 from .blocks import Blocks, rows_of
 from .grid import PHASES, Slot, average, count, nearest, slot_of
@@ -87,6 +97,14 @@ class _Head(nn.Module):
         self.last.freeze(self.act.bound)
 
 
+@attrs.frozen
+class Place:
+    """Where a step stands in its level: phase, and group of channels."""
+
+    phase: int = 0
+    group: int = 0
+
+
 class MultiScaleProgressive(ContextScheduler):
     """MSP (arXiv 2210.04112); see the module's text. Steps: ``1 + levels * phases * groups``."""
 
@@ -142,7 +160,7 @@ class MultiScaleProgressive(ContextScheduler):
                         rows = slice(a * 2**level, h, 2 ** (level + 1))
                         columns = slice(b * 2**level, w, 2 ** (level + 1))
                         if rows.start < h and columns.start < w:
-                            steps.append(Step(rows, columns, group, level, phase, number))
+                            steps.append(Step(rows, columns, group, level, data=Place(phase, number)))
         return steps
 
     def serial_passes(self, h: int, w: int) -> int:
@@ -158,7 +176,7 @@ class MultiScaleProgressive(ContextScheduler):
             raw = raw.expand(n, -1, -1, rows, columns)
             return condition.parameters(raw, self.kinds, step.channels)
         slot = (step.rows.start >> step.level, step.columns.start >> step.level)
-        targets = self.phases[step.phase]
+        targets = self.phases[step.data.phase]
         output = self._head(step, known)[:, targets.index(slot)]
         near = self._neighbours(step, slot, known)[..., :rows, :columns]
         return condition.parameters(output[..., :rows, :columns], self.kinds, step.channels, near)
@@ -271,10 +289,10 @@ class MultiScaleProgressive(ContextScheduler):
         """Return the blended average of the nearest known samples, as a centre."""
         samples = {
             slot: self._complete(known, step.level, slot)[:, step.channels]
-            for slot in nearest(self._slots(step.phase), target)
+            for slot in nearest(self._slots(step.data.phase), target)
         }
         mean = average(samples, target)
-        blend = self._constants(known, "blend")[step.level, step.phase, step.channels, None, None]
+        blend = self._constants(known, "blend")[step.level, step.data.phase, step.channels, None, None]
         if known.condition.exact:
             # Two or four integers are averaged and the blend has few bits: only the floor rounds.
             return mean.mul_(known.condition.from_latent(blend) * 2.0**-FRACTION).floor_()
@@ -301,25 +319,25 @@ class MultiScaleProgressive(ContextScheduler):
 
     def _head(self, step: Step, known: Known) -> Tensor:
         """Return outputs ``(N, targets, P, c, rows, columns)`` of one group, both slots at once."""
-        key = (step.level, step.phase)
+        key = (step.level, step.data.phase)
         condition, level = known.condition, step.level
-        if known.memo.get("head", (None,))[0] == (*key, step.group):
+        if known.memo.get("head", (None,))[0] == (*key, step.data.group):
             return known.memo["head"][1]
         everything = slice(0, self.groups[-1].stop)
         if known.memo.get("trunk", (None,))[0] != key:
-            samples = [self._complete(known, level, slot) for slot in self._slots(step.phase)]
+            samples = [self._complete(known, level, slot) for slot in self._slots(step.data.phase)]
             seen = self._seen(known, samples, everything, plane=True)
-            known.memo["trunk"] = (key, self.trunks[step.phase](seen, level))
+            known.memo["trunk"] = (key, self.trunks[step.data.phase](seen, level))
         inputs = [known.memo["trunk"][1]]
-        targets = self.phases[step.phase]
-        if step.group:
-            before = slice(0, self.groups[step.group].start)
+        targets = self.phases[step.data.phase]
+        if step.data.group:
+            before = slice(0, self.groups[step.data.group].start)
             samples = [self._slot(known, level, slot, before) for slot in targets]
             inputs.append(self._seen(known, samples, before))
-        x = torch.cat(inputs, 1) if step.group else inputs[0]
-        output = self.heads[step.phase][step.group](x, level)
+        x = torch.cat(inputs, 1) if step.data.group else inputs[0]
+        output = self.heads[step.data.phase][step.data.group](x, level)
         output = output.unflatten(1, (len(targets), len(self.kinds), -1))
-        own = self._constants(known, "own")[step.level, step.phase, :, step.channels, None, None]
+        own = self._constants(known, "own")[step.level, step.data.phase, :, step.channels, None, None]
         output = output.add_(own) if condition.exact else output + own
-        known.memo["head"] = ((*key, step.group), output)
+        known.memo["head"] = ((*key, step.data.group), output)
         return output

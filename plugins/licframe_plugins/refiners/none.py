@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from licframe.interfaces import Problem, Refiner
+from licframe.parts import RefinementObjective, Refiner
 
 from .plugin import NoneOptions
 
@@ -12,8 +12,10 @@ from .plugin import NoneOptions
 class NoRefinement(Refiner):
     """Return the start; costs nothing."""
 
+    searches = False
+
     def __init__(self, options: NoneOptions) -> None:
         self.options = options
 
-    def refine(self, problem: Problem) -> Tensor:
-        return problem.start
+    def refine(self, objective: RefinementObjective) -> Tensor:
+        return objective.start

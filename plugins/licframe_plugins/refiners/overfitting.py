@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from licframe.interfaces import Problem, Refiner
+from licframe.parts import RefinementObjective, Refiner
 
 from .plugin import OverfittingOptions
 from .relaxations import RELAXATIONS, Relaxation
@@ -33,27 +33,27 @@ class LatentOverfitting(Refiner):
     def __init__(self, options: OverfittingOptions) -> None:
         self.options = options
 
-    def refine(self, problem: Problem) -> Tensor:
+    def refine(self, objective: RefinementObjective) -> Tensor:
         options = self.options
         budget = _Budget(options.seconds, options.steps)
-        log = _Log(options.log, problem)
-        best, cost = problem.start, problem.true_cost(problem.start)
+        log = _Log(options.log, objective)
+        best, cost = objective.start, objective.true_cost(objective.start)
         log.add(cost=cost, kept=True)
         saved = log.latent()
         if saved is not None:
-            again = problem.true_cost(saved)
+            again = objective.true_cost(saved)
             if again < cost:
                 best, cost = saved, again
-        generator = torch.Generator(problem.start.device).manual_seed(options.seed)
+        generator = torch.Generator(objective.start.device).manual_seed(options.seed)
         with _progress(options.progress) as show:
             for relaxation, rate, restart in self._settings():
                 if budget.spent():
                     break
-                start = problem.start if restart == "start" else best
+                start = objective.start if restart == "start" else best
                 candidate = self._run(
-                    problem, start, RELAXATIONS[relaxation], rate, budget, generator, show
+                    objective, start, RELAXATIONS[relaxation], rate, budget, generator, show
                 )
-                found = problem.true_cost(candidate)
+                found = objective.true_cost(candidate)
                 kept = found < cost
                 log.add(cost=found, kept=kept, relaxation=relaxation, rate=rate, restart=restart)
                 if kept:
@@ -73,7 +73,7 @@ class LatentOverfitting(Refiner):
 
     def _run(
         self,
-        problem: Problem,
+        objective: RefinementObjective,
         start: Tensor,
         relaxation: Relaxation,
         rate: float,
@@ -82,7 +82,7 @@ class LatentOverfitting(Refiner):
         show: Any,
     ) -> Tensor:
         """Return the latent after one run of Adam; the rate falls linearly to zero."""
-        y = (start * problem.gain).clone().requires_grad_()
+        y = (start * objective.gain).clone().requires_grad_()
         adam = torch.optim.Adam([y], lr=rate)
         length = self.options.run
         for step in range(length):
@@ -92,13 +92,13 @@ class LatentOverfitting(Refiner):
                 break
             adam.param_groups[0]["lr"] = rate * (1 - progress)
             quantise = relaxation.make(progress, generator)
-            cost = problem.objective(y / problem.gain, quantise, unit_slope=relaxation.unit_slope)
+            cost = objective.estimated_cost(y / objective.gain, quantise, unit_slope=relaxation.unit_slope)
             adam.zero_grad(set_to_none=True)
             cost.backward()
             adam.step()
             budget.step()
             show(budget.share(), cost.detach())
-        return y.detach() / problem.gain
+        return y.detach() / objective.gain
 
 
 class _Budget:
@@ -133,11 +133,13 @@ class _Budget:
 class _Log:
     """Objective against seconds, and the best latent, in a folder; nothing where none is named."""
 
-    def __init__(self, folder: str, problem: Problem) -> None:
+    def __init__(self, folder: str, objective: RefinementObjective) -> None:
         self.begin = time.monotonic()
         self.path: Path | None = None
         if folder:
-            key = zlib.crc32(problem.start.numpy().tobytes(), zlib.crc32(problem.gain.numpy().tobytes()))
+            key = zlib.crc32(
+                objective.start.numpy().tobytes(), zlib.crc32(objective.gain.numpy().tobytes())
+            )
             self.path = Path(folder) / f"{key:08x}.jsonl"
             self.path.parent.mkdir(parents=True, exist_ok=True)
 

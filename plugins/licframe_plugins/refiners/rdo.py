@@ -12,7 +12,7 @@ import time
 import torch
 from torch import Tensor
 
-from licframe.interfaces import Problem, Refiner
+from licframe.parts import RefinementObjective, Refiner
 
 from .plugin import RdoOptions
 from .relaxations import straight_through
@@ -26,17 +26,17 @@ class RdoQuantisation(Refiner):
     def __init__(self, options: RdoOptions) -> None:
         self.options = options
 
-    def refine(self, problem: Problem) -> Tensor:
+    def refine(self, objective: RefinementObjective) -> Tensor:
         end = time.monotonic() + self.options.seconds
-        best, cost = problem.start, problem.true_cost(problem.start)
+        best, cost = objective.start, objective.true_cost(objective.start)
         share = self.options.share
         while time.monotonic() < end and share * best.numel() / len(_PHASES) >= 1:
             improved = False
             for phase in _PHASES:
                 if time.monotonic() >= end:
                     break
-                candidate = self._moved(problem, best, phase, share)
-                found = problem.true_cost(candidate)
+                candidate = self._moved(objective, best, phase, share)
+                found = objective.true_cost(candidate)
                 if found < cost:
                     best, cost, improved = candidate, found, True
             if not improved:
@@ -44,13 +44,16 @@ class RdoQuantisation(Refiner):
         return best
 
     @staticmethod
-    def _moved(problem: Problem, latent: Tensor, phase: tuple[int, int], share: float) -> Tensor:
+    def _moved(
+        objective: RefinementObjective, latent: Tensor, phase: tuple[int, int], share: float
+    ) -> Tensor:
         """Return the latent with the best-scored moves of one phase made."""
-        decoded = problem.rounded(latent).requires_grad_()
+        decoded = objective.rounded(latent).requires_grad_()
         (gradient,) = torch.autograd.grad(
-            problem.objective(decoded, straight_through(0.0, torch.Generator()), unit_slope=True), decoded
+            objective.estimated_cost(decoded, straight_through(0.0, torch.Generator()), unit_slope=True),
+            decoded,
         )
-        per_step = gradient / problem.gain
+        per_step = gradient / objective.gain
         # Moving against the gradient by one step changes the cost by about -|gradient|.
         inside = torch.zeros_like(decoded, dtype=torch.bool)
         inside[..., phase[0] :: 2, phase[1] :: 2] = True
@@ -59,4 +62,4 @@ class RdoQuantisation(Refiner):
         chosen = score.flatten().topk(count).indices
         move = torch.zeros_like(decoded).flatten()
         move[chosen] = -per_step.flatten()[chosen].sign()
-        return decoded.detach() + move.reshape(decoded.shape) / problem.gain
+        return decoded.detach() + move.reshape(decoded.shape) / objective.gain

@@ -19,9 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from licframe.interfaces import Transform, trained_as
-from licframe.model.gains import KNOTS, between_knots
-from licframe.runtime.precision import full_precision
+from licframe.parts import KNOTS, Transform, between_knots, full_precision, trained_as
 
 from .components import principal_components
 from .plugin import Options
@@ -37,8 +35,6 @@ class Block(nn.Module):
     block scales and shifts its hidden channels by quality: how much of what it sees is rounding error depends on it.
     """
 
-    #: the synthesis also works without it, worse
-    removable = True
     std: Tensor
 
     def __init__(
@@ -85,7 +81,7 @@ class Block(nn.Module):
         return torch.stack([torch.exp2(tones[:, :, 0]), tones[:, :, 1]], 2)
 
 
-class Removed(nn.Module):
+class Identity(nn.Module):
     """What is left of a block that is left out: its scale."""
 
     std: Tensor
@@ -107,7 +103,7 @@ def make_blocks(
 ) -> nn.ModuleList:
     """Return a block for each level; none where the width is 0."""
     sizes = zip(channels, widths, depths, strict=True)
-    return nn.ModuleList(Block(c, w, d, conditioned, ends) if w else Removed(c) for c, w, d in sizes)
+    return nn.ModuleList(Block(c, w, d, conditioned, ends) if w else Identity(c) for c, w, d in sizes)
 
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor, tones: Tensor | None, layer: int) -> Tensor:
@@ -203,6 +199,13 @@ class ResidualTransform(Transform):
             x = _up(block(x, quality), linear.weight, shuffle)
             stages.append((name, x))
         return [*stages[:-1], ("image", x + _PIXEL_OFFSET)]
+
+    @property
+    def decoder(self) -> nn.Module:
+        return nn.ModuleList([self.synthesis_linear, self.synthesis_blocks])
+
+    def removable_blocks(self) -> dict[str, nn.Module]:
+        return {name: module for name, module in self.named_modules() if isinstance(module, Block)}
 
     def initialise(self, images: Tensor) -> None:
         """Set the linear codec from training patches ``(N, 3, H, W)``, H and W multiples of 16."""

@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from licframe.errors import CorruptStreamError
-from licframe.exact.coder import BIT_TOTAL, Decoder, Encoder
+from licframe.parts import BIT_TOTAL, CorruptStreamError, Decoder, Encoder, PictureFilter
+
+from .plugin import Options
 
 _RADIUS = 2
 _PAIRS = ((0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0))
@@ -47,10 +48,22 @@ Coefficients = NDArray[np.int64]
 """``(SIZE,)`` integers with 8 fractional bits."""
 
 
-def apply(decoded: Tensor, coefficients: Coefficients | None) -> Tensor:
-    """Return a decoded picture ``(1, 3, H, W)``, values in [0, 1], with the filter's corrections added, if there are any."""
-    if coefficients is None:
-        return decoded
+class WienerFilter(PictureFilter):
+    """The filter of this module."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def fit(self, decoded: Tensor, image: Tensor, weight: float) -> bytes | None:
+        found = fit(decoded, image, weight)
+        return None if found is None else pack(found)
+
+    def apply(self, decoded: Tensor, data: bytes) -> Tensor:
+        return apply(decoded, unpack(data))
+
+
+def apply(decoded: Tensor, coefficients: Coefficients) -> Tensor:
+    """Return a decoded picture ``(1, 3, H, W)``, values in [0, 1], with the filter's corrections added."""
     terms = torch.from_numpy(coefficients.reshape(3, _FACTORS, 3, -1).astype(np.float32)) * 2.0**-_FRACTION
     # From colours to planes and back, and from differences of pairs to their sums: part of the matrix
     matrix = torch.einsum("po,pfqt,qi->foit", _PLANES, terms, _PLANES)
@@ -73,15 +86,12 @@ def apply(decoded: Tensor, coefficients: Coefficients | None) -> Tensor:
     return torch.cat(strips, 1)[None]
 
 
-def fit(
-    decoded: Tensor, image: Tensor, weight: float, known: Coefficients | None = None
-) -> Coefficients | None:
+def fit(decoded: Tensor, image: Tensor, weight: float) -> Coefficients | None:
     """Return the filter that is worth its bits; None if there is none.
 
     Args:
         decoded: the decoded picture, values in [0, 1]; image: the original; both ``(1, 3, H, W)``.
         weight: bits per unit of squared error.
-        known: a filter to be considered too.
     """
     solution = _greedy(*_statistics(decoded, image), _BITS_EACH / weight)
     steps = np.rint(solution.T.reshape(-1) * 2**_FRACTION).astype(np.int64)
@@ -93,7 +103,7 @@ def fit(
             (apply(decoded, coefficients) - image).square().sum()
         )
 
-    return min((None, steps.clip(-_LARGEST, _LARGEST), known), key=cost)
+    return min((None, steps.clip(-_LARGEST, _LARGEST)), key=cost)
 
 
 def pack(coefficients: Coefficients) -> bytes:
