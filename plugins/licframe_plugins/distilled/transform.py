@@ -8,7 +8,6 @@ may also keep only its most used inner channels.
 from __future__ import annotations
 
 import torch
-from torch import nn
 
 from licframe.errors import WeightsMismatchError
 from licframe_plugins.residual.transform import Removed, ResidualTransform, make_blocks
@@ -31,7 +30,7 @@ class DistilledTransform(ResidualTransform):
         )
 
     @torch.no_grad()
-    def learn_from(self, teacher: nn.Module) -> None:
+    def learn_from(self, teacher: ResidualTransform) -> None:
         """Start from a teacher's weights: shared layers, and of blocks with equal ends the channels that matter most.
 
         Raises:
@@ -48,8 +47,10 @@ class DistilledTransform(ResidualTransform):
         self.load_state_dict({k: state[k] for k in own}, strict=False)
         for block, old in zip(self.synthesis_blocks, teacher.synthesis_blocks, strict=True):
             block.std.copy_(old.std)
+            if isinstance(block, Removed) or isinstance(old, Removed):
+                continue
             # One whose ends see less than the teacher's computes something else, and begins anew.
-            if isinstance(block, Removed) or block.first.kernel_size != old.first.kernel_size:
+            if block.first.kernel_size != old.first.kernel_size:
                 continue
             norms = old.last.weight.square().sum((0, 2, 3)) * old.first.weight.square().sum((1, 2, 3))
             keep = norms.topk(min(len(norms), block.first.out_channels)).indices.sort().values

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
 from licframe.exact.units import CENTRE_FRACTION, Condition
 from licframe.interfaces import EntropyModel, Known, Step, trained_as
+from licframe_plugins.modules import ListOf
 
 STRIDE = 4
 _LIMIT = 64.0
@@ -32,7 +33,7 @@ class Hyperprior(nn.Module):
         super().__init__()
         self.hyper, self.width, self.kinds = hyper, width, entropy.kinds
         self.register_buffer("spread", torch.ones(channels))
-        self.analysis = nn.ModuleList(
+        self.analysis = ListOf(
             [
                 nn.Conv2d(2 * channels + 1, width, 3, padding=1),
                 nn.Conv2d(width, width, 4, stride=2, padding=1),
