@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from licframe.registry import registry
 from licframe.testing.conformance import Conformance
 from licframe.testing.exactness import sample_images
 
@@ -27,10 +28,21 @@ def scheduler(name: str, *more: str) -> list[str]:
     return [f"context_scheduler.plugin={name}", *options, *more]
 
 
-class TestResidualMspGaussian(Conformance):
-    @pytest.fixture
-    def settings(self) -> list[str]:
-        return []
+def built_in(kind: str) -> list[str]:
+    parts = registry().parts[kind]
+    return sorted(name for name, item in parts.items() if item.distribution.startswith("licframe "))
+
+
+class TestEveryScheduler(Conformance):
+    @pytest.fixture(params=built_in("context_scheduler"))
+    def settings(self, request: pytest.FixtureRequest) -> list[str]:
+        return scheduler(request.param)
+
+
+class TestEveryEntropyModel(Conformance):
+    @pytest.fixture(params=built_in("entropy_model"))
+    def settings(self, request: pytest.FixtureRequest) -> list[str]:
+        return [f"entropy_model.plugin={request.param}"]
 
 
 class TestThreePhases(Conformance):
@@ -39,58 +51,16 @@ class TestThreePhases(Conformance):
         return ["context_scheduler.phases=3"]
 
 
-class TestHyperprior(Conformance):
-    @pytest.fixture
-    def settings(self) -> list[str]:
-        return scheduler("hyperprior")
-
-
-class TestCheckerboard(Conformance):
+class TestTwoPassesOfMixtures(Conformance):
     @pytest.fixture
     def settings(self) -> list[str]:
         return scheduler("checkerboard", "entropy_model.plugin=gllmm")
-
-
-class TestAutoregressive(Conformance):
-    @pytest.fixture
-    def settings(self) -> list[str]:
-        return scheduler("autoregressive")
 
 
 class TestWavefront(Conformance):
     @pytest.fixture
     def settings(self) -> list[str]:
         return scheduler("autoregressive", "context_scheduler.order=wavefront")
-
-
-class TestLaplace(Conformance):
-    @pytest.fixture
-    def settings(self) -> list[str]:
-        return ["entropy_model.plugin=laplace"]
-
-
-class TestLogistic(Conformance):
-    @pytest.fixture
-    def settings(self) -> list[str]:
-        return ["entropy_model.plugin=logistic"]
-
-
-class TestStudent(Conformance):
-    @pytest.fixture
-    def settings(self) -> list[str]:
-        return ["entropy_model.plugin=student"]
-
-
-class TestGaussianMixture(Conformance):
-    @pytest.fixture
-    def settings(self) -> list[str]:
-        return ["entropy_model.plugin=gaussian-mixture"]
-
-
-class TestGllmm(Conformance):
-    @pytest.fixture
-    def settings(self) -> list[str]:
-        return ["entropy_model.plugin=gllmm"]
 
 
 class TestDistilled(Conformance):

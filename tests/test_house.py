@@ -93,7 +93,7 @@ def test_built_in_plugins_are_one_package_that_only_entry_points_lead_to() -> No
         "licframe",
         "plugins/licframe_plugins",
     ]
-    assert [path.name for path in (ROOT / "plugins").iterdir() if path.is_dir()] == ["licframe_plugins"]
+    assert {path.parent.name for path in (ROOT / "plugins").glob("*/*.py")} == {"licframe_plugins"}
     assert project["project"]["entry-points"]["licframe"] == {
         name: f"licframe_plugins.{name}.plugin" for name in found
     }

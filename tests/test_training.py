@@ -573,14 +573,14 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
     teacher = load("tiny")
     student = build(load_profile("tiny", options))
     load_shared(load_profile("tiny").weights_path, student)
-    student.model.transform.learn_from(teacher.transform)
+    student.model.transform.start_from(teacher.transform)
     torch.manual_seed(0)
     decoded = DecodedPatches(teacher, photographs, 12, 64, CPU)
     image, latent, picture, bits, quality = decoded.batch(12, 64)
     before = {k: v.clone() for k, v in student.model.state_dict().items()}
     stranger = build(load_profile("tiny", [*options, "transform.merged=96"]))
     with pytest.raises(WeightsMismatchError, match="give the student"):
-        stranger.transform.learn_from(teacher.transform)
+        stranger.transform.start_from(teacher.transform)
 
     def error() -> float:
         with torch.no_grad():

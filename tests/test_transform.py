@@ -124,3 +124,13 @@ def test_autocast_leaves_the_linear_path_its_digits(images: torch.Tensor) -> Non
     quality = MIDDLE.expand(len(images))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert torch.allclose(model.synthesis(model.analysis(images, quality), quality), images, atol=1e-4)
+
+
+def test_a_block_that_its_teacher_lacks_begins_anew(images: torch.Tensor) -> None:
+    teacher = make(channels=48, widths=[8, 16, 0])
+    teacher.initialise(images)
+    student = make(plugin="distilled", channels=48, widths=[8, 16, 0], synthesis_widths=[4, 0, 8])
+    student.start_from(teacher)
+
+    assert torch.equal(student.synthesis_blocks[2].std, teacher.synthesis_blocks[2].std)
+    assert not student.synthesis_blocks[2].last.weight.any()

@@ -1,3 +1,3 @@
 """Imports something that nobody has."""
 
-import a_package_that_nobody_has  # noqa: F401
+import a_package_that_nobody_has  # type: ignore[import-not-found]  # noqa: F401

@@ -8,8 +8,11 @@ decode on every machine would ship them as data (``TableBank.load``), as licfram
 import math
 
 import torch
+from torch import Tensor
 
-from licframe.parts import CENTRE_FRACTION, FRACTION, EntropyModel, TableBank
+from licframe.parts import CENTRE_FRACTION, FRACTION, EntropyModel, SymbolCoder, TableBank
+
+from .plugin import HeavyTailOptions
 
 _RUNGS = 49  # scales 0.11 * 2^(k / 4)
 _LOWEST = math.log2(0.11)
@@ -18,7 +21,7 @@ _LOWEST = math.log2(0.11)
 class HeavyTail(EntropyModel):
     kinds = ("centre", "log2_scale")
 
-    def __init__(self, options):
+    def __init__(self, options: HeavyTailOptions) -> None:
         super().__init__()
         self.share = options.share
         self.bank = TableBank.from_probabilities([self._table(0.11 * 2 ** (k / 4)) for k in range(_RUNGS)])
@@ -39,25 +42,25 @@ class HeavyTail(EntropyModel):
         right[0] = 1 - 2 * edges[1]
         return half, [*right[:0:-1], *right, 2 * edges[half + 1]]
 
-    def centre(self, parameters):
+    def centre(self, parameters: Tensor) -> Tensor:
         return parameters[:, 0]
 
-    def bits(self, residual, parameters):
+    def bits(self, residual: Tensor, parameters: Tensor) -> Tensor:
         scale = torch.exp2(parameters[:, 1].clamp(_LOWEST, _LOWEST + (_RUNGS - 1) / 4))
         distance = residual.abs()
 
-        def tail(x):
+        def tail(x: Tensor) -> Tensor:
             gaussian = 0.5 * torch.erfc(x / scale / math.sqrt(2))
             side = 0.5 * torch.exp(-x.abs() / (4 * scale))
             return (1 - self.share) * gaussian + self.share * torch.where(x > 0, side, 1 - side)
 
         return -(tail(distance - 0.5) - tail(distance + 0.5)).clamp_min(1e-9).log2()
 
-    def exact_centre(self, parameters):
+    def exact_centre(self, parameters: Tensor) -> Tensor:
         shift = FRACTION - CENTRE_FRACTION
         return ((parameters[:, 0] + 2.0 ** (shift - 1)) / 2.0**shift).floor_()
 
-    def code(self, coder, parameters, symbols):
+    def code(self, coder: SymbolCoder, parameters: Tensor, symbols: Tensor | None) -> Tensor:
         lowest = round(_LOWEST * 2**FRACTION)
         index = ((parameters[:, 1] - lowest) * 4 / 2.0**FRACTION).round_().clamp_(0, _RUNGS - 1)
         return coder.code(self.bank, index.long(), symbols)

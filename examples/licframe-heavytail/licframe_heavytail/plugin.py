@@ -23,7 +23,7 @@ class FlatOptions:
 
 
 @licframe.hookimpl
-def licframe_entropy_models():
+def licframe_entropy_models() -> list[licframe.Part]:
     return [
         licframe.Part(
             "heavy-tail",
@@ -36,7 +36,7 @@ def licframe_entropy_models():
 
 
 @licframe.hookimpl
-def licframe_context_schedulers():
+def licframe_context_schedulers() -> list[licframe.Part]:
     return [
         licframe.Part(
             "flat",

@@ -5,5 +5,5 @@ from licframe.testing.conformance import Conformance
 
 class TestHeavyTail(Conformance):
     @pytest.fixture
-    def settings(self):
+    def settings(self) -> list[str]:
         return ["context_scheduler.plugin=flat", "entropy_model.plugin=heavy-tail"]

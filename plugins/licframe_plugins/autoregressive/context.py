@@ -17,24 +17,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from licframe.parts import (
     CONTEXT_LIMIT,
     FRACTION,
-    Condition,
-    ContextScheduler,
     EntropyModel,
     ExactConv,
     ExactReLU,
     Known,
     ParameterAxis,
     Step,
-    trained_as,
 )
-from licframe_plugins.hyperprior.context import SINGLE_OUTPUT, own_start
-from licframe_plugins.hyperprior.hyperprior import Hyperprior
+from licframe_plugins.hyperprior.base import HyperpriorContext
+from licframe_plugins.modules import output_axes, output_layer
 
 from .plugin import Options
 
@@ -43,61 +40,49 @@ _WINDOW = [(-2, b) for b in range(-2, 3)] + [(-1, b) for b in range(-2, 3)] + [(
 _SKEW = _REACH + 1
 
 
-class Autoregressive(ContextScheduler):
+class Autoregressive(HyperpriorContext):
     """Serial 5x5 context; see the module's text."""
 
     serial = True
     passes = 1
+    _window: Tensor
 
     def __init__(
         self, options: Options, latent_channels: int, entropy_models: Sequence[EntropyModel]
     ) -> None:
-        super().__init__()
-        (entropy,) = entropy_models
-        self.options, self.channels, self.kinds = options, latent_channels, entropy.kinds
-        self.start = torch.tensor(entropy.start)
-        self.hyperprior = Hyperprior(latent_channels, options.hyper, options.width, entropy)
+        super().__init__(options, latent_channels, entropy_models)
+        self.options = options
         self.window = ExactConv(len(_WINDOW) * latent_channels, options.context, 1)
         self.hidden = ExactConv(options.context + options.width, options.hidden, 1)
-        self.output = ExactConv(options.hidden, len(self.kinds) * latent_channels, 1)
-        nn.init.zeros_(self.output.weight)
-        trained_as("output", self.output.weight)
+        self.output = output_layer(options.hidden, len(self.kinds[0]) * latent_channels)
         self.act = ExactReLU()
-        self.own = trained_as("scale", nn.Parameter(torch.zeros(len(self.kinds), latent_channels)))
-        self._plans: dict[tuple[int, int, str, torch.device], Sequence[Step]] = {}
+        self._fronts: dict[tuple[int, int, str, torch.device], Sequence[Step]] = {}
         window = torch.tensor(_WINDOW)[:, :, None, None] + _REACH
         self.register_buffer("_window", window, persistent=False)
 
-    def side(self, latent: Tensor, condition: Condition) -> dict[str, Tensor]:
-        return {"z": self.hyperprior.side(latent, condition)}
-
-    def side_shapes(self, h: int, w: int) -> dict[str, tuple[int, int, int]]:
-        return {"z": self.hyperprior.shape(h, w)}
-
-    def plan(self, h: int, w: int) -> Sequence[Step]:
-        return self._plan(h, w, self.options.order)
+    def latent_plan(self, h: int, w: int) -> Sequence[Step]:
+        return self._in_order(h, w, self.options.order)
 
     def short_plan(self, h: int, w: int) -> Sequence[Step]:
-        return self._plan(h, w, "wavefront")
+        return [self.hyperprior.step(h, w), *self._in_order(h, w, "wavefront")]
 
-    def _plan(self, h: int, w: int, order: str) -> Sequence[Step]:
+    def _in_order(self, h: int, w: int, order: str) -> Sequence[Step]:
         """Return the steps of an order, their positions as tensors on the device; kept until another is asked for."""
-        key = (h, w, order, self.own.device)
-        if key not in self._plans:
+        key = (h, w, order, self._window.device)
+        if key not in self._fronts:
             row, column = torch.arange(h)[:, None], torch.arange(w)
             front = row * w + column if order == "raster" else _SKEW * row + column
             # By front, and upwards in one: a diagonal runs from the lower left to the upper right.
             places = (front * h - row).flatten().argsort()
             sizes = front.flatten().unique(return_counts=True)[1].tolist()
-            rows, columns = (t.to(self.own.device)[None].split(sizes, 1) for t in (places // w, places % w))
+            rows, columns = (
+                t.to(self._window.device)[None].split(sizes, 1) for t in (places // w, places % w)
+            )
             channels = slice(0, self.channels)
-            fronts = [Step(r, c, channels) for r, c in zip(rows, columns, strict=True)]
-            self._plans = {key: [self.hyperprior.step(h, w), *fronts]}
-        return self._plans[key]
+            self._fronts = {key: [Step(r, c, channels) for r, c in zip(rows, columns, strict=True)]}
+        return self._fronts[key]
 
-    def predict(self, step: Step, known: Known) -> Tensor:
-        if step.tensor == "z":
-            return self.hyperprior.predict(step, known)
+    def raw(self, step: Step, known: Known) -> Tensor:
         condition, features = known.condition, self.hyperprior.features(known)
         everything = slice(0, self.channels)
         rows, columns = step.rows, step.columns
@@ -114,7 +99,7 @@ class Autoregressive(ContextScheduler):
             :, :, rows[None] + self._window[:, 0], columns[None] + self._window[:, 1]
         ]  # (N, C, 12, 1, K)
         seen = seen.transpose(1, 2).flatten(1, 2)
-        return self._network(seen, features[:, :, rows, columns], condition, step.channels)
+        return self._network(seen, features[:, :, rows, columns])
 
     def predict_all(self, known: Known, values: Mapping[str, Tensor]) -> Iterator[tuple[Step, Tensor]]:
         h, w = known["y"].shape[-2:]
@@ -124,29 +109,22 @@ class Autoregressive(ContextScheduler):
         everything = slice(0, self.channels)
         padded = _pad(known.condition.context(values["y"], everything))
         seen = [padded[..., _REACH + a :, _REACH + b :][..., :h, :w] for a, b in _WINDOW]
-        features = self.hyperprior.features(known)
-        parameters = self._network(torch.cat(seen, 1), features, known.condition, everything)
-        yield Step(slice(0, h, 1), slice(0, w, 1), everything), parameters
+        raw = self._network(torch.cat(seen, 1), self.hyperprior.features(known))
+        step = Step(slice(0, h, 1), slice(0, w, 1), everything)
+        yield step, self.converted(raw, step, known.condition)
 
-    def _network(self, seen: Tensor, features: Tensor, condition: Condition, channels: slice) -> Tensor:
+    def _network(self, seen: Tensor, features: Tensor) -> Tensor:
         x = torch.cat([self.act(self.window(seen)), features], 1)
-        raw = self.output(self.act(self.hidden(x))).unflatten(1, (len(self.kinds), -1))
-        raw = raw + condition.constant(self.own)[..., None, None]
-        return condition.parameters(raw, self.kinds, channels)
+        return self.output(self.act(self.hidden(x))).unflatten(1, (-1, self.channels))
 
     def freeze(self) -> None:
-        self.hyperprior.freeze()
+        super().freeze()
         self.window.freeze(CONTEXT_LIMIT * 2.0**FRACTION)
         self.hidden.freeze(self.act.bound)
         self.output.freeze(self.act.bound)
 
-    def initialise(self, latents: Tensor, std: Tensor) -> None:
-        self.hyperprior.initialise(std)
-        with torch.no_grad():
-            self.own += own_start(self.kinds, self.start, std)
-
     def parameter_axes(self) -> Mapping[str, ParameterAxis]:
-        return SINGLE_OUTPUT
+        return {**super().parameter_axes(), **output_axes("output")}
 
 
 def _pad(x: Tensor) -> Tensor:

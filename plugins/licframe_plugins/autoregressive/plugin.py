@@ -6,23 +6,21 @@ import attrs
 from attrs.validators import ge, in_
 
 import licframe
+from licframe_plugins.hyperprior.plugin import Options as HyperpriorOptions
 
 
 @attrs.frozen
-class Options:
+class Options(HyperpriorOptions):
     """Sizes and order of the serial scheduler.
 
     Attributes:
-        hyper: channels of the hyper-latent z; width: of the features that it is turned into.
+        hyper, width: as in the hyperprior.
         context: channels of the 5x5 causal layer; hidden: of the parameter network.
         order: "raster", one position at a time, or "wavefront", independent diagonals together. Both
             give the same symbols, in another order in the file.
     """
 
-    hyper: int = attrs.field(default=64, validator=ge(1))
-    width: int = attrs.field(default=64, validator=ge(1))
     context: int = attrs.field(default=128, validator=ge(1))
-    hidden: int = attrs.field(default=192, validator=ge(1))
     order: str = attrs.field(default="raster", validator=in_(("raster", "wavefront")))
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 from PIL import Image, features
 
@@ -31,7 +32,7 @@ class PillowBaseline(PixelCodec):
             raise PluginLoadError(
                 f"this Pillow was built without {self.format}; install Pillow's own wheel"
             )
-        self.version = f"Pillow {Image.__version__}, {self.library} {features.version(self.library)}"
+        self.version = f"Pillow {PIL.__version__}, {self.library} {features.version(self.library)}"
 
     def asked(self, quality: float) -> dict[str, Any]:
         """Return the arguments of ``save`` for a quality."""

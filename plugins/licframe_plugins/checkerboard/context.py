@@ -23,18 +23,15 @@ from torch.nn import functional as F
 from licframe.parts import (
     CONTEXT_LIMIT,
     FRACTION,
-    Condition,
-    ContextScheduler,
     EntropyModel,
     ExactConv,
     ExactReLU,
     Known,
     ParameterAxis,
     Step,
-    trained_as,
 )
-from licframe_plugins.hyperprior.context import own_start
-from licframe_plugins.hyperprior.hyperprior import Hyperprior
+from licframe_plugins.hyperprior.base import HyperpriorContext
+from licframe_plugins.modules import ListOf, output_axes, output_layer
 
 from .plugin import Options
 
@@ -50,9 +47,7 @@ class _Network(nn.Module):
         super().__init__()
         self.first = ExactConv(inputs, hidden, kernel)
         self.second = ExactConv(hidden, hidden, 1)
-        self.last = ExactConv(hidden, outputs, 1)
-        nn.init.zeros_(self.last.weight)
-        trained_as("output", self.last.weight)
+        self.last = output_layer(hidden, outputs)
         self.act = ExactReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,7 +59,7 @@ class _Network(nn.Module):
         self.last.freeze(self.act.bound)
 
 
-class Checkerboard(ContextScheduler):
+class Checkerboard(HyperpriorContext):
     """Improved checkerboard; see the module's text. Three serial passes whatever the size."""
 
     passes = 2
@@ -72,30 +67,18 @@ class Checkerboard(ContextScheduler):
     def __init__(
         self, options: Options, latent_channels: int, entropy_models: Sequence[EntropyModel]
     ) -> None:
-        super().__init__()
-        self.channels = c = latent_channels
-        self.kinds = [model.kinds for model in entropy_models]
-        self.starts = [torch.tensor(model.start) for model in entropy_models]
-        self.hyperprior = Hyperprior(c, options.hyper, options.width, entropy_models[0])
-        features = 4 * options.width
-        self.networks = nn.ModuleList(
+        super().__init__(options, latent_channels, entropy_models)
+        c, features = latent_channels, 4 * options.width
+        first, second = (2 * len(kinds) * c for kinds in self.kinds)
+        self.networks = ListOf(
             [
-                _Network(features, 1, options.hidden, 2 * len(self.kinds[0]) * c),
-                _Network(features + 4 * c, 3, options.hidden, 2 * len(self.kinds[1]) * c),
+                _Network(features, 1, options.hidden, first),
+                _Network(features + 4 * c, 3, options.hidden, second),
             ]
         )
-        self.own = nn.ParameterList(
-            trained_as("scale", nn.Parameter(torch.zeros(len(kinds), c))) for kinds in self.kinds
-        )
 
-    def side(self, latent: Tensor, condition: Condition) -> dict[str, Tensor]:
-        return {"z": self.hyperprior.side(latent, condition)}
-
-    def side_shapes(self, h: int, w: int) -> dict[str, tuple[int, int, int]]:
-        return {"z": self.hyperprior.shape(h, w)}
-
-    def plan(self, h: int, w: int) -> Sequence[Step]:
-        steps = [self.hyperprior.step(h, w)]
+    def latent_plan(self, h: int, w: int) -> Sequence[Step]:
+        steps = []
         for number, slots in enumerate(_PASSES):
             for phase, (a, b) in enumerate(slots):
                 if a < h and b < w:
@@ -107,9 +90,7 @@ class Checkerboard(ContextScheduler):
     def serial_passes(self, h: int, w: int) -> int:
         return 1 + len(_PASSES)
 
-    def predict(self, step: Step, known: Known) -> Tensor:
-        if step.tensor == "z":
-            return self.hyperprior.predict(step, known)
+    def raw(self, step: Step, known: Known) -> Tensor:
         number, condition = step.pass_index, known.condition
         if ("pass", number) not in known.memo:
             x = F.pixel_unshuffle(_even(self.hyperprior.features(known)), 2)
@@ -117,30 +98,21 @@ class Checkerboard(ContextScheduler):
                 seen = _even(condition.context(known["y"].clone(), slice(0, self.channels)))
                 anchors = torch.cat([seen[..., a::2, b::2] for a, b in _ANCHORS], 1)
                 x = torch.cat([x, anchors, anchors.abs()], 1)
-            output = self.networks[number](x).unflatten(1, (2, len(self.kinds[number]), -1))
+            output = self.networks[number](x).unflatten(1, (2, -1, self.channels))
             known.memo["pass", number] = output
         rows, columns = (len(range(s.start, s.stop, s.step)) for s in (step.rows, step.columns))
-        raw = known.memo["pass", number][:, step.data, ..., :rows, :columns]
-        raw = raw + condition.constant(self.own[number])[..., None, None]
-        return condition.parameters(raw, self.kinds[number], step.channels)
+        parameters: Tensor = known.memo["pass", number][:, step.data, ..., :rows, :columns]
+        return parameters
 
     def freeze(self) -> None:
-        self.hyperprior.freeze()
+        super().freeze()
         self.networks[0].freeze(ExactReLU.bound)
         self.networks[1].freeze(max(ExactReLU.bound, CONTEXT_LIMIT * 2.0**FRACTION))
 
-    def initialise(self, latents: Tensor, std: Tensor) -> None:
-        self.hyperprior.initialise(std)
-        with torch.no_grad():
-            for own, kinds, start in zip(self.own, self.kinds, self.starts, strict=True):
-                own.add_(own_start(kinds, start, std))
-
     def parameter_axes(self) -> Mapping[str, ParameterAxis]:
-        axes = {"hyperprior.own": ParameterAxis(0, table=True)}
+        axes = dict(super().parameter_axes())
         for number in range(len(_PASSES)):
-            axes[f"own.{number}"] = ParameterAxis(0, table=True, pass_index=number)
-            axes[f"networks.{number}.last.weight"] = ParameterAxis(0, 2, pass_index=number)
-            axes[f"networks.{number}.last.bias"] = ParameterAxis(1, 2, pass_index=number)
+            axes |= output_axes(f"networks.{number}.last", 2, number)
         return axes
 
 

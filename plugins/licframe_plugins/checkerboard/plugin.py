@@ -6,19 +6,18 @@ import attrs
 from attrs.validators import ge
 
 import licframe
+from licframe_plugins.hyperprior.plugin import Options as HyperpriorOptions
 
 
 @attrs.frozen
-class Options:
+class Options(HyperpriorOptions):
     """Sizes of the checkerboard scheduler.
 
     Attributes:
-        hyper: channels of the hyper-latent z; width: of the features that it is turned into.
+        hyper, width: as in the hyperprior.
         hidden: channels of the hidden layers of both parameter networks.
     """
 
-    hyper: int = attrs.field(default=64, validator=ge(1))
-    width: int = attrs.field(default=64, validator=ge(1))
     hidden: int = attrs.field(default=160, validator=ge(1))
 
 

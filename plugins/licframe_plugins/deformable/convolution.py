@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from licframe.parts import trained_as
+from licframe_plugins.modules import Conv2d
 
 TAPS = 9
 
@@ -46,7 +47,7 @@ class DeformConv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_channels, channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.offsets = nn.Conv2d(channels, 3 * TAPS, 3, padding=1)
+        self.offsets = Conv2d(channels, 3 * TAPS, 3, padding=1)
         nn.init.kaiming_normal_(self.weight, nonlinearity="leaky_relu")
         nn.init.zeros_(self.offsets.weight)
         nn.init.zeros_(self.offsets.bias)

@@ -6,8 +6,7 @@ the blocks at 1/8 and 1/16 of the linear hierarchy are deformable, in analysis a
 
 from __future__ import annotations
 
-from torch import nn
-
+from licframe_plugins.modules import ListOf
 from licframe_plugins.residual.transform import Identity, ResidualTransform
 
 from .convolution import DeformConv
@@ -24,6 +23,6 @@ class DeformableTransform(ResidualTransform):
                 if isinstance(block, Identity):
                     continue
                 width = block.first.out_channels
-                block.inner = nn.ModuleList(DeformConv(width, width) for _ in block.inner)
+                block.inner = ListOf(DeformConv(width, width) for _ in block.inner)
                 for layer in block.inner:
                     layer.weight.data *= 0.5  # as in the residual transform: blocks start small

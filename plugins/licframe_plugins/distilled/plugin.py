@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import attrs
-from attrs.validators import and_, deep_iterable, ge, in_, instance_of, max_len, min_len
+from attrs.validators import in_
 
 import licframe
 from licframe_plugins.residual.plugin import Options as ResidualOptions
-
-_three = and_(min_len(3), max_len(3), deep_iterable(and_(instance_of(int), ge(0))))
+from licframe_plugins.residual.plugin import three
 
 
 @attrs.frozen
@@ -23,8 +22,8 @@ class Options(ResidualOptions):
             inner layer for the same work.
     """
 
-    synthesis: tuple[int, ...] = attrs.field(default=(0, 0, 0), validator=_three)
-    synthesis_widths: tuple[int, ...] = attrs.field(default=(16, 32, 0), validator=_three)
+    synthesis: tuple[int, ...] = attrs.field(default=(0, 0, 0), validator=three)
+    synthesis_widths: tuple[int, ...] = attrs.field(default=(16, 32, 0), validator=three)
     synthesis_ends: int = licframe.added(default=3, validator=in_((1, 3)))
 
 

@@ -40,10 +40,7 @@ class DistilledTransform(ResidualTransform):
             raise WeightsMismatchError(
                 f"a {type(teacher).__name__} is no teacher of the distilled decoder; take one with residual blocks"
             )
-        state, blocks = (
-            teacher.state_dict(),
-            {f"synthesis_blocks.{k}" for k in self.synthesis_blocks.state_dict()},
-        )
+        state, blocks = teacher.state_dict(), self.synthesis_blocks.state_dict(prefix="synthesis_blocks.")
         own = {k: v for k, v in self.state_dict().items() if k not in blocks}
         for name, value in own.items():
             if name not in state or state[name].shape != value.shape:
@@ -54,8 +51,10 @@ class DistilledTransform(ResidualTransform):
         self.load_state_dict({k: state[k] for k in own}, strict=False)
         for block, old in zip(self.synthesis_blocks, teacher.synthesis_blocks, strict=True):
             block.std.copy_(old.std)
+            if isinstance(block, Identity) or isinstance(old, Identity):
+                continue
             # One whose ends see less than the teacher's computes something else, and begins anew.
-            if isinstance(block, Identity) or block.first.kernel_size != old.first.kernel_size:
+            if block.first.kernel_size != old.first.kernel_size:
                 continue
             norms = old.last.weight.square().sum((0, 2, 3)) * old.first.weight.square().sum((1, 2, 3))
             keep = norms.topk(min(len(norms), block.first.out_channels)).indices.sort().values

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import attrs
 from attrs.validators import and_, deep_iterable, in_, max_len, min_len
 
 import licframe
 
 _NAMES = ("gaussian", "laplace", "logistic", "student")
-_families = and_(min_len(1), max_len(16), deep_iterable(in_(_NAMES)))
+_families: Callable[[Any, Any, tuple[str, ...]], Any] = and_(
+    min_len(1), max_len(16), deep_iterable(in_(_NAMES))
+)
 
 
 @attrs.frozen

@@ -21,6 +21,7 @@ from licframe.parts import (
     Step,
     trained_as,
 )
+from licframe_plugins.modules import ListOf
 
 STRIDE = 4
 _LIMIT = 64.0
@@ -40,7 +41,7 @@ class Hyperprior(nn.Module):
         super().__init__()
         self.hyper, self.width, self.kinds = hyper, width, entropy.kinds
         self.register_buffer("spread", torch.ones(channels))
-        self.analysis = nn.ModuleList(
+        self.analysis = ListOf(
             [
                 nn.Conv2d(2 * channels + 1, width, 3, padding=1),
                 nn.Conv2d(width, width, 4, stride=2, padding=1),

@@ -39,6 +39,7 @@ from licframe.parts import (
     Step,
     trained_as,
 )
+from licframe_plugins.modules import ListOf, output_axes, output_layer
 
 from .blocks import Blocks, rows_of
 from .grid import PHASES, Slot, average, count, nearest, slot_of
@@ -51,7 +52,7 @@ class _Trunk(nn.Module):
     def __init__(self, inputs: int, width: int, blocks: int, levels: int) -> None:
         super().__init__()
         self.first = ExactConv(inputs, width, 1, rows=levels)
-        self.blocks = nn.ModuleList(ExactConv(width, width, 3, rows=levels) for _ in range(blocks))
+        self.blocks = ListOf(ExactConv(width, width, 3, rows=levels) for _ in range(blocks))
         self.act = ExactReLU()
 
     def forward(self, x: Tensor, level: int) -> Tensor:
@@ -80,9 +81,7 @@ class _Head(nn.Module):
     def __init__(self, inputs: int, width: int, outputs: int, levels: int) -> None:
         super().__init__()
         self.first = ExactConv(inputs, width, 1, rows=levels)
-        self.last = ExactConv(width, outputs, 1, rows=levels)
-        nn.init.zeros_(self.last.weight)
-        trained_as("output", self.last.weight)
+        self.last = output_layer(width, outputs, rows=levels)
         self.act = ExactReLU()
 
     def forward(self, x: Tensor, level: int) -> Tensor:
@@ -132,12 +131,12 @@ class MultiScaleProgressive(ContextScheduler):
         self.own = trained_as("scale", nn.Parameter(torch.zeros(levels, len(self.phases), p, c)))
         self.blend = trained_as("scale", nn.Parameter(torch.zeros(levels, len(self.phases), c)))
         self._made: dict[tuple[int, int, torch.device], Blocks] = {}
-        self.trunks = nn.ModuleList()
-        self.heads = nn.ModuleList()
+        self.trunks: ListOf[_Trunk] = ListOf()
+        self.heads: ListOf[ListOf[_Head]] = ListOf()
         for phase, targets in enumerate(self.phases):
             inputs = 2 * c * len(self._slots(phase)) + 1
             self.trunks.append(_Trunk(inputs, options.width, options.blocks, levels))
-            heads = nn.ModuleList()
+            heads: ListOf[_Head] = ListOf()
             for group in self.groups:
                 size = group.stop - group.start
                 inputs = options.width + 2 * group.start * len(targets)
@@ -232,8 +231,8 @@ class MultiScaleProgressive(ContextScheduler):
         """Set the channels' own scales and how far neighbours predict each channel."""
         scales = [p for p, kind in enumerate(self.kinds) if kind == "log2_scale"]
         with torch.no_grad():
-            self.base += self.start[:, None]
-            self.own += self.start[:, None]
+            self.base.add_(self.start[:, None])
+            self.own.add_(self.start[:, None])
             self.base[scales] += std.clamp_min(1e-3).log2()
             for level in range(self.options.levels):
                 grid = latents[:, :, :: 2**level, :: 2**level]
@@ -254,9 +253,7 @@ class MultiScaleProgressive(ContextScheduler):
         axes = {"base": ParameterAxis(0, table=True), "own": ParameterAxis(2, table=True)}
         for phase, targets in enumerate(self.phases):
             for group in range(len(self.groups)):
-                last = f"heads.{phase}.{group}.last"
-                axes[f"{last}.weight"] = ParameterAxis(0, len(targets))
-                axes[f"{last}.bias"] = ParameterAxis(1, len(targets))
+                axes |= output_axes(f"heads.{phase}.{group}.last", len(targets))
         return axes
 
     # -- inside -------------------------------------------------------------------------------

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import attrs
 from attrs.validators import and_, deep_iterable, ge, instance_of, le, max_len, min_len
 
 import licframe
 
 _counts = deep_iterable(member_validator=and_(instance_of(int), ge(0)))
-_three = and_(min_len(3), max_len(3), _counts)
+three: Callable[[Any, Any, tuple[int, ...]], Any] = and_(min_len(3), max_len(3), _counts)
+"""Checks that an option is three numbers, none negative."""
 
 
 @attrs.frozen
@@ -28,8 +32,8 @@ class Options:
     channels: int = attrs.field(default=256, validator=[ge(1), le(768)])
     merged: int = attrs.field(default=192, validator=[ge(1), le(192)])
     widths: tuple[int, ...] = attrs.field(default=(48, 96, 128), validator=_counts)
-    analysis: tuple[int, ...] = attrs.field(default=(0, 2, 2), validator=_three)
-    synthesis: tuple[int, ...] = attrs.field(default=(1, 2, 2), validator=_three)
+    analysis: tuple[int, ...] = attrs.field(default=(0, 2, 2), validator=three)
+    synthesis: tuple[int, ...] = attrs.field(default=(1, 2, 2), validator=three)
     conditioned: bool = licframe.added(default=False, validator=instance_of(bool))
     conditioned_analysis: bool = licframe.added(default=False, validator=instance_of(bool))
 

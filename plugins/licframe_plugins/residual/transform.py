@@ -14,12 +14,14 @@ zero: before training, analysis and synthesis are the linear codec.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from licframe.parts import KNOTS, Transform, between_knots, full_precision, trained_as
+from licframe_plugins.modules import Conv2d, ListOf
 
 from .components import principal_components
 from .plugin import Options
@@ -45,9 +47,10 @@ class Block(nn.Module):
         self.conditioned = conditioned
         if conditioned:  # log2 of a scale, and an offset, of each hidden layer
             self.tone = trained_as("scale", nn.Parameter(torch.zeros(KNOTS, depth + 1, 2, width)))
-        self.first = nn.Conv2d(channels, width, ends, padding=ends // 2)
-        self.inner = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
-        self.last = nn.Conv2d(width, channels, ends, padding=ends // 2)
+        self.first = Conv2d(channels, width, ends, padding=ends // 2)
+        # A transform may put other layers there.
+        self.inner: ListOf[Any] = ListOf(Conv2d(width, width, 3, padding=1) for _ in range(depth))
+        self.last = Conv2d(width, channels, ends, padding=ends // 2)
         for layer in (self.first, *self.inner):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="leaky_relu")
             nn.init.zeros_(layer.bias)
@@ -64,7 +67,7 @@ class Block(nn.Module):
         tones = self._tones(quality)
         h = F.leaky_relu_(_convolved(x, first, self.first.bias, tones, 0), 0.1)
         for number, layer in enumerate(self.inner, 1):
-            if isinstance(layer, nn.Conv2d):
+            if isinstance(layer, Conv2d):
                 more = _convolved(h, layer.weight, layer.bias, tones, number)
             else:
                 more = _toned(layer(h), tones, number)
@@ -94,16 +97,29 @@ class Identity(nn.Module):
         return x
 
 
+Blocks: TypeAlias = ListOf[Block | Identity]
+"""One of each level, at 1/4, 1/8 and 1/16."""
+
+
 def make_blocks(
     channels: Sequence[int],
     widths: Sequence[int],
     depths: Sequence[int],
     conditioned: bool = False,
     ends: int = 3,
-) -> nn.ModuleList:
+) -> Blocks:
     """Return a block for each level; none where the width is 0."""
     sizes = zip(channels, widths, depths, strict=True)
-    return nn.ModuleList(Block(c, w, d, conditioned, ends) if w else Identity(c) for c, w, d in sizes)
+    return ListOf(Block(c, w, d, conditioned, ends) if w else Identity(c) for c, w, d in sizes)
+
+
+def _merges(options: Options) -> ListOf[nn.Conv2d]:
+    """Return the linear merges to 1/4, 1/8 and 1/16."""
+    sizes = ((48, 48), (192, options.merged), (4 * options.merged, options.channels))
+    merges = ListOf(nn.Conv2d(a, b, 1, bias=False) for a, b in sizes)
+    for weight in merges.parameters():
+        trained_as("linear", weight)
+    return merges
 
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor, tones: Tensor | None, layer: int) -> Tensor:
@@ -155,20 +171,14 @@ class ResidualTransform(Transform):
         self.options = options
         self.latent_channels = options.channels
         channels = (48, options.merged, options.channels)
-        widths = options.widths
-        sides = (
-            ("analysis", widths[:3], options.analysis, options.conditioned_analysis),
-            ("synthesis", widths[-3:], options.synthesis, options.conditioned),
+        self.analysis_linear = _merges(options)
+        self.analysis_blocks = make_blocks(
+            channels, options.widths[:3], options.analysis, options.conditioned_analysis
         )
-        for side, inside, depths, conditioned in sides:
-            linear = nn.ModuleList(
-                nn.Conv2d(a, b, 1, bias=False)
-                for a, b in ((48, 48), (192, options.merged), (4 * options.merged, options.channels))
-            )
-            for merge in linear:
-                trained_as("linear", merge.weight)
-            self.add_module(f"{side}_linear", linear)
-            self.add_module(f"{side}_blocks", make_blocks(channels, inside, depths, conditioned))
+        self.synthesis_linear = _merges(options)
+        self.synthesis_blocks = make_blocks(
+            channels, options.widths[-3:], options.synthesis, options.conditioned
+        )
 
     def analysis(self, image: Tensor, quality: Tensor) -> Tensor:
         h, w = image.shape[-2:]
@@ -220,10 +230,10 @@ class ResidualTransform(Transform):
                 blocks = basis.reshape(-1, 3, ratio, below_size, ratio, below_size)
                 blocks = blocks.permute(0, 2, 4, 1, 3, 5).flatten(3)
                 merge = torch.einsum("kabp,cp->kcab", blocks, below).flatten(1)
-                for side in (self.analysis_linear, self.synthesis_linear):
-                    side[level].weight.copy_(merge[:, :, None, None])
-                for side in (self.analysis_blocks, self.synthesis_blocks):
-                    side[level].std.copy_(variance.sqrt().clamp_min(1e-3))
+                for merges in (self.analysis_linear, self.synthesis_linear):
+                    merges[level].weight.copy_(merge[:, :, None, None])
+                for levels in (self.analysis_blocks, self.synthesis_blocks):
+                    levels[level].std.copy_(variance.sqrt().clamp_min(1e-3))
                 below, below_size = basis, size
 
     def channel_std(self) -> Tensor:
