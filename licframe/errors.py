@@ -17,6 +17,12 @@ class LicframeError(Exception):
     exit_code = 1
 
 
+class UsageError(LicframeError):
+    """What was asked for cannot be meant: an option out of range, or two that exclude each other."""
+
+    exit_code = 2
+
+
 class ProfileError(LicframeError):
     """A profile is malformed, or names parts that do not fit together."""
 
@@ -57,16 +63,22 @@ class LimitError(LicframeError):
     exit_code = 7
 
 
+class ImageError(LicframeError):
+    """What a file or array holds is no picture, or of a kind that cannot be read or written."""
+
+    exit_code = 8
+
+
 class ResultsError(LicframeError):
     """Measured results are missing or malformed, or cannot be compared."""
 
     exit_code = 9
 
 
-class ImageError(LicframeError):
-    """A picture cannot be read or written."""
+class FileError(LicframeError):
+    """A file or folder is missing, cannot be read or written, or is there already."""
 
-    exit_code = 8
+    exit_code = 10
 
 
 class LicframeWarning(UserWarning):

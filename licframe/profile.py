@@ -149,17 +149,16 @@ class Profile:
 
     def to_toml(self) -> str:
         """Return the resolved profile as TOML."""
-        lines = [f"summary = {_toml(self.summary)}"]
+        import tomli_w
+
+        tables: dict[str, Any] = {"summary": self.summary}
         for kind in _TABLES:
             choices = self.entropy_models if kind == "entropy_model" else (getattr(self, kind),)
-            for choice in choices:
-                title = f"[[{kind}]]" if len(choices) > 1 else f"[{kind}]"
-                values = {"plugin": choice.part.name, **_plain(choice.options)}
-                lines += ["", title, *(f"{k} = {_toml(v)}" for k, v in values.items())]
-        for title in ("encoder", "weights", "training"):
-            record = getattr(self, title)
-            lines += ["", f"[{title}]", *(f"{k} = {_toml(v)}" for k, v in _plain(record).items())]
-        return "\n".join(lines) + "\n"
+            chosen = [{"plugin": choice.part.name, **_plain(choice.options)} for choice in choices]
+            tables[kind] = chosen if len(chosen) > 1 else chosen[0]
+        for kind in ("encoder", "weights", "training"):
+            tables[kind] = _plain(getattr(self, kind))
+        return tomli_w.dumps(tables)
 
 
 def profile_folder() -> Path:
@@ -360,14 +359,3 @@ def _plain(record: Any) -> dict[str, Any]:
 
 def _lists(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    return repr(value)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-from licframe.errors import LimitError
+from licframe.errors import LimitError, UsageError
 
 
 @attrs.frozen
@@ -21,12 +21,12 @@ class Target:
     def __attrs_post_init__(self) -> None:
         asked = {k: v for k, v in attrs.asdict(self).items() if v is not None}
         if len(asked) > 1:
-            raise LimitError(f"give one of quality, bpp, size and psnr, not {' and '.join(asked)}")
+            raise UsageError(f"give one of quality, bpp, size and psnr, not {' and '.join(asked)}")
         for name, value in asked.items():
             if name == "quality" and not (isinstance(value, int) and 0 <= value <= 100):
-                raise LimitError(f"quality is {value}; use a whole number from 0 (smallest) to 100")
+                raise UsageError(f"quality is {value}; use a whole number from 0 (smallest) to 100")
             if name != "quality" and not value > 0:
-                raise LimitError(f"{name} is {value}; it must be above 0")
+                raise UsageError(f"{name} is {value}; it must be above 0")
 
     def met(self, size: Callable[[], int], pixels: int, psnr: Callable[[], float]) -> bool:
         """Return whether a file of so many bytes and such a PSNR, in dB, keeps within what was asked for."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from licframe import weights
 from licframe.codec import Codec
-from licframe.errors import LicframeError, WeightsMismatchError
+from licframe.errors import UsageError, WeightsMismatchError
 from licframe.interfaces import Transform
 from licframe.loading import build, entropy_models
 from licframe.profile import load_profile
@@ -25,7 +25,7 @@ def another_decoder(codec: Codec, name: str, trunk: Path | None) -> Codec:
     """Return the codec with the synthesis of another profile, all else frozen: as fitted to ``trunk``, or as it begins.
 
     Raises:
-        LicframeError: its transform is not the codec's with another synthesis.
+        UsageError: its transform is not the codec's with another synthesis.
     """
     profile = load_profile(name)
     other = build(attrs.evolve(codec.profile, name=profile.name, transform=profile.transform))
@@ -34,7 +34,7 @@ def another_decoder(codec: Codec, name: str, trunk: Path | None) -> Codec:
         k for k, v in own.items() if "synthesis" not in k and state.get(k, v[..., :0]).shape != v.shape
     ]
     if wrong:
-        raise LicframeError(
+        raise UsageError(
             f"{name} cannot learn along: its transform has another {wrong[0]} than {codec.profile.name}'s; it must "
             "differ in the synthesis alone"
         )
@@ -87,14 +87,16 @@ def begin_context(codec: Codec, cached: Source, trunk: Path, context: Path | Non
     """Begin from the context of other weights where it fits, else from what latents show; return whether it fits.
 
     Raises:
-        LicframeError: ``context`` does not fit.
+        WeightsMismatchError: ``context`` does not fit.
     """
     codec.scheduler.initialise(cached.batch(INITIAL_PATCHES, 0)[0], codec.units.std)
     source = context or trunk
     state = weights.part_state(source, "scheduler")
     fitted = transfer_context(codec, state, entropy_models(weights.read_metadata(source)["structure"]))
     if not fitted and context is not None:
-        raise LicframeError(f"--context {context} holds another scheduler or other sizes; leave it out")
+        raise WeightsMismatchError(
+            f"--context {context} holds another scheduler or other sizes; leave it out"
+        )
     return fitted
 
 
@@ -114,13 +116,13 @@ def begin_synthesis(student: Codec, start: Path) -> None:
     """Begin from a synthesis that was distilled before.
 
     Raises:
-        LicframeError: the file holds none, or another.
+        WeightsMismatchError: the file holds none, or another.
     """
     state = {k: v for k, v in weights.part_state(start, "transform").items() if "synthesis" in k}
     own = student.transform.state_dict()
     other = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
     if other or not state:
-        raise LicframeError(
+        raise WeightsMismatchError(
             f"--start {start} holds {'another' if state else 'no'} synthesis{f' ({other[0]})' if other else ''}; "
             "leave it out, or give the student the options that it was made with"
         )

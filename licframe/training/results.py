@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
 
 from licframe import weights
 from licframe.codec import Codec
-from licframe.evaluation.complexity import complexity
-from licframe.loading import build, load
+from licframe.loading import load
 from licframe.profile import Profile, Weights
+from licframe.runtime.atomic import make_folder, write_atomically, write_json
+from licframe.runtime.environment import environment
 from licframe.training.logs import JsonLog, TensorBoardLog, logs_in
 from licframe.training.loop import LogLine, Trainer
 from licframe.training.schedule import Schedule
@@ -55,12 +53,12 @@ def prepare_folder(
     folder: Path, profile: Profile, listing: str, schedule: Schedule, seed: int
 ) -> list[JsonLog | TensorBoardLog]:
     """Write what a run depends on beside the weights that it will make; return what writes its log."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     own = attrs.evolve(profile, weights=Weights("weights.safetensors"))
-    (folder / "profile.toml").write_text(own.to_toml())
-    (folder / "data.sha256").write_text(listing)
+    write_atomically(folder / "profile.toml", own.to_toml())
+    write_atomically(folder / "data.sha256", listing)
     record = {"schedule": attrs.asdict(schedule), "seed": seed, **environment()}
-    (folder / "environment.json").write_text(json.dumps(record, indent=2))
+    write_json(folder / "environment.json", record)
     logs = logs_in(folder)
     for log in logs:
         log.remark(f"a run of {profile.name} begins: {json.dumps(record)}")
@@ -97,7 +95,6 @@ def finish(
         "device": str(trainer.hardware.device),
         "held_out": trainer.lines[-1].held_out if trainer.lines else None,
         **(record or {}),
-        **complexity(build(codec.profile)),  # of one that is not compiled
     }
     paths = {name: folder / f"{name}.safetensors" for name in ("weights", "undecayed")}
     fingerprint = _save(codec, paths["weights"], found, base, tabulate=tabulate)
@@ -106,7 +103,7 @@ def finish(
     found_before = {**found, "patches": trainer.undecayed.patches, "held_out": None}
     _save(codec, paths["undecayed"], found_before, base, tabulate=tabulate)
     codec.load_state_dict(last)
-    (folder / "summary.md").write_text(summary_of(trainer, codec.profile.name, environment()))
+    write_atomically(folder / "summary.md", summary_of(trainer, codec.profile.name, environment()))
     auxiliary = None
     if other is not None:
         auxiliary = folder / f"weights+{other.profile.name}.safetensors"
@@ -135,29 +132,3 @@ def _save_decoder(other: Codec, path: Path, record: dict[str, Any], trunk: Path)
     weights.load_shared(trunk, other)
     other.transform.load_state_dict(state, strict=False)
     other.save(path, record, trunk)
-
-
-def environment() -> dict[str, Any]:
-    """Return what a run's speed and numbers depend on beside what it was told."""
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-        "name": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
-        "git": git.stdout.strip() or None,
-    }
-
-
-def _processor() -> str:
-    """Return the processor's name where the system tells it, and how many threads are used."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"
