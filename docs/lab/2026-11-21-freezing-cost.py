@@ -1,6 +1,6 @@
 """Measure what exactness costs: information under the frozen tables against the float model.
 
-    python scripts/freezing_cost.py balanced --images kodak/
+    python docs/lab/2026-11-21-freezing-cost.py balanced --images kodak/
 
 The float side rounds the same latents around its own centres, without noise. A negative cost means
 that the tables, with their escape code, are kinder to outliers than the float density.

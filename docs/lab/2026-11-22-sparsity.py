@@ -1,7 +1,7 @@
 """What leaving out zero channels and what the L1 term do, for rate and for time, each by itself.
 
-    python scripts/sparsity.py --data data/ -o docs/results/sparsity.json
-    python scripts/sparsity.py --data data/ --weights 0=runs/a/weights.safetensors --weights 0.02=runs/b/weights.safetensors
+    python docs/lab/2026-11-22-sparsity.py --data data/ -o docs/results/sparsity.json
+    python docs/lab/2026-11-22-sparsity.py --data data/ --weights 0=runs/a/weights.safetensors --weights 0.02=runs/b/weights.safetensors
 
 The first table codes the same latents with and without the flags that leave channels out which are zero throughout an
 image (arXiv 2309.02529): bytes, and seconds of decoding without the synthesis, medians of interleaved rounds. The second
@@ -28,6 +28,7 @@ from licframe.evaluation.bd import bd_rate
 from licframe.loading import load
 from licframe.picture.images import read_picture
 from licframe.picture.tensors import tensor_of
+from licframe.runtime.atomic import write_json
 from licframe.runtime.clock import Clock
 
 QUALITIES = (0, 14, 43, 71, 100)
@@ -122,7 +123,7 @@ def main() -> None:
     if args.weights:
         record["l1_term"] = l1_term(dataset, dict(item.split("=", 1) for item in args.weights))
     if args.output:
-        args.output.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(args.output, record)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measure what the shipped profiles cost, as ``licframe profiles`` shows it: profiles/complexity.json.
 
-    python docs/tools/complexity.py
+python docs/tools/complexity.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rate of every context on equal latents: the same transform, the same quality, other predictions.
 
-    python scripts/contexts.py --images data/kodak -o docs/results/contexts.json
+    python docs/tools/contexts.py --images data/kodak -o docs/results/contexts.json
 
 Sums the information of the coded symbols under the frozen tables over images and qualities, relative to the first
 context. Files are within 0.3 % and 64 bytes of it.
@@ -18,6 +18,7 @@ import torch
 from licframe.loading import load
 from licframe.picture.images import read_picture
 from licframe.picture.tensors import tensor_of
+from licframe.runtime.atomic import write_json
 from licframe.runtime.clock import Clock
 
 QUALITIES = (14, 43, 71, 100)
@@ -75,7 +76,7 @@ def main() -> None:
         print(json.dumps(records[-1]), flush=True)
     if args.output:
         record = {"images": [path.name for path in paths], "qualities": QUALITIES, "contexts": records}
-        args.output.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(args.output, record)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the container and the coder with atheris (pip install atheris).
 
-    python scripts/fuzz.py --seconds 600
+    python docs/tools/fuzz.py --seconds 600
 
 Starts from the golden files. Bytes behind the first eight are taken as they are, and once more with all checksums
 mended, so that the search gets past them.
@@ -25,7 +25,7 @@ with atheris.instrument_imports(include=["licframe"]):
     from licframe.picture import alpha
     from licframe.runtime.limits import Limits
 
-GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 LIMITS = Limits(pixels=2**12)
 
 

@@ -1,6 +1,6 @@
 """Does a codec behave on pictures that it never saw as it does on Kodak?
 
-    python scripts/unseen.py photographs/ -o docs/results/unseen.json --sheets sheets/
+    python docs/tools/unseen.py photographs/ -o docs/results/unseen.json --sheets sheets/
 
 Real files, decoded from the files. For each picture: BD-rate (PSNR) against JPEG, AVIF and JPEG XL; the largest colour cast,
 that is the mean error of a channel in levels of 8 bits; and the edges of blocks: how much larger the mean step across the
@@ -28,6 +28,7 @@ from licframe.evaluation.rd import Job, run_job
 from licframe.evaluation.results import Results, mean_curve
 from licframe.evaluation.showcase import equal_bytes
 from licframe.picture.images import Picture, read_picture
+from licframe.runtime.atomic import write_json
 
 ANCHORS = ("jpeg", "avif", "jxl")
 RATES = (0.1, 0.25, 0.5)
@@ -105,7 +106,7 @@ def main() -> None:
             for bpp in RATES:
                 sheet(args.profile, picture, bpp).save(args.sheets / f"{path.stem}-{bpp}.png")
     if args.output:
-        args.output.write_text(json.dumps({"profile": args.profile, "pictures": rows}, indent=1) + "\n")
+        write_json(args.output, {"profile": args.profile, "pictures": rows})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -218,12 +219,12 @@ class ShowProgress:
     """A progress bar on a terminal, a line per line of the log elsewhere."""
 
     def __enter__(self) -> Self:
-        self._context = progress_bar("training", sys.stdout)
-        self._bar = self._context.__enter__()
+        self._stack = ExitStack()
+        self._bar = self._stack.enter_context(progress_bar("training", sys.stdout))
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self._context.__exit__(*error)
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
 
     def line(self, line: LogLine) -> None:
         """Show a line of the log."""
