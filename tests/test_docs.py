@@ -12,6 +12,7 @@ import pytest
 from licframe import errors
 from licframe.cli.app import app
 from licframe.registry import registry
+from licframe.training.refit import table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -29,7 +30,7 @@ def test_readme_lists_every_exit_code() -> None:
         for e in vars(errors).values()
         if isinstance(e, type) and issubclass(e, errors.LicframeError)
     }
-    listed = {int(code) for code in re.findall(r"(\d) [a-z]", README[README.index("exit codes:") :][:200])}
+    listed = {int(code) for code in re.findall(r"(\d+) [a-z]", README[README.index("exit codes:") :][:220])}
 
     assert codes <= listed
 
@@ -61,7 +62,7 @@ def test_files_named_in_the_documents_exist() -> None:
         "profiles/weights/README.md",
     ):
         for path in re.findall(
-            r"`((?:licframe|docs|scripts|tests|profiles|plugins)/[\w/.-]+\.\w+)`", (ROOT / page).read_text()
+            r"`((?:licframe|docs|tests|profiles|plugins)/[\w/.-]+\.\w+)`", (ROOT / page).read_text()
         ):
             if "mine" not in path:
                 assert (ROOT / path).exists(), (page, path)
@@ -76,8 +77,8 @@ def test_options_are_documented_where_they_are_declared(kind: str) -> None:
             assert re.search(rf"\b{field.name}\b", item.part.options.__doc__), (item.part.name, field.name)
 
 
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"{name}_script", ROOT / "scripts" / f"{name}.py")
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{name}_tool", ROOT / "docs" / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -88,18 +89,18 @@ def script(name: str) -> ModuleType:
 def test_result_tables_are_fresh() -> None:
     """README and docs/results say what the measurements next to them say."""
     pytest.importorskip("bjontegaard")
-    results = script("results")
+    results = tool("results")
     for page in (ROOT / "README.md", ROOT / "docs" / "results" / "README.md"):
         text = page.read_text()
         assert "<!-- results bd-psnr -->" in text
-        assert results.filled(text) == text, f"run python scripts/results.py --tables: {page} is stale"
+        assert results.filled(text) == text, f"run python docs/tools/results.py --tables: {page} is stale"
 
 
 def test_the_table_of_weights_is_fresh() -> None:
     """It names every file, with the patches, minutes and hash that the file has."""
-    refit, page = script("refit"), ROOT / "profiles" / "weights" / "README.md"
+    page = ROOT / "profiles" / "weights" / "README.md"
     text = page.read_text()
 
-    assert refit.table(text) == text, "run python scripts/refit.py --table"
+    assert table(text, page.parent) == text, "run licframe refit --table"
     for path in page.parent.glob("*.safetensors"):
         assert f"| `{path.stem}` |" in text

@@ -11,7 +11,7 @@ from licframe.testing import exactness
 
 def test_every_pair_of_settings_agrees(tmp_path: Path) -> None:
     images = exactness.sample_images(2, 150)
-    # compiling takes a C++ compiler and a minute; scripts/exactness.py does it
+    # compiling takes a C++ compiler and a minute; docs/tools/exactness.py does it
     tried = {name: setting for name, setting in exactness.SETTINGS.items() if not setting.compiled}
     report = exactness.matrix(["tiny"], images, tried, tmp_path)["tiny"]
 

@@ -47,7 +47,7 @@ def ablate(
         started=progress_line,
     )
     measured = [v.results for v in variants if v.results is not None]
-    write_atomically(output / "curves.svg", plots.rate_distortion(measured).encode())
+    write_atomically(output / "curves.svg", plots.rate_distortion(measured))
     if as_json:
         print_json(
             [

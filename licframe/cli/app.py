@@ -10,11 +10,13 @@ import licframe
 from licframe.cli.ablate import ablate
 from licframe.cli.bench import bench
 from licframe.cli.compress import compress, decompress
+from licframe.cli.deepen import deepen
 from licframe.cli.distill import distill
 from licframe.cli.doctor import doctor
 from licframe.cli.info import info
 from licframe.cli.plugins import plugins
 from licframe.cli.profiles import profiles
+from licframe.cli.refit import refit
 from licframe.cli.report import report
 from licframe.cli.run import run
 from licframe.cli.train import train
@@ -55,6 +57,8 @@ for _command in (
     doctor,
     train,
     distill,
+    deepen,
+    refit,
     ablate,
     report,
 ):

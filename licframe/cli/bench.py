@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,7 +75,7 @@ def rd(
             )
     from licframe.runtime.atomic import write_atomically
 
-    write_atomically(folder / "points.csv", results.to_csv(found).encode())
+    write_atomically(folder / "points.csv", results.to_csv(found))
     lines = _differences(found, anchor or [], dataset.name, folder, method)
     if as_json:
         print_json({"results": [str(folder / f"{r.codec}.json") for r in found], "bd_rate": lines})
@@ -124,15 +123,13 @@ def speed(
     as_json: Json = False,
 ) -> None:
     """Time encoding and decoding by stage, with memory, MACs and ratios, in interleaved repeats."""
-    import json
-
     import torch
 
     from licframe.cli.run import sample_photograph
     from licframe.evaluation import speed as timing
     from licframe.evaluation.codecs import check_names
     from licframe.picture.images import read_picture
-    from licframe.runtime.atomic import write_atomically
+    from licframe.runtime.atomic import write_json
 
     check_names(profiles)
     if threads:
@@ -151,7 +148,7 @@ def speed(
         )
     record = timing.to_record(timings, base or profiles[0], quality, repeats)
     if output:
-        write_atomically(output, (json.dumps(record, indent=1) + "\n").encode())
+        write_json(output, record)
     if as_json:
         print_json(record)
         return
@@ -182,14 +179,65 @@ def speed(
     print_table("speed", columns, rows, note)
 
 
+@bench.command()
+def loss(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="Profiles with weights; or weights files and checkpoints, of --profile."),
+    ],
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", "-p", help="Of weights files and checkpoints; the first profile named."),
+    ] = None,
+    images: Annotated[
+        str, typer.Option("--images", help="kodak, clic, tecnick, or a folder of pictures.")
+    ] = "kodak",
+    data: Data = Path("data"),
+    count: Annotated[int, typer.Option("--count", min=1, help="Crops, of the pictures in turn.")] = 60,
+    as_json: Json = False,
+) -> None:
+    """Show the training loss on fixed crops of 256x256: whether a run gains, in half a minute.
+
+    One number for weights before and after a run, checkpoints included; lower is better. BD-rates need whole files
+    (bench rd). Checkpoints are judged by their averaged weights.
+    """
+    from licframe.cli.train import import_training
+    from licframe.errors import UsageError
+    from licframe.evaluation import datasets
+    from licframe.profile.profile import latent_profile
+
+    files = {source: Path(source) for source in sources if Path(source).suffix in (".pt", ".safetensors")}
+    of = profile or next((source for source in sources if source not in files), None)
+    if of is None:
+        raise UsageError(f"name the profile that {', '.join(files)} belong to with --profile")
+    profiles = {source: latent_profile(of if source in files else source) for source in sources}
+    dataset = datasets.find(images, data)
+    import_training()
+    from licframe.training import development
+
+    crops = development.crops(dataset.paths, count)
+    records = []
+    for source in sources:
+        model = development.model_of(profiles[source], files.get(source))
+        found = development.losses(model, crops)
+        mean = sum(found) / len(found)
+        by_quality = dict(zip(development.QUALITIES, found, strict=True))
+        records.append({"source": source, "mean": mean, "by_quality": by_quality})
+        if not as_json:
+            text = " ".join(f"{quality}: {value:.4f}" for quality, value in by_quality.items())
+            typer.echo(f"{mean:.4f}  {text}  {source}")
+    if as_json:
+        print_json(records)
+
+
 def _sizes(text: str) -> list[tuple[int, int]]:
-    from licframe.errors import LimitError
+    from licframe.errors import UsageError
 
     found = []
     for word in text.split(","):
         width, times, height = word.strip().partition("x")
         if not (times and width.isdigit() and height.isdigit() and int(width) and int(height)):
-            raise LimitError(
+            raise UsageError(
                 f"--sizes {text}: expected WIDTHxHEIGHT separated by commas, for example 768x512"
             )
         found.append((int(width), int(height)))
@@ -226,26 +274,21 @@ def _differences(
 
 def numbers(text: str) -> tuple[float, ...]:
     """Return comma-separated numbers."""
-    from licframe.errors import LimitError
+    from licframe.errors import UsageError
 
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:
-        raise LimitError(f"--qualities {text}: expected numbers separated by commas") from error
+        raise UsageError(f"--qualities {text}: expected numbers separated by commas") from error
 
 
 @contextmanager
 def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
     """Show images done and the time left: a bar on a terminal, lines elsewhere."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
+    from licframe.runtime.progress import progress_bar
 
-        with Progress(console=Console(stderr=True)) as bar:
-            task = bar.add_task(name, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    yield progress_line(name)
+    with progress_bar(name) as bar:
+        yield progress_line(name) if bar is None else bar.update
 
 
 def progress_line(name: str) -> Callable[[int, int], None]:

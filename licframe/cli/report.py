@@ -38,14 +38,14 @@ def report(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a self-contained page: plots, tables, and pictures side by side under a slider."""
-    from licframe.errors import ImageError, ResultsError
+    from licframe.errors import FileError, ResultsError
     from licframe.evaluation import published as curves
     from licframe.evaluation import report as page
     from licframe.evaluation import results as stored
     from licframe.runtime.atomic import write_atomically
 
     if output.exists() and not overwrite:
-        raise ImageError(f"{output} exists; name another file with -o, or replace it with --overwrite")
+        raise FileError(f"{output} exists; name another file with -o, or replace it with --overwrite")
     found = stored.load_all(results)
     dataset = found[0].dataset
     known = curves.published(dataset)
@@ -62,5 +62,5 @@ def report(
         from licframe.evaluation.showcase import showcase
 
         showcases = [showcase(path, profile, baseline, quality, tuple(overrides or ())) for path in show]
-    write_atomically(output, page.render(drawn, anchors, showcases, title).encode())
+    write_atomically(output, page.render(drawn, anchors, showcases, title))
     typer.echo(f"wrote {output}, {output.stat().st_size / 1e6:.1f} MB")

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_AMPLIFICATION = 8
-
 
 def run(
     profile: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped profile.")],
@@ -107,22 +105,23 @@ def run(
 
 def sample_photograph() -> Path:
     """Return a photograph that an installed dependency ships (matplotlib's sample data)."""
-    from licframe.errors import ImageError
+    from licframe.errors import FileError
 
     spec = importlib.util.find_spec("matplotlib")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / "mpl-data" / "sample_data" / "grace_hopper.jpg"
         if path.is_file():
             return path
-    raise ImageError("the sample photograph of matplotlib is not installed; name a picture")
+    raise FileError("the sample photograph of matplotlib is not installed; name a picture")
 
 
 def side_by_side(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return original, reconstruction and amplified error, ``(H, 3 * W + gaps, 3)``."""
     import numpy as np
 
-    error = (decoded.astype(np.int16) - original) * _AMPLIFICATION + 128
-    panels = [original, decoded, error.clip(0, 255).astype(np.uint8)]
+    from licframe.picture.error import error_map
+
+    panels = [original, decoded, error_map(original, decoded)]
     panels = [np.repeat(p[..., None], 3, 2) if p.ndim == 2 else p for p in panels]
     gap = np.full((original.shape[0], 8, 3), 255, np.uint8)
     return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from licframe.errors import ImageError, LicframeError, LicframeWarning, located
+from licframe.errors import FileError, LicframeError, LicframeWarning, UsageError, located
 from licframe.runtime.atomic import read_file, write_atomically
 from licframe.runtime.limits import Limits
 
@@ -22,7 +22,7 @@ def sources(arguments: Sequence[Path]) -> list[Path]:
     """Return inputs with patterns expanded, for shells that do not do that.
 
     Raises:
-        ImageError: a pattern fits nothing.
+        FileError: a pattern fits nothing.
     """
     found: list[Path] = []
     for argument in arguments:
@@ -31,7 +31,7 @@ def sources(arguments: Sequence[Path]) -> list[Path]:
             continue
         matches = sorted(glob.glob(str(argument), recursive=True))  # noqa: PTH207  (a pattern may be absolute)
         if not matches:
-            raise ImageError(f"no file fits the pattern {argument}")
+            raise FileError(f"no file fits the pattern {argument}")
         found += map(Path, matches)
     return found
 
@@ -42,7 +42,7 @@ def targets(inputs: Sequence[Path], output: Path | None, suffix: str, overwrite:
     A path without a suffix is a folder. Standard input goes to standard output unless told otherwise.
 
     Raises:
-        ImageError: two results would have one name, or a file is there already.
+        UsageError: two results would have one name. FileError: a file is there already.
     """
     names = ["stdin" + suffix if source == STREAM else source.with_suffix(suffix).name for source in inputs]
     if output is None:
@@ -53,14 +53,14 @@ def targets(inputs: Sequence[Path], output: Path | None, suffix: str, overwrite:
     elif output != STREAM and (output.is_dir() or not output.suffix):
         paths = [output / name for name in names]
     elif len(inputs) > 1:
-        raise ImageError(f"{len(inputs)} inputs do not fit into one file {output}; give a folder to -o")
+        raise UsageError(f"{len(inputs)} inputs do not fit into one file {output}; give a folder to -o")
     else:
         paths = [output]
     for path in paths:
         if paths.count(path) > 1:
-            raise ImageError(f"several inputs would become {path}; treat them one by one, with -o")
+            raise UsageError(f"several inputs would become {path}; treat them one by one, with -o")
         if path != STREAM and path.exists() and not overwrite:
-            raise ImageError(f"{path} exists; name another file with -o, or replace it with --overwrite")
+            raise FileError(f"{path} exists; name another file with -o, or replace it with --overwrite")
     return paths
 
 
@@ -83,7 +83,7 @@ def read_lic(source: Path, limits: Limits) -> bytes:
             container.read_header(head, limits)
             return head + file.read()
     except OSError as error:
-        raise ImageError(f"cannot read {source}: {error.strerror}") from error
+        raise FileError(f"cannot read {source}: {error.strerror}") from error
 
 
 def write(path: Path, data: bytes) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
 from licframe.cli.options import Overrides, Precision, print_table
+from licframe.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
     from licframe.training import LogLine, Schedule
@@ -117,14 +119,14 @@ def train(
     The run folder gets a checkpoint every few minutes, a log, the resolved profile, a list of the
     pictures, and at the end weights.safetensors. Every twentieth picture is held out and tells of overfitting.
     """
-    from licframe.errors import LicframeError
+    from licframe.errors import UsageError
     from licframe.profile.profile import latent_profile
 
     training = import_training()
     checked = latent_profile(profile, overrides or ())
     folder = folder or Path("runs") / checked.name
     if crop is None and crop_share is not None:
-        raise LicframeError("--crop-share says for how long --crop is; name that, too")
+        raise UsageError("--crop-share says for how long --crop is; name that, too")
     fields = {"minutes": decay_only or minutes, "decay": 1.0 if decay_only else decay}
     fields |= {name: value for name, value in (("batch", batch), ("rate", rate)) if value is not None}
     if crop is not None:
@@ -150,7 +152,7 @@ def train(
         }
         refused = [name for name, given in stays.items() if given]
         if refused:
-            raise LicframeError(f"a bundle carries no {', '.join(refused)}; leave it out")
+            raise UsageError(f"a bundle carries no {', '.join(refused)}; leave it out")
         more = [f"--seed {seed}", f"--precision {precision}", *(["--compile"] if compiled else [])]
         for line in make_bundle(checked, data, bundle, start, schedule, more=more):
             typer.echo(line)
@@ -217,33 +219,23 @@ class ShowProgress:
     """A progress bar on a terminal, a line per line of the log elsewhere."""
 
     def __enter__(self) -> Self:
-        self._bar: Any = None
-        if sys.stdout.isatty():
-            from rich.progress import Progress, TextColumn, TimeRemainingColumn
-
-            self._bar = Progress(
-                *Progress.get_default_columns()[:3],
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[text]}"),
-            )
-            self._bar.start()
-            self._task = self._bar.add_task("training", total=1.0, text="")
+        self._stack = ExitStack()
+        self._bar = self._stack.enter_context(progress_bar("training", sys.stdout))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._stack.close()
 
     def line(self, line: LogLine) -> None:
         """Show a line of the log."""
         if self._bar is None:
             typer.echo(_text(line))
         else:
-            self._bar.update(self._task, completed=line.progress, text=_text(line))
+            self._bar.update(line.progress, text=_text(line))
 
     def remark(self, text: str) -> None:
         """Show a remark."""
-        typer.echo(text) if self._bar is None else self._bar.console.print(text)
+        typer.echo(text) if self._bar is None else self._bar.remark(text)
 
 
 def _text(line: LogLine) -> str:

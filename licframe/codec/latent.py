@@ -204,8 +204,10 @@ class LatentCodec(ImageCodec):
         if trial.correction is not None:
             shown = self.picture_filter.apply(shown, trial.correction)
         pixels = pixels_of(shown, picture.mode, picture.depth)
-        seen = None if picture.alpha is None else picture.alpha > 0
-        return psnr(picture.pixels, pixels, largest=2**picture.depth - 1, counted=seen)
+        if picture.alpha is not None and picture.alpha.any():
+            seen = picture.alpha > 0
+            return psnr(picture.pixels[seen], pixels[seen])
+        return psnr(picture.pixels, pixels)
 
     # -- a file to a picture --------------------------------------------------------------------
 

@@ -53,6 +53,16 @@ def build(profile: LatentProfile) -> LatentModel:
     return LatentModel(transform, scheduler, models)
 
 
+def build_filter(profile: LatentProfile) -> PictureFilter:
+    """Build the picture filter of a profile.
+
+    Raises:
+        PluginLoadError: it cannot be imported.
+    """
+    made: PictureFilter = _made(profile.picture_filter)
+    return made
+
+
 def _made(choice: Choice) -> Any:
     return load_class(choice.part)(choice.options)
 
@@ -65,7 +75,7 @@ def codec_of(
         profile,
         model,
         _made(profile.refiner),
-        _made(profile.picture_filter),
+        build_filter(profile),
         find_filter,
         fingerprint,
         synthesis,

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from licframe.errors import LimitError
+from licframe.errors import LimitError, UsageError
 
 
 def _number(value: Any) -> Any:
@@ -27,7 +27,7 @@ class Target:
         bpp: largest rate in bits per pixel; size: largest file in bytes; psnr: least PSNR in dB.
 
     Raises:
-        LimitError: more than one is set, or one is no positive number.
+        UsageError: more than one is set, or one is no positive number.
     """
 
     quality: float | None = attrs.field(default=None, converter=_number)
@@ -38,7 +38,7 @@ class Target:
     def __attrs_post_init__(self) -> None:
         asked = {k: v for k, v in attrs.asdict(self).items() if v is not None}
         if len(asked) > 1:
-            raise LimitError(f"give one of quality, bpp, size and psnr, not {' and '.join(asked)}")
+            raise UsageError(f"give one of quality, bpp, size and psnr, not {' and '.join(asked)}")
         for name, value in asked.items():
             number = (
                 isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
@@ -48,7 +48,7 @@ class Target:
                     f"{name} is {value}; it must be a number{' above 0' * (name != 'quality')}"
                 )
         if self.size is not None and not isinstance(self.size, int):
-            raise LimitError(f"size is {self.size}; use a whole number of bytes")
+            raise UsageError(f"size is {self.size}; use a whole number of bytes")
 
     @property
     def is_quality(self) -> bool:
@@ -114,8 +114,8 @@ def whole_quality(quality: float) -> int:
     """Return a quality of the scale of profiles, checked.
 
     Raises:
-        LimitError: it is no whole number from 0 to 100.
+        UsageError: it is no whole number from 0 to 100.
     """
     if not (isinstance(quality, int) and 0 <= quality <= 100):
-        raise LimitError(f"quality is {quality}; use a whole number from 0 (smallest) to 100")
+        raise UsageError(f"quality is {quality}; use a whole number from 0 (smallest) to 100")
     return quality

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import attrs
 
-from licframe.errors import LicframeError, ProfileError
+from licframe.errors import LicframeError, UsageError
 from licframe.evaluation import rd
 from licframe.evaluation.bd import bd_rate
 from licframe.evaluation.datasets import Dataset
@@ -49,13 +49,13 @@ def combinations(swaps: Sequence[str]) -> list[tuple[str, ...]]:
     """Return every combination of "kind=name" swaps, at most one of a kind; first that without any.
 
     Raises:
-        ProfileError: a swap is malformed.
+        UsageError: a swap is malformed.
     """
     by_kind: dict[str, list[str]] = {}
     for swap in swaps:
         kind, equals, name = swap.partition("=")
         if kind not in KINDS or not equals or not name:
-            raise ProfileError(
+            raise UsageError(
                 f"--swap {swap}: expected kind=name with a kind of {', '.join(KINDS)}; for example "
                 "--swap entropy_model=laplace"
             )

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import attrs
 
-from licframe.errors import LicframeError, ResultsError
+from licframe.errors import LicframeError, ResultsError, UsageError
 from licframe.evaluation.metrics import decibel
 from licframe.evaluation.results import Mean, Results
 
@@ -51,7 +51,7 @@ class Difference:
 def fidelity(curve: Sequence[Mean], metric: str) -> list[tuple[float, float]]:
     """Return (bpp, dB) of the points that have the metric, by ascending fidelity."""
     if metric not in METRICS:
-        raise ResultsError(f"unknown metric {metric}; use {' or '.join(METRICS)}")
+        raise UsageError(f"unknown metric {metric}; use {' or '.join(METRICS)}")
     if metric == "psnr":
         pairs = [(mean.bpp, mean.psnr) for mean in curve]
     else:
@@ -72,7 +72,7 @@ def bd_rate(anchor: Results, test: Results, metric: str = "psnr", method: str = 
     except ImportError as error:
         raise LicframeError('BD-rates need another package: pip install "licframe[bench]"') from error
     if method not in METHODS:
-        raise ResultsError(f"unknown method {method}; use {' or '.join(METHODS)}")
+        raise UsageError(f"unknown method {method}; use {' or '.join(METHODS)}")
     who = f"{test.codec} against {anchor.codec}"
     if anchor.dataset != test.dataset or (anchor.points and test.points and anchor.images != test.images):
         raise ResultsError(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import platform
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +13,7 @@ import attrs
 from licframe.codec.interface import ImageCodec
 from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load
-from licframe.errors import LicframeError, ProfileError, suggestion
+from licframe.errors import ProfileError, UsageError, suggestion
 from licframe.profile.profile import load_profile, shipped_profiles
 from licframe.registry.registry import load_class, registry
 
@@ -82,27 +80,12 @@ def _of_profile(name: str, overrides: tuple[str, ...]) -> CodecUnderTest:
     return CodecUnderTest(profile.name, "profile", load(profile))
 
 
-def environment() -> dict[str, Any]:
-    """Return what a measurement depends on: machine, packages, threads."""
-    import torch
-
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
 def check_names(names: Sequence[str]) -> None:
     """Refuse a list of codecs that holds one twice.
 
     Raises:
-        LicframeError: naming it.
+        UsageError: naming it.
     """
     for name in names:
         if names.count(name) > 1:
-            raise LicframeError(f"{name} is named {names.count(name)} times; name each codec once")
+            raise UsageError(f"{name} is named {names.count(name)} times; name each codec once")

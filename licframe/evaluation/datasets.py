@@ -11,7 +11,7 @@ from types import MappingProxyType
 import attrs
 from PIL import Image
 
-from licframe.errors import ImageError, suggestion
+from licframe.errors import FileError, ImageError, suggestion
 
 _SUFFIXES = {".png", ".ppm", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".avif"}
 
@@ -66,18 +66,18 @@ def find(name: str, root: Path) -> Dataset:
     """Return a data set: a known name, looked for as ``root/name``, or any folder of pictures.
 
     Raises:
-        ImageError: it is not there, or its files are not the expected ones; says where to get it.
+        FileError: it is not there; says where to get it. ImageError: its pictures are not the expected ones.
     """
     if name in KNOWN:
         return _known(name, root / name)
     folder = Path(name)
     if not folder.is_dir():
-        raise ImageError(
+        raise FileError(
             f'no data set "{name}": it is neither a folder nor a known one; {suggestion(name, KNOWN)}'
         )
     found = Dataset(folder.resolve().name.lower(), _pictures(folder))
     if not found.paths:
-        raise ImageError(f"no pictures in {folder}; expected {', '.join(sorted(_SUFFIXES))} files")
+        raise FileError(f"no pictures in {folder}; expected {', '.join(sorted(_SUFFIXES))} files")
     return found
 
 
@@ -89,7 +89,7 @@ def _known(name: str, folder: Path) -> Dataset:
     known = KNOWN[name]
     paths = _pictures(folder) if folder.is_dir() else ()
     if len(paths) != known.count:
-        raise ImageError(
+        raise FileError(
             f"data set {name} should have {known.count} pictures in {folder}, there are {len(paths)}; "
             f"{known.source}; put them there, or name the folder above it with --data"
         )

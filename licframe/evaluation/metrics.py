@@ -10,14 +10,12 @@ import torch
 from numpy.typing import NDArray
 from pytorch_msssim import ms_ssim as _ms_ssim
 
+from licframe.picture.error import psnr
+
+__all__ = ["decibel", "ms_ssim", "psnr"]
+
 _MS_SSIM_MIN_SIDE = 161
 """Four halvings must leave room for the 11-pixel window."""
-
-
-def psnr(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Return the PSNR in dB of samples of equal shape, uint8 or uint16; inf if equal."""
-    error = float(np.square(a.astype(np.float64) - b.astype(np.float64)).mean())
-    return 20 * math.log10(np.iinfo(a.dtype).max) - 10 * math.log10(error) if error else math.inf
 
 
 def ms_ssim(a: NDArray[Any], b: NDArray[Any]) -> float | None:

@@ -10,12 +10,13 @@ from pathlib import Path
 import attrs
 
 from licframe.codec.target import Target
-from licframe.errors import LicframeError
+from licframe.errors import UsageError
 from licframe.evaluation import metrics, results
-from licframe.evaluation.codecs import codec_named, environment
+from licframe.evaluation.codecs import codec_named
 from licframe.evaluation.datasets import Dataset
 from licframe.evaluation.results import Point, Results
 from licframe.picture.images import read_picture
+from licframe.runtime.environment import environment
 
 
 @attrs.frozen
@@ -75,7 +76,7 @@ def measure(
         progress: called with images done and images in all.
 
     Raises:
-        LicframeError: the codec cannot be had; ResultsError: ``path`` holds something else.
+        LicframeError: the codec cannot be had; UsageError: no workers; ResultsError: ``path`` holds something else.
     """
     named = codec_named(name, overrides)
     codec = named.codec
@@ -117,7 +118,7 @@ def measure(
 
 def _run(jobs: Sequence[Job], workers: int) -> Iterator[list[Point]]:
     if workers < 1:
-        raise LicframeError(f"workers is {workers}; use 1 or more")
+        raise UsageError(f"workers is {workers}; use 1 or more")
     if workers == 1:
         yield from map(run_job, jobs)
         return

@@ -119,7 +119,7 @@ def save(results: Results, path: Path) -> None:
         if rows:
             body = ",\n".join(f"  {json.dumps({k: _short(v) for k, v in row.items()})}" for row in rows)
             lines.append(f' "{name}": [\n{body}\n ]')
-    write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+    write_atomically(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def load(path: Path) -> Results:

@@ -15,9 +15,9 @@ from licframe.codec.interface import ImageCodec
 from licframe.codec.target import Target
 from licframe.evaluation import metrics
 from licframe.evaluation.codecs import codec_named
+from licframe.picture.error import AMPLIFICATION, error_map
 from licframe.picture.images import Picture, read_picture
 
-_AMPLIFICATION = 8
 _TRIES = 12
 
 
@@ -77,16 +77,10 @@ def showcase(
     views = [View("original", address(picture.pixels))]
     views += [View(c.name, address(p)) for c, p in zip((codec, other), decoded, strict=True)]
     views += [
-        View(f"error of {c.name}, x{_AMPLIFICATION}", address(error_map(picture.pixels, p), lossless=False))
+        View(f"error of {c.name}, x{AMPLIFICATION}", address(error_map(picture.pixels, p), lossless=False))
         for c, p in zip((codec, other), decoded, strict=True)
     ]
     return Showcase(path.stem, "; ".join(said), tuple(views))
-
-
-def error_map(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return ``128 + 8 * (decoded - original)``, clipped, uint8."""
-    error = (decoded.astype(np.int16) - original) * _AMPLIFICATION + 128
-    return error.clip(0, 255).astype(np.uint8)
 
 
 def address(pixels: NDArray[np.uint8], lossless: bool = True) -> str:

@@ -24,9 +24,10 @@ from PIL import Image
 from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load_latent
 from licframe.codec.target import Target
-from licframe.errors import LicframeError, LimitError
+from licframe.errors import LicframeError, UsageError
 from licframe.evaluation.complexity import complexity
 from licframe.picture.images import Picture, from_array
+from licframe.runtime.environment import environment
 
 SIZES = ((768, 512), (1913, 1361), (3840, 2160))
 _MOST_PASSES = 2000
@@ -94,12 +95,12 @@ def measure(
     """Time profiles on one picture at several sizes; the first round warms up and is not counted.
 
     Raises:
-        LicframeError: the base is not among the profiles, or repeats is below 1.
+        UsageError: the base is not among the profiles, or repeats is below 1.
     """
     if base not in profiles:
-        raise LicframeError(f"the base {base} is not among the profiles {', '.join(profiles)}; add it")
+        raise UsageError(f"the base {base} is not among the profiles {', '.join(profiles)}; add it")
     if repeats < 1:
-        raise LimitError(f"repeats is {repeats}; use 1 or more")
+        raise UsageError(f"repeats is {repeats}; use 1 or more")
     codecs = {name: load_latent(name, overrides) for name in profiles}
     target = Target(quality=quality)
     timings = []
@@ -209,8 +210,6 @@ def _peak(name: str, overrides: Sequence[str], width: int, height: int, quality:
 
 def to_record(timings: Sequence[Timing], base: str, quality: int, repeats: int) -> dict[str, Any]:
     """Return timings as a JSON record (schema ``licframe-speed-1``)."""
-    from licframe.evaluation.codecs import environment
-
     return {
         "schema": "licframe-speed-1",
         "base": base,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import io
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,22 @@ def coded_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     scale = (2**PRECISION - size) / float(counts.sum())
     left = (np.concatenate([[0], np.cumsum(counts)[:-1]]) * scale).astype(np.int64)
     return np.diff(left + np.arange(size), append=2**PRECISION)
+
+
+def read_arrays(package: str, name: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an npz file that a package ships as ``name``.
+
+    Raises:
+        WeightsMismatchError: it is missing or malformed.
+    """
+    try:
+        data = importlib.resources.files(package).joinpath(name).read_bytes()
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WeightsMismatchError(
+            f"cannot read tables {name} of package {package}: {error}; reinstall {package}"
+        ) from error
 
 
 class TableBank:
@@ -100,13 +117,12 @@ class TableBank:
             WeightsMismatchError: the file is missing, malformed or does not match its digest.
         """
         where = f"{name} of package {package}"
+        arrays = read_arrays(package, name)
         try:
-            data = importlib.resources.files(package).joinpath(name).read_bytes()
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                halves, flat, digest = file["halves"], file["counts"], str(file["digest"])
+            halves, flat, digest = arrays["halves"], arrays["counts"], str(arrays["digest"])
             ends = np.cumsum(2 * halves + 2)
             bank = cls(halves.astype(np.int64), np.split(flat.astype(np.int64), ends[:-1]))
-        except (OSError, KeyError, ValueError) as error:
+        except (KeyError, ValueError) as error:
             raise WeightsMismatchError(
                 f"cannot read frequency tables {where}: {error}; reinstall {package}"
             ) from error

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from licframe.errors import ImageError, LicframeWarning, LimitError
+from licframe.errors import FileError, ImageError, LicframeWarning, LimitError
 from licframe.picture import sixteen_bit
 from licframe.runtime.atomic import write_atomically
 from licframe.runtime.limits import DEFAULT, Limits
@@ -115,7 +115,7 @@ class Picture:
         """Write a picture file; the suffix decides the format. Written whole or not at all.
 
         Raises:
-            ImageError: that kind of file cannot be written there, or not with this depth.
+            FileError: nothing can be written there. ImageError: not that kind of file, or not with this depth.
         """
         write_atomically(path, self.encode(path.suffix.lower(), str(path)))
 
@@ -163,7 +163,7 @@ def read_picture(source: Path | bytes, limits: Limits = DEFAULT, *, first_frame:
         first_frame: take the first frame of an animation instead of refusing it.
 
     Raises:
-        ImageError: no picture, or of a kind that is not supported.
+        FileError: missing, or not readable. ImageError: no picture, or of a kind that is not supported.
         LimitError: empty, or larger than the limits.
     """
     where = str(source) if isinstance(source, Path) else "the picture"
@@ -177,13 +177,15 @@ def read_picture(source: Path | bytes, limits: Limits = DEFAULT, *, first_frame:
             image.load()
             return from_pil(image, where, first_frame=first_frame)
     except FileNotFoundError as error:
-        raise ImageError(f"there is no file {where}") from error
+        raise FileError(f"there is no file {where}") from error
     except UnidentifiedImageError as error:
         raise ImageError(
             f"{where} is not a picture that Pillow can read; give a PNG, JPEG, TIFF, WebP, AVIF or PPM file"
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+        if getattr(error, "strerror", None):
+            raise FileError(f"cannot read {where}: {error.strerror}") from error  # type: ignore[union-attr]
+        reason = str(error).strip().splitlines()[0]
         raise ImageError(f"cannot read {where}: {reason}; is the file complete?") from error
 
 

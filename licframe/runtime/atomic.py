@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from licframe.errors import ImageError
+from licframe.errors import FileError
 
 
 def read_file(path: Path) -> bytes:
     """Return the bytes of a file.
 
     Raises:
-        ImageError: it does not exist or cannot be read.
+        FileError: it does not exist or cannot be read.
     """
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror}") from error
+        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def bytes_of(source: str | os.PathLike[str] | bytes | IO[bytes]) -> bytes:
     """Return the bytes of a file: named by its path, given as bytes, or read from a stream.
 
     Raises:
-        ImageError: it does not exist or cannot be read.
+        FileError: it does not exist or cannot be read.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
@@ -35,19 +38,49 @@ def bytes_of(source: str | os.PathLike[str] | bytes | IO[bytes]) -> bytes:
     return source.read()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, making its folder where needed.
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are not there yet.
 
     Raises:
-        ImageError: the folder is not writable.
+        FileError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot make the folder {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give the path of a new file beside ``path``; once written, it is forced to the disk and takes the place of ``path``.
+
+    Where writing fails or is interrupted, nothing is left of it, and ``path`` stays as it was. Its folder is made where needed.
+
+    Raises:
+        FileError: the folder is not writable.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.write_bytes(data)
+            yield partial
+            with partial.open(
+                "rb+"
+            ) as file:  # else a crash of the machine may leave an empty file under the name
+                os.fsync(file.fileno())
             partial.replace(path)
         finally:  # an interrupt, too, leaves nothing behind
             partial.unlink(missing_ok=True)
     except OSError as error:
-        raise ImageError(f"cannot write {path}: {error.strerror}") from error
+        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write a file whole or not at all; text as UTF-8 (see ``written_whole``)."""
+    with written_whole(path) as partial:
+        partial.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    write_atomically(path, json.dumps(value, indent=1) + "\n")

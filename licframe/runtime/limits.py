@@ -7,7 +7,7 @@ import warnings
 
 import attrs
 
-from licframe.errors import LicframeWarning, LimitError
+from licframe.errors import LicframeWarning, LimitError, UsageError
 
 _WARN_PIXELS = 89_000_000
 _BYTES_PER_PIXEL = 500
@@ -61,20 +61,20 @@ class Limits:
         """Return limits changed by ``name=value`` texts; K, M and G multiply by powers of 1024.
 
         Raises:
-            LimitError: no such limit, or no positive number.
+            UsageError: no such limit, or no positive number.
         """
         changed: dict[str, float] = {}
         for text in settings:
             name, _, value = text.partition("=")
             if name not in attrs.fields_dict(Limits):
-                raise LimitError(f"--limit {text}: known limits are {', '.join(attrs.fields_dict(Limits))}")
+                raise UsageError(f"--limit {text}: known limits are {', '.join(attrs.fields_dict(Limits))}")
             unit = value[-1:].lower() if value[-1:].isalpha() else ""
             try:
                 number = float(value.rstrip("kKmMgG")) * _UNITS[unit]
             except (ValueError, KeyError):
                 number = 0
             if not 0 < number < float("inf"):
-                raise LimitError(
+                raise UsageError(
                     f"--limit {text}: write a positive number, for example {name}=5e8 or {name}=4G"
                 )
             changed[name] = number if name == "seconds" else int(number)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from licframe.codec.loading import build, entropy_models
-from licframe.errors import LicframeError, WeightsMismatchError
+from licframe.errors import UsageError, WeightsMismatchError
 from licframe.model.latent_model import LatentModel
 from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, latent_profile
@@ -26,7 +26,7 @@ def another_decoder(
     """Return the model with the decoder of another profile, all else frozen: as fitted to ``base``, or as it begins.
 
     Raises:
-        LicframeError: its transform is not the model's with another decoder.
+        UsageError: its transform is not the model's with another decoder.
     """
     wanted = latent_profile(name)
     made = attrs.evolve(profile, name=wanted.name, transform=wanted.transform)
@@ -35,7 +35,7 @@ def another_decoder(
     decoding = other.transform.decoder_keys()
     wrong = [k for k, v in own.items() if k not in decoding and state.get(k, v[..., :0]).shape != v.shape]
     if wrong:
-        raise LicframeError(
+        raise UsageError(
             f"{name} cannot learn along: its transform has another {wrong[0]} than {profile.name}'s; it must "
             "differ in the decoder alone"
         )
@@ -80,14 +80,16 @@ def begin_context(model: LatentModel, cached: Source, trunk: Path, context: Path
     """Begin from the context of other weights where it fits, else from what latents show; return whether it fits.
 
     Raises:
-        LicframeError: ``context`` does not fit.
+        WeightsMismatchError: ``context`` does not fit.
     """
     model.scheduler.initialise(cached.batch(INITIAL_PATCHES, 0)[0], model.units.std)
     source = context or trunk
     state = weights.part_state(source, "scheduler")
     fitted = transfer_context(model, state, entropy_models(weights.read_metadata(source)["structure"]))
     if not fitted and context is not None:
-        raise LicframeError(f"--context {context} holds another scheduler or other sizes; leave it out")
+        raise WeightsMismatchError(
+            f"--context {context} holds another scheduler or other sizes; leave it out"
+        )
     return fitted
 
 
@@ -111,7 +113,7 @@ def begin_decoder(student: LatentModel, start: Path) -> None:
     """Begin from a decoder that was distilled before.
 
     Raises:
-        LicframeError: the file holds none, or another.
+        WeightsMismatchError: the file holds none, or another.
     """
     own, decoding = student.transform.state_dict(), student.transform.decoder_keys()
     state = {
@@ -119,7 +121,7 @@ def begin_decoder(student: LatentModel, start: Path) -> None:
     }
     other = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
     if other or not state:
-        raise LicframeError(
+        raise WeightsMismatchError(
             f"--start {start} holds {'another' if state else 'no'} decoder{f' ({other[0]})' if other else ''}; "
             "leave it out, or give the student the options that it was made with"
         )

@@ -21,16 +21,17 @@ from pathlib import Path
 
 import attrs
 
-from licframe.errors import LicframeError
+from licframe.errors import FileError, LicframeError, UsageError
 from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, Weights
+from licframe.runtime.atomic import make_folder, write_atomically
 from licframe.training.pictures import find_pictures
 from licframe.training.schedule import Schedule
 
 PART = 40 * 2**20
 """Largest size of a part, in bytes."""
 
-WHEELS = ("cattrs", "constriction>=0.5,<0.6", "entrypoints", "pillow>=11.3", "pytorch-msssim")
+WHEELS = ("cattrs", "constriction>=0.5,<0.6", "entrypoints", "pillow>=11.3", "pytorch-msssim", "tomli-w")
 """What training needs beside torch, numpy, typer, rich, attrs, pluggy and safetensors, which are expected there."""
 
 _RUN = """\
@@ -92,18 +93,19 @@ def make_bundle(
         python: version of Python on the other machine, which runs Linux on x86-64.
 
     Raises:
-        LicframeError: the folder is not empty, wheels cannot be had, or something is larger than a part.
+        FileError: the folder is not empty. UsageError: ``start`` is not whole.
+        LicframeError: wheels cannot be had, or something is larger than a part.
     """
     if folder.exists() and any(folder.iterdir()):
-        raise LicframeError(f"{folder} is not empty; name a new folder for the bundle")
+        raise FileError(f"{folder} is not empty; name a new folder for the bundle")
     if start is not None and len(weights.find(start, profile.structure()).files) > 1:
-        raise LicframeError(f"{start} is a part of other weights; a bundle begins from whole ones")
+        raise UsageError(f"{start} is a part of other weights; a bundle begins from whole ones")
     base = folder / "part-00"
-    base.mkdir(parents=True)
+    make_folder(base)
     _copy_code(base / "site")
     _fetch_wheels(base / "wheels", python)
     own = attrs.evolve(profile, weights=Weights("start.safetensors" if start else ""))
-    (base / f"{profile.name}.toml").write_text(own.to_toml())
+    write_atomically(base / f"{profile.name}.toml", own.to_toml())
     options = [f"--batch {schedule.batch}", f"--rate {schedule.rate:g}", f"--decay {schedule.decay:g}"]
     if schedule.crop_share:
         options += [f"--crop {schedule.crop}", f"--crop-share {schedule.crop_share:g}"]
@@ -111,14 +113,15 @@ def make_bundle(
     if start is not None:
         shutil.copyfile(start, base / "start.safetensors")
         options.append('--start "$base/start.safetensors"')
-    (folder / "run.sh").write_text(
+    write_atomically(
+        folder / "run.sh",
         _RUN.format(
             python=python,
             comma=python.replace(".", ", "),
             profile=profile.name,
             minutes=schedule.minutes,
             options=" ".join(options),
-        )
+        ),
     )
     size = sum(path.stat().st_size for path in base.rglob("*") if path.is_file())
     if size > PART:

@@ -11,8 +11,9 @@ import attrs
 import torch
 from torch import Tensor
 
-from licframe.errors import LicframeError
+from licframe.errors import FileError
 from licframe.model.interfaces import parameter_kind
+from licframe.runtime.atomic import written_whole
 
 _OLD_KINDS = ("matrix", "linear", "output", "bias", "scale")
 
@@ -39,9 +40,8 @@ class Checkpoint:
 
     def write(self, path: Path) -> None:
         """Write the checkpoint whole or not at all."""
-        partial = path.with_suffix(".partial")
-        torch.save({"version": 2, **attrs.asdict(self, recurse=False)}, partial)
-        partial.replace(path)
+        with written_whole(path) as partial:
+            torch.save({"version": 2, **attrs.asdict(self, recurse=False)}, partial)
 
     @classmethod
     def read(cls, path: Path, named: Mapping[str, Tensor]) -> Checkpoint:
@@ -51,7 +51,7 @@ class Checkpoint:
             named: the parameters that are trained, by name, for old files that number moments.
 
         Raises:
-            LicframeError: there is none, or it is damaged.
+            FileError: there is none, or it is damaged.
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -68,9 +68,9 @@ class Checkpoint:
                 **{field.name: state[field.name] for field in attrs.fields(cls) if field.name in state}
             )
         except FileNotFoundError as error:
-            raise LicframeError(f"nothing to resume: there is no {path}; leave out --resume") from error
+            raise FileError(f"nothing to resume: there is no {path}; leave out --resume") from error
         except (RuntimeError, pickle.UnpicklingError, KeyError, EOFError) as error:
-            raise LicframeError(
+            raise FileError(
                 f"cannot resume from {path}: it is damaged ({str(error).splitlines()[0]}); use another --folder"
             ) from error
 

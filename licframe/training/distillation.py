@@ -7,13 +7,15 @@ pass 2 on the smaller decoder. The analysis, the context and so the files stay t
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Hashable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from licframe.evaluation.blocks import switched_off
 from licframe.model.latent_model import LatentModel
+from licframe.picture.error import psnr_of
 from licframe.training.data import Source
 from licframe.training.hardware import Hardware
 from licframe.training.objective import Objective
@@ -166,19 +168,13 @@ def removal_costs(model: LatentModel, images: Tensor, quality: float = 50.0) -> 
 
     def psnr() -> float:
         decoded = model.transform.synthesis(latent, qualities)[..., :h, :w]
-        return float(-10 * (decoded - images).square().mean((1, 2, 3)).log10().mean())
+        return statistics.fmean(map(psnr_of, _mse(decoded, images).tolist()))
 
     whole = psnr()
     costs = {}
     decoding = set(model.transform.decoder.modules())
-    for name, module in model.transform.removable_blocks().items():
-        if module not in decoding:
-            continue
-
-        def skip(_: nn.Module, inputs: Any, __: Any) -> Any:
-            return inputs[0]
-
-        handle = module.register_forward_hook(skip)
-        costs[name] = whole - psnr()
-        handle.remove()
+    for name, block in model.transform.removable_blocks().items():
+        if block in decoding:
+            with switched_off(block):
+                costs[name] = whole - psnr()
     return dict(sorted(costs.items(), key=lambda item: item[1]))

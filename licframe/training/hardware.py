@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import attrs
 import torch
 
-from licframe.errors import LicframeError
+from licframe.errors import UsageError
 from licframe.runtime.precision import has_bfloat16
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -46,14 +46,14 @@ def hardware_on(device: str = "auto", precision: str = "auto") -> Hardware:
         precision: 32-true; bf16-mixed; or auto, which is the second where the device has it.
 
     Raises:
-        LicframeError: an unknown word, or a device that is not there.
+        UsageError: an unknown word, or a device that is not there.
     """
     if precision not in PRECISIONS:
-        raise LicframeError(f"--precision {precision}: expected {', '.join(PRECISIONS)}")
+        raise UsageError(f"--precision {precision}: expected {', '.join(PRECISIONS)}")
     if device not in DEVICES:
-        raise LicframeError(f"--device {device}: expected {', '.join(DEVICES)}")
+        raise UsageError(f"--device {device}: expected {', '.join(DEVICES)}")
     has = torch.cuda.is_available()
     if device == "cuda" and not has:
-        raise LicframeError("--device cuda: torch sees no such device; expected auto, cpu or cuda")
+        raise UsageError("--device cuda: torch sees no such device; expected auto, cpu or cuda")
     found = torch.device("cuda" if has and device != "cpu" else "cpu")
     return Hardware(found, precision == "bf16-mixed" or (precision == "auto" and has_bfloat16(found)))

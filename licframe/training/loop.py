@@ -4,7 +4,6 @@ of its log.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +13,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from licframe.errors import LicframeError
+from licframe.errors import LicframeError, UsageError
 from licframe.model.latent_model import LatentModel
+from licframe.picture.error import psnr_of
+from licframe.runtime.atomic import written_whole
 from licframe.training.capture import CapturedStep
 from licframe.training.checkpoint import Checkpoint
 from licframe.training.data import HeldOut, Source
@@ -139,7 +140,7 @@ class Tally:
         sums = self.sums.tolist()
         self.sums.zero_()
         count = max(1.0, sum(row[0] for row in sums))
-        psnr = tuple(-10 * math.log10(row[3] / row[0]) if row[3] > 0 else None for row in sums)
+        psnr = tuple(psnr_of(row[3] / row[0]) if row[3] > 0 else None for row in sums)
         return {
             "loss": sum(row[1] for row in sums) / count,
             "bpp": sum(row[2] for row in sums) / count,
@@ -241,12 +242,12 @@ class Trainer:
         """Go on from the checkpoint of the run folder.
 
         Raises:
-            LicframeError: there is none, or it belongs to another profile.
+            FileError: there is none, or it is damaged. UsageError: it is of something else.
         """
         state = Checkpoint.read(self.checkpoint, self.optimisers.parameters)
         differs = [key for key, value in self.of.items() if state.of.get(key, value) != value]
         if differs:
-            raise LicframeError(
+            raise UsageError(
                 f"cannot resume from {self.checkpoint}: it is of another {' and '.join(differs)}; use another --folder"
             )
         try:
@@ -254,7 +255,7 @@ class Trainer:
             if self.objective.auxiliary is not None and state.auxiliary is not None:
                 self.objective.auxiliary.load_state_dict(state.auxiliary)
         except RuntimeError as error:
-            raise LicframeError(
+            raise UsageError(
                 f"cannot resume from {self.checkpoint}: it is of another profile ({str(error).splitlines()[-1].strip()}); "
                 "use another --folder"
             ) from error
@@ -383,7 +384,8 @@ class Trainer:
         if self._halvings > _MAX_HALVINGS:
             where = ""
             if self.folder is not None:
-                torch.save(list(self._bad.values()), self.folder / "bad_batch.pt")
+                with written_whole(self.folder / "bad_batch.pt") as partial:
+                    torch.save(list(self._bad.values()), partial)
                 where = f"; the batch is in {self.folder / 'bad_batch.pt'}"
             raise LicframeError(
                 f"training diverged: the loss or a gradient is not finite{where}; go on with --resume and a "

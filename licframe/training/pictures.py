@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from licframe.errors import ImageError
+from licframe.errors import FileError, ImageError
+from licframe.runtime.atomic import read_file
 
 SUFFIXES = frozenset({".avif", ".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"})
 
@@ -74,11 +75,11 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureFile]:
     """Return every picture in folders, tar shards and files.
 
     Raises:
-        ImageError: a path does not exist, or there is no picture in any.
+        FileError: a path does not exist or cannot be read, or there is no picture in any.
     """
     found = list(_inside(paths))
     if not found:
-        raise ImageError(f"no pictures in {', '.join(map(str, paths))}")
+        raise FileError(f"no pictures in {', '.join(map(str, paths))}")
     return found
 
 
@@ -89,9 +90,9 @@ def _inside(paths: Sequence[Path]) -> Iterator[PictureFile]:
         elif path.suffix.lower() == ".tar" and path.is_file():
             yield from _members(path)
         elif path.is_file():
-            yield PictureFile(path.name, path.read_bytes())
+            yield PictureFile(path.name, read_file(path))
         else:
-            raise ImageError(f"no training data at {path}; give folders, .tar shards or pictures")
+            raise FileError(f"no training data at {path}; give folders, .tar shards or pictures")
 
 
 def _members(path: Path) -> Iterator[PictureFile]:
@@ -101,8 +102,8 @@ def _members(path: Path) -> Iterator[PictureFile]:
                 file = shard.extractfile(member)
                 if file is not None and Path(member.name).suffix.lower() in SUFFIXES:
                     yield PictureFile(f"{path.name}/{member.name}", file.read())
-    except (tarfile.TarError, EOFError) as error:
-        raise ImageError(f"cannot read shard {path}: {error}; get a new copy, or remove it") from error
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise FileError(f"cannot read shard {path}: {error}; get a new copy, or remove it") from error
 
 
 def split(files: Sequence[PictureFile]) -> tuple[list[PictureFile], list[PictureFile]]:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
-import torch
 
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import build, load_latent, save
-from licframe.evaluation.complexity import complexity
+from licframe.codec.loading import load_latent, save
 from licframe.model.latent_model import LatentModel
 from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, Weights
+from licframe.runtime.atomic import make_folder, write_atomically, write_json
+from licframe.runtime.environment import environment
 from licframe.training.logs import JsonLog, TensorBoardLog, logs_in
 from licframe.training.loop import LogLine, Trainer
 from licframe.training.schedule import Schedule
@@ -56,12 +54,12 @@ def prepare_folder(
     folder: Path, profile: LatentProfile, listing: str, schedule: Schedule, seed: int
 ) -> list[JsonLog | TensorBoardLog]:
     """Write what a run depends on beside the weights that it will make; return what writes its log."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     own = attrs.evolve(profile, weights=Weights("weights.safetensors"))
-    (folder / "profile.toml").write_text(own.to_toml())
-    (folder / "data.sha256").write_text(listing)
+    write_atomically(folder / "profile.toml", own.to_toml())
+    write_atomically(folder / "data.sha256", listing)
     record = {"schedule": attrs.asdict(schedule), "seed": seed, **environment()}
-    (folder / "environment.json").write_text(json.dumps(record, indent=2))
+    write_json(folder / "environment.json", record)
     logs = logs_in(folder)
     for log in logs:
         log.remark(f"a run of {profile.name} begins: {json.dumps(record)}")
@@ -99,7 +97,6 @@ def finish(
         "device": str(trainer.hardware.device),
         "held_out": trainer.lines[-1].held_out if trainer.lines else None,
         **(record or {}),
-        **complexity(build(profile)),  # of one that is not compiled
     }
     paths = {name: folder / f"{name}.safetensors" for name in ("weights", "undecayed")}
     if tabulate:
@@ -112,7 +109,7 @@ def finish(
         model.tabulate()
     save(model, profile, paths["undecayed"], found_before, base)
     model.load_state_dict(last)
-    (folder / "summary.md").write_text(summary_of(trainer, profile.name, environment()))
+    write_atomically(folder / "summary.md", summary_of(trainer, profile.name, environment()))
     auxiliary = None
     if other is not None:
         auxiliary = folder / f"weights+{other[1].name}.safetensors"
@@ -138,29 +135,3 @@ def _save_decoder(
     weights.load_shared(base, other)
     other.transform.load_state_dict(state, strict=False)
     save(other, profile, path, record, base)
-
-
-def environment() -> dict[str, Any]:
-    """Return what a run's speed and numbers depend on beside what it was told."""
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=Path(__file__).parent,
-    )
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
-        "name": torch.cuda.get_device_name() if torch.cuda.is_available() else _processor(),
-        "git": git.stdout.strip() or None,
-    }
-
-
-def _processor() -> str:
-    """Return the processor's name where the system tells it, and how many threads are used."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"

@@ -16,7 +16,7 @@ import attrs
 import torch
 
 from licframe.codec.loading import build, load_latent
-from licframe.errors import LicframeError
+from licframe.errors import FileError, UsageError, WeightsMismatchError
 from licframe.model.interfaces import Transform
 from licframe.model.latent_model import LatentModel
 from licframe.profile import weights
@@ -85,18 +85,17 @@ def train(
         limit: read at most this many pictures.
 
     Raises:
-        LicframeError: what is asked for does not go together, or training diverged.
+        UsageError: what is asked for does not go together. FileError: the folder holds another run, or none to resume.
+        LicframeError: training diverged.
     """
     checked = profile if isinstance(profile, LatentProfile) else latent_profile(str(profile))
     folder, trunk = Path(folder), start or checked.weights_path
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
     _check(fit, context, joint_decoder, trunk)
     if resume and fit == "all" and start is not None:
-        raise LicframeError("--start is for a new run; a run that is resumed goes on from its checkpoint")
+        raise UsageError("--start is for a new run; a run that is resumed goes on from its checkpoint")
     if fit != "all" and schedule.crop_share:
-        raise LicframeError(
-            "--crop is for a whole codec; with --fit set the patch: --set training.patch=512"
-        )
+        raise UsageError("--crop is for a whole codec; with --fit set the patch: --set training.patch=512")
     begun = fingerprints(start=trunk if fit != "all" else start, context=context)
     kept = (start, context, trunk if fit != "all" else None)
     _refuse_folder(folder, kept, resume=resume, overwrite=overwrite)
@@ -180,7 +179,8 @@ def distill(
     The other arguments are those of ``train``.
 
     Raises:
-        LicframeError: what is asked for does not go together, or training diverged.
+        UsageError: what is asked for does not go together. FileError: the folder holds another run, or none to resume.
+        LicframeError: training diverged.
     """
     checked, master = (
         profile if isinstance(profile, LatentProfile) else latent_profile(str(profile)),
@@ -188,10 +188,10 @@ def distill(
     )
     folder = Path(folder)
     if master.weights_path is None:
-        raise LicframeError(f"the teacher {teacher} has no weights; train it first")
+        raise WeightsMismatchError(f"the teacher {teacher} has no weights; train it first")
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
     if schedule.crop_share:
-        raise LicframeError("patches are decoded once, in one size: leave out the schedule's crop_share")
+        raise UsageError("patches are decoded once, in one size: leave out the schedule's crop_share")
     begun = fingerprints(start=start)
     _refuse_folder(folder, (start, master.weights_path), resume=resume, overwrite=overwrite)
     # What codes is the teacher's, whatever else the student's profile names.
@@ -231,13 +231,13 @@ def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeO
     """Return the objective that a profile's ``[training]`` asks for.
 
     Raises:
-        LicframeError: patches are too small for it.
+        UsageError: patches are too small for it.
     """
     if fit == "context":
         return lambda model, _: Rate(model, schedule.patch**2)
     smallest = min(schedule.shape(progress)[1] for progress in (0.0, 1.0))
     if training.distortion == "ms-ssim" and smallest < MS_SSIM_PATCH:
-        raise LicframeError(f"MS-SSIM needs patches of at least {MS_SSIM_PATCH} pixels, not {smallest}")
+        raise UsageError(f"MS-SSIM needs patches of at least {MS_SSIM_PATCH} pixels, not {smallest}")
     terms = (l1_term(training.beta),) if training.beta else ()
     distortion = DISTORTIONS[training.distortion]
     return lambda model, other: RateDistortion(model, distortion, terms, auxiliary=other)
@@ -248,36 +248,34 @@ def refuse_overwriting(folder: Path, *sources: Path | None) -> None:
     written = {path.resolve() for path in folder.glob("*.safetensors")}
     for kept in sources:
         if kept is not None and Path(kept).resolve() in written:
-            raise LicframeError(
-                f"the run would overwrite {kept}, which it begins from; use another --folder"
-            )
+            raise UsageError(f"the run would overwrite {kept}, which it begins from; use another --folder")
 
 
 def _check(fit: str, context: Path | None, joint_decoder: str | None, trunk: Path | None) -> None:
     if fit not in FITS:
-        raise LicframeError(f"--fit {fit}: expected {', '.join(FITS)}")
+        raise UsageError(f"--fit {fit}: expected {', '.join(FITS)}")
     if fit != "context" and context is not None:
-        raise LicframeError("--context is for --fit context; a whole codec begins from --start")
+        raise UsageError("--context is for --fit context; a whole codec begins from --start")
     if fit != "all" and joint_decoder is not None:
-        raise LicframeError("another synthesis learns along with a whole codec; leave out --fit")
+        raise UsageError("another synthesis learns along with a whole codec; leave out --fit")
     if fit != "all" and trunk is None:
-        raise LicframeError(f"--fit {fit} needs weights of a trunk: name them with --start")
+        raise UsageError(f"--fit {fit} needs weights of a trunk: name them with --start")
 
 
 def _refuse_folder(folder: Path, kept: Sequence[Path | None], *, resume: bool, overwrite: bool) -> None:
     """Refuse a folder that holds what the run begins from, or another run.
 
     Raises:
-        LicframeError: it does.
+        UsageError: it holds what the run begins from. FileError: it holds another run, or none to resume.
     """
     checkpoint = folder / "checkpoint.pt"
     refuse_overwriting(folder, *kept)
     if folder.exists() and not folder.is_dir():
-        raise LicframeError(f"{folder} is a file; use another --folder")
+        raise FileError(f"{folder} is a file; use another --folder")
     if resume and not checkpoint.is_file():
-        raise LicframeError(f"nothing to resume: there is no {checkpoint}; leave out --resume")
+        raise FileError(f"nothing to resume: there is no {checkpoint}; leave out --resume")
     if not resume and not overwrite and checkpoint.exists():
-        raise LicframeError(
+        raise FileError(
             f"{folder} holds a run; go on with --resume, replace it with --overwrite, or use another --folder"
         )
 

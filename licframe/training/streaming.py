@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from licframe.errors import ImageError, LicframeError
+from licframe.errors import FileError, LicframeError
 from licframe.training.pictures import SUFFIXES, PictureFile
 
 _LEAST_SCALE = 0.6
@@ -61,7 +61,7 @@ class StreamedPhotographs:
             ) from error
         missing = [str(path) for path in shards if not path.is_file()]
         if missing or not shards:
-            raise ImageError(f"no shards at {', '.join(missing) or 'all'}; give .tar files")
+            raise FileError(f"no shards at {', '.join(missing) or 'all'}; give .tar files")
         self.device, self.patch = torch.device(device), patch
         cut = _Cutter(candidates, patch, per_picture, seed, held_out)
         dataset = webdataset.DataPipeline(

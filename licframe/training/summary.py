@@ -25,7 +25,7 @@ def summary_of(trainer: Trainer, profile: str, environment: dict[str, object]) -
     lines, schedule = trainer.lines, trainer.schedule
     count, side = schedule.shape(0.0)
     rows = [
-        ("device", f"{trainer.hardware.device}, torch {environment['torch']}, {environment['name']}"),
+        ("device", f"{trainer.hardware.device}, {_device(environment)}, torch {environment['torch']}"),
         ("precision", "bfloat16 products" if trainer.hardware.bfloat16 else "float32"),
         ("step", f"{count} patches of {side}x{side}, rate {schedule.rate:g}, decay {schedule.decay:g}"),
     ]
@@ -52,6 +52,10 @@ def summary_of(trainer: Trainer, profile: str, environment: dict[str, object]) -
             held = "" if line.held_out is None else f"{line.held_out:.4f}"
             text.append(f"| {line.patches:,} | {line.loss:.4f} | {held} |")
     return "\n".join(text) + "\n"
+
+
+def _device(environment: dict[str, object]) -> str:
+    return str(environment["gpu"] or f"{environment['processor']}, {environment['threads']} threads")
 
 
 def _drawing(share: float | None) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import attrs
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from licframe.codec.loading import build
+from licframe.evaluation.complexity import multiplications
 from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, latent_profile
 from licframe.training.hardware import Hardware, hardware_on
@@ -90,8 +90,8 @@ def throughput(
 
 def _timed(trainer: Trainer, how: str, steps: int, peak: float) -> Throughput:
     device, (count, side) = trainer.hardware.device, trainer.schedule.shape(0.0)
-    with FlopCounterMode(display=False) as counter:
-        trainer.step(*trainer.source.batch(count, side))
+    batch = trainer.source.batch(count, side)
+    operations = 2 * multiplications(lambda: trainer.step(*batch))
     for number in range(_WARM):
         trainer.take(number, 0.0)
     _wait(device)
@@ -100,7 +100,7 @@ def _timed(trainer: Trainer, how: str, steps: int, peak: float) -> Throughput:
         waited += trainer.take(_WARM + number, 0.0)
     _wait(device)
     seconds = (time.monotonic() - begin) / steps
-    rate = counter.get_total_flops() / seconds
+    rate = operations / seconds
     waiting = waited / steps / seconds if device.type == "cpu" else None
     return Throughput(how, count / seconds, rate / 1e12, rate / peak, waiting)
 

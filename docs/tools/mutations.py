@@ -1,6 +1,6 @@
 """Try hostile files in worker processes with little memory and time: 100,000 by default.
 
-    python scripts/mutations.py --count 100000 -o docs/results/mutations.json
+    python docs/tools/mutations.py --count 100000 -o docs/results/mutations.json
 
 Every mutation must end in an image or a LicframeError within 2 seconds and 512 MiB beyond what the worker
 holds with its codec loaded. A worker that is killed, or any other exception, is a finding; its operations are printed, and
@@ -19,7 +19,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
+from licframe.runtime.atomic import write_json
+
+GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 SECONDS, MEMORY = 2.0, 512 * 2**20
 
 
@@ -28,8 +30,8 @@ def work(seed: int, count: int) -> None:
     import torch
 
     from licframe.bitstream import container
+    from licframe.codec.loading import load, load_for
     from licframe.errors import LicframeError
-    from licframe.loading import load, load_for
     from licframe.testing.mutations import OPERATIONS, mutate
 
     torch.set_num_threads(1)
@@ -113,7 +115,7 @@ def main() -> None:
     }
     print(json.dumps(report, indent=1))
     if args.output:
-        args.output.write_text(json.dumps(report, indent=1) + "\n")
+        write_json(args.output, report)
     sys.exit(bool(findings))
 
 

@@ -1,6 +1,6 @@
 """Measure what exactness costs: information under the frozen tables against the float model.
 
-    python scripts/freezing_cost.py balanced --images kodak/
+    python docs/lab/2026-11-21-freezing-cost.py balanced --images kodak/
 
 The float side rounds the same latents around its own centres, without noise. A negative cost means
 that the tables, with their escape code, are kinder to outliers than the float density.
@@ -13,8 +13,9 @@ from pathlib import Path
 
 import torch
 
+from licframe.codec.loading import load
 from licframe.evaluation.information import float_information
-from licframe.loading import load
+from licframe.model import latent_coding
 from licframe.picture.images import read_picture
 from licframe.picture.tensors import tensor_of
 from licframe.runtime.clock import Clock
@@ -31,8 +32,8 @@ def main() -> None:
         frozen = floating = 0.0
         for path in sorted(args.images.iterdir())[: args.limit]:
             with torch.inference_mode():
-                latent = codec.analyse(tensor_of(read_picture(path)), quality)
-                frozen += codec.encode_latent(latent, quality, Clock()).information
+                latent = codec.model.analyse(tensor_of(read_picture(path)), quality)
+                frozen += latent_coding.encode(codec.model, latent, quality, Clock()).information
             floating += float_information(codec, latent, quality)
         print(
             f"quality {quality:3}: float {floating:.0f} bits, frozen {frozen:.0f}, cost {frozen / floating - 1:+.3%}"

@@ -1,6 +1,6 @@
 """What latent overfitting gains: BD-rate at a budget of seconds, and gain against seconds.
 
-    python scripts/search.py --data data/ -o docs/results/search.json
+    python docs/lab/2026-11-22-search.py --data data/ -o docs/results/search.json
 
 BD-rate is over real files of some Kodak images at four qualities. The curve is the relative cost
 ``bits + lambda * squared error`` of real files at one quality, a search of its own for each budget. Seconds are this machine's: leave it
@@ -10,7 +10,6 @@ nothing else to do.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
@@ -18,12 +17,13 @@ import attrs
 import numpy as np
 import torch
 
+from licframe.codec.loading import load
+from licframe.codec.target import Target
 from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
-from licframe.loading import load
 from licframe.model.gains import lambda_of
-from licframe.model.target import Target
 from licframe.picture.images import read_picture
+from licframe.runtime.atomic import write_json
 from licframe.runtime.malloc import keep_freed
 
 QUALITIES = (14, 43, 71, 100)
@@ -82,7 +82,7 @@ def main() -> None:
         "relative_cost_at_quality_43_by_seconds": curve,
     }
     if args.output:
-        args.output.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(args.output, record)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Does a codec behave on pictures that it never saw as it does on Kodak?
 
-    python scripts/unseen.py photographs/ -o docs/results/unseen.json --sheets sheets/
+    python docs/tools/unseen.py photographs/ -o docs/results/unseen.json --sheets sheets/
 
 Real files, decoded from the files. For each picture: BD-rate (PSNR) against JPEG, AVIF and JPEG XL; the largest colour cast,
 that is the mean error of a channel in levels of 8 bits; and the edges of blocks: how much larger the mean step across the
@@ -20,14 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from licframe.codec.interface import ImageCodec
+from licframe.codec.target import Target
 from licframe.errors import ResultsError
 from licframe.evaluation import metrics
 from licframe.evaluation.bd import bd_rate
-from licframe.evaluation.contestants import Contestant, contestant
+from licframe.evaluation.codecs import codec_named
 from licframe.evaluation.rd import Job, run_job
 from licframe.evaluation.results import Results, mean_curve
 from licframe.evaluation.showcase import equal_bytes
 from licframe.picture.images import Picture, read_picture
+from licframe.runtime.atomic import write_json
 
 ANCHORS = ("jpeg", "avif", "jxl")
 RATES = (0.1, 0.25, 0.5)
@@ -36,9 +39,14 @@ BLOCK = 16
 
 def measured(name: str, path: Path) -> Results:
     """Return the curve of a codec on one picture."""
-    codec = contestant(name)
+    named = codec_named(name)
+    codec = named.codec
     points = tuple(run_job(Job(name, (), path, tuple(map(float, codec.qualities)))))
-    return Results(name, codec.kind, codec.version, path.name, points=points, curve=mean_curve(points))
+    return Results(name, named.kind, codec.version, path.name, points=points, curve=mean_curve(points))
+
+
+def _shown(codec: ImageCodec, data: bytes) -> NDArray[np.uint8]:
+    return codec.decode(data).picture.pixels
 
 
 def edges(pixels: NDArray[np.uint8]) -> float:
@@ -51,11 +59,11 @@ def edges(pixels: NDArray[np.uint8]) -> float:
     return (at_border / many) / max(1e-9, (whole - at_border) / (count - many))
 
 
-def defects(codec: Contestant, picture: Picture) -> dict[str, float]:
+def defects(codec: ImageCodec, picture: Picture) -> dict[str, float]:
     """Return the worst colour cast and the worst block edges over the codec's qualities."""
     casts, blocks = [], []
     for quality in codec.qualities:
-        decoded = codec.decode(codec.encode(picture, quality)[0])[0]
+        decoded = _shown(codec, codec.encode(picture, Target(quality=quality)).data)
         error = decoded.astype(np.float64) - picture.pixels
         casts.append(float(np.abs(error.mean((0, 1))).max()))
         blocks.append(edges(decoded) / edges(picture.pixels) - 1)
@@ -65,12 +73,12 @@ def defects(codec: Contestant, picture: Picture) -> dict[str, float]:
 def sheet(profile: str, picture: Picture, bpp: float) -> Image.Image:
     """Return the original, the codec, JPEG XL and AVIF side by side, the latter three at equal bytes."""
     width, height = picture.size
-    ours = contestant(profile)
+    ours = codec_named(profile).codec
     data = equal_bytes(ours, picture, int(bpp * width * height / 8))
-    views = [picture.pixels, ours.decode(data)[0]]
+    views = [picture.pixels, _shown(ours, data)]
     for name in ("jxl", "avif"):
-        rival = contestant(name)
-        views.append(rival.decode(equal_bytes(rival, picture, len(data)))[0])
+        rival = codec_named(name).codec
+        views.append(_shown(rival, equal_bytes(rival, picture, len(data))))
     said = ", ".join(f"{metrics.psnr(picture.pixels, v):.2f}" for v in views[1:])
     print(f"{8 * len(data) / (width * height):.3f} bpp: {profile}, jxl, avif {said} dB")
     rows = [np.concatenate(views[k : k + 2], 1) for k in (0, 2)]
@@ -96,7 +104,7 @@ def main() -> None:
                 row[anchor] = round(bd_rate(measured(anchor, path), ours).percent, 1)
             except ResultsError as error:
                 row[anchor] = str(error)
-        row |= defects(contestant(args.profile), picture)
+        row |= defects(codec_named(args.profile).codec, picture)
         row["points"] = [attrs.asdict(point) for point in ours.points]
         rows.append(row)
         print(json.dumps({k: v for k, v in row.items() if k != "points"}), flush=True)
@@ -105,7 +113,7 @@ def main() -> None:
             for bpp in RATES:
                 sheet(args.profile, picture, bpp).save(args.sheets / f"{path.stem}-{bpp}.png")
     if args.output:
-        args.output.write_text(json.dumps({"profile": args.profile, "pictures": rows}, indent=1) + "\n")
+        write_json(args.output, {"profile": args.profile, "pictures": rows})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What each block of a transform is worth: BD-rate without it (the switch-off test).
 
-    python scripts/switch_off.py --data data/ -o docs/results/blocks.json
+    python docs/lab/2026-11-22-switch-off.py --data data/ -o docs/results/blocks.json
 
 A block that is switched off passes its input on. Rate is the information of the coded symbols, PSNR that of 8-bit
 pictures; nothing is trained anew, so this says how much the codec relies on a block.
@@ -11,48 +11,46 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import bjontegaard
 import torch
 
-from licframe.codec import Codec
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import load
 from licframe.evaluation import datasets
-from licframe.interfaces import centre_to_float
-from licframe.loading import load
+from licframe.evaluation.blocks import removable_blocks, switched_off
+from licframe.model import latent_coding
+from licframe.model.interfaces import centre_to_float
+from licframe.picture.error import psnr_of
 from licframe.picture.images import read_picture
 from licframe.picture.tensors import tensor_of
+from licframe.runtime.atomic import write_json
 from licframe.runtime.clock import Clock
 
 QUALITIES = (0, 20, 40, 60, 80, 100)
 
 
 @torch.inference_mode()
-def curve(codec: Codec, paths: list[Path]) -> tuple[list[float], list[float]]:
+def curve(codec: LatentCodec, paths: list[Path]) -> tuple[list[float], list[float]]:
     """Return mean bpp and mean PSNR in dB by quality."""
     rates, fidelities = [0.0] * len(QUALITIES), [0.0] * len(QUALITIES)
     for path in paths:
         image = tensor_of(read_picture(path))
         h, w = image.shape[-2:]
         for k, quality in enumerate(QUALITIES):
-            latent = codec.analyse(image, quality)
-            coded = codec.encode_latent(latent, quality, Clock())
-            y = centre_to_float(coded.y) * codec.inverse_table[quality][:, None, None]
+            latent = codec.model.analyse(image, quality)
+            coded = latent_coding.encode(codec.model, latent, quality, Clock())
+            y = centre_to_float(coded.y) * codec.model.inverse_table[quality][:, None, None]
             decoded = (
-                codec.transform.synthesis(y, torch.tensor([float(quality)]))[..., :h, :w]
+                codec.model.transform.synthesis(y, torch.tensor([float(quality)]))[..., :h, :w]
                 .clamp(0, 1)
                 .mul(255)
                 .round()
                 .div(255)
             )
             rates[k] += coded.information / (h * w) / len(paths)
-            fidelities[k] += float(-10 * (decoded - image).square().mean().log10()) / len(paths)
+            fidelities[k] += psnr_of(float((decoded - image).square().mean())) / len(paths)
     return rates, fidelities
-
-
-def without(_: Any, inputs: Any, __: Any) -> Any:
-    """Pass on what a block is given."""
-    return inputs[0]
 
 
 def main() -> None:
@@ -69,12 +67,9 @@ def main() -> None:
     codec = load(args.profile)
     whole = curve(codec, paths)
     rows = []
-    for name, block in codec.transform.named_modules():
-        if not getattr(block, "removable", False):
-            continue
-        handle = block.register_forward_hook(without)
-        rates, fidelities = curve(codec, paths)
-        handle.remove()
+    for name, block in removable_blocks(codec.model.transform).items():
+        with switched_off(block):
+            rates, fidelities = curve(codec, paths)
         # Curves whose fidelity no longer rises with rate, or that share no interval, have no BD-rate.
         percent = None
         if fidelities == sorted(fidelities) and fidelities[-1] > whole[1][0]:
@@ -94,7 +89,7 @@ def main() -> None:
             "qualities": QUALITIES,
             "blocks": rows,
         }
-        args.output.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(args.output, record)
 
 
 if __name__ == "__main__":

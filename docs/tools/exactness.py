@@ -1,6 +1,6 @@
 """Encode in every setting, decode in every setting, compare: more than 500 pairs for each profile.
 
-    python scripts/exactness.py -o docs/results/exactness.json
+    python docs/tools/exactness.py -o docs/results/exactness.json
 
 A pair is a file and a setting that decodes it. Symbols must be equal, pixels within one level in
 fewer than 1 of 5000 samples.
@@ -15,9 +15,10 @@ import tempfile
 from pathlib import Path
 
 import attrs
-import torch
 
-from licframe.profile import shipped_profiles
+from licframe.profile.profile import shipped_profiles
+from licframe.runtime.atomic import write_json
+from licframe.runtime.environment import environment
 from licframe.testing import exactness
 
 
@@ -35,8 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         reports = exactness.matrix(profiles, images, exactness.SETTINGS, Path(folder), qualities=(30,))
     result = {
-        "torch": torch.__version__,
-        "cpu": torch.backends.cpu.get_cpu_capability(),
+        "environment": environment(),
         "profiles": {
             name: {
                 "pairs": report.pairs,
@@ -49,7 +49,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=1))
     if args.output:
-        args.output.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(args.output, result)
     sys.exit(any(report.failures for report in reports.values()))
 
 

@@ -1,8 +1,8 @@
 """Remake docs/results and the tables that are made from it: one command.
 
-    python scripts/results.py --data data/              # measure everything, then the tables
-    python scripts/results.py --data data/ --only max_quality
-    python scripts/results.py --tables                  # only the tables and plots, from what was measured
+    python docs/tools/results.py --data data/              # measure everything, then the tables
+    python docs/tools/results.py --data data/ --only max_quality
+    python docs/tools/results.py --tables                  # only the tables and plots, from what was measured
 
 ``data/kodak`` holds the 24 Kodak images. Measurements that are there already, made with the same weights, are kept.
 """
@@ -20,9 +20,10 @@ from licframe.evaluation import datasets, plots, published, rd, results, speed
 from licframe.evaluation.bd import bd_rate
 from licframe.evaluation.results import Results
 from licframe.picture.images import read_picture
+from licframe.runtime.atomic import write_atomically, write_json
 from licframe.runtime.malloc import keep_freed
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "results" / "kodak"
 SPEED = ROOT / "docs" / "results" / "speed.json"
 SERIAL = SPEED.with_name("speed-serial.json")
@@ -60,11 +61,11 @@ def measure(data: Path, names: Sequence[str]) -> None:
 def measure_speed(data: Path) -> None:
     pixels = read_picture(datasets.find("kodak", data).paths[SPEED_IMAGE]).pixels
     timings = speed.measure(["balanced", "fast", "checkerboard"], pixels, speed.SIZES[:2], base="balanced")
-    SPEED.write_text(json.dumps(speed.to_record(timings, "balanced", 50, 5), indent=1) + "\n")
+    write_json(SPEED, speed.to_record(timings, "balanced", 50, 5))
     timings = speed.measure(
         ["serial", "balanced", "fast"], pixels, speed.SIZES[1:2], base="serial", repeats=1
     )
-    SERIAL.write_text(json.dumps(speed.to_record(timings, "serial", 50, 1), indent=1) + "\n")
+    write_json(SERIAL, speed.to_record(timings, "serial", 50, 1))
 
 
 def load() -> tuple[list[Results], dict[str, Results]]:
@@ -196,13 +197,12 @@ def filled(text: str) -> str:
 
 def write_tables() -> None:
     for page in (ROOT / "README.md", ROOT / "docs" / "results" / "README.md"):
-        page.write_text(filled(page.read_text()))
+        write_atomically(page, filled(page.read_text()))
     profiles, everything = load()
     shown = [*profiles, *(everything[a] for a in ANCHORS if a in everything)]
     for metric in ("psnr", "ms_ssim"):
-        (FOLDER.parent / f"kodak-{metric.replace('_', '-')}.svg").write_text(
-            plots.rate_distortion(shown, metric)
-        )
+        plot = FOLDER.parent / f"kodak-{metric.replace('_', '-')}.svg"
+        write_atomically(plot, plots.rate_distortion(shown, metric))
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Rate of every context on equal latents: the same transform, the same quality, other predictions.
 
-    python scripts/contexts.py --images data/kodak -o docs/results/contexts.json
+    python docs/tools/contexts.py --images data/kodak -o docs/results/contexts.json
 
 Sums the information of the coded symbols under the frozen tables over images and qualities, relative to the first
 context. Files are within 0.3 % and 64 bytes of it.
@@ -15,9 +15,11 @@ from pathlib import Path
 
 import torch
 
-from licframe.loading import load
+from licframe.codec.loading import load
+from licframe.model import latent_coding
 from licframe.picture.images import read_picture
 from licframe.picture.tensors import tensor_of
+from licframe.runtime.atomic import write_json
 from licframe.runtime.clock import Clock
 
 QUALITIES = (14, 43, 71, 100)
@@ -56,7 +58,8 @@ def main() -> None:
             with torch.inference_mode():
                 image = tensor_of(read_picture(path))
                 bits += [
-                    codec.encode_latent(codec.analyse(image, q), q, Clock()).information for q in QUALITIES
+                    latent_coding.encode(codec.model, codec.model.analyse(image, q), q, Clock()).information
+                    for q in QUALITIES
                 ]
         base = base or bits
         mean = sum(b / a for a, b in zip(base, bits, strict=True)) / len(bits)
@@ -68,14 +71,14 @@ def main() -> None:
                     q: round(sum(bits[k :: len(QUALITIES)]) / sum(base[k :: len(QUALITIES)]) - 1, 5)
                     for k, q in enumerate(QUALITIES)
                 },
-                "serial_passes_768x512": codec.scheduler.serial_passes(32, 48),
+                "serial_passes_768x512": codec.model.scheduler.serial_passes(32, 48),
                 "seconds_an_encoding": round((time.perf_counter() - begin) / len(bits), 3),
             }
         )
         print(json.dumps(records[-1]), flush=True)
     if args.output:
         record = {"images": [path.name for path in paths], "qualities": QUALITIES, "contexts": records}
-        args.output.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(args.output, record)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """What a choice is worth in equal time: short legs from nothing, one thing changed at a time.
 
-    OMP_NUM_THREADS=1 python scripts/equal_time.py --data photographs/ --images data/kodak -o docs/results/equal_time.json
-    python scripts/equal_time.py -o docs/results/equal_time.json --only adamw noise --data ... --images ...
-    python scripts/equal_time.py -o docs/results/equal_time.json --table
+    OMP_NUM_THREADS=1 python docs/lab/2026-11-23-equal-time.py --data photographs/ --images data/kodak -o docs/results/equal_time.json
+    python docs/lab/2026-11-23-equal-time.py -o docs/results/equal_time.json --only adamw noise --data ... --images ...
+    python docs/lab/2026-11-23-equal-time.py -o docs/results/equal_time.json --table
 
 Each leg takes the same minutes, from the linear start, on as many cores as torch has; the figure is the loss on sixty crops
-of Kodak (``development_loss.py``). Legs that the file holds are kept. What wins early need not win late.
+of Kodak (``licframe bench loss``). Legs that the file holds are kept. What wins early need not win late.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 
 import attrs
 import torch
-from development_loss import crops, losses
 from torch import Tensor
 
 from licframe.model.gains import LAMBDA_MIN
-from licframe.profile import load_profile
+from licframe.profile.profile import load_profile
+from licframe.runtime.atomic import write_json
 from licframe.training import (
     RATES,
     MakeObjective,
@@ -36,6 +36,7 @@ from licframe.training import (
     even_weight,
     train,
 )
+from licframe.training.development import crops, losses
 
 BASE: dict[str, Any] = {"batch": 8, "patch": 256, "rate": 1.0, "decay": 0.3, "warmup": 60}
 
@@ -191,13 +192,13 @@ def main() -> None:
         photographs = Photographs(
             args.data, candidates=load_profile("balanced").training.candidates, patch=384
         )
-        images = crops(args.images)
+        images = crops(sorted(args.images.glob("*.png")))
         for name in missing:
             row = run(VARIANTS[name], args.minutes, photographs, images)
             print(name, row, flush=True)
             record = held()  # another process may have added to it
             record["legs"][name] = row
-            args.output.write_text(json.dumps(record, indent=1) + "\n")
+            write_json(args.output, record)
     print(table(held()))
 
 

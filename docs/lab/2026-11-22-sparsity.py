@@ -1,7 +1,7 @@
 """What leaving out zero channels and what the L1 term do, for rate and for time, each by itself.
 
-    python scripts/sparsity.py --data data/ -o docs/results/sparsity.json
-    python scripts/sparsity.py --data data/ --weights 0=runs/a/weights.safetensors --weights 0.02=runs/b/weights.safetensors
+    python docs/lab/2026-11-22-sparsity.py --data data/ -o docs/results/sparsity.json
+    python docs/lab/2026-11-22-sparsity.py --data data/ --weights 0=runs/a/weights.safetensors --weights 0.02=runs/b/weights.safetensors
 
 The first table codes the same latents with and without the flags that leave channels out which are zero throughout an
 image (arXiv 2309.02529): bytes, and seconds of decoding without the synthesis, medians of interleaved rounds. The second
@@ -21,13 +21,15 @@ from typing import Any
 import attrs
 import torch
 
-from licframe.codec import Codec
-from licframe.coded import Coded
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import load
 from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
-from licframe.loading import load
+from licframe.model import latent_coding
+from licframe.model.latent_coding import CodedLatent
 from licframe.picture.images import read_picture
 from licframe.picture.tensors import tensor_of
+from licframe.runtime.atomic import write_json
 from licframe.runtime.clock import Clock
 
 QUALITIES = (0, 14, 43, 71, 100)
@@ -38,22 +40,27 @@ def images_of(paths: tuple[Path, ...]) -> list[torch.Tensor]:
     return [tensor_of(read_picture(path)) for path in paths]
 
 
-def seconds(codec: Codec, coded: Coded) -> float:
+def seconds(codec: LatentCodec, coded: CodedLatent) -> float:
     """Return the time to decode a latent."""
     begin = time.perf_counter()
-    codec.decode_latent(coded.payload, coded.digest, coded.quality, coded.y.shape[-2:], Clock())
+    latent_coding.decode(
+        codec.model, coded.payload, coded.digest, coded.quality, coded.y.shape[-2:], Clock()
+    )
     return time.perf_counter() - begin
 
 
 @torch.inference_mode()
-def zero_channels(codec: Codec, images: list[torch.Tensor]) -> list[dict[str, Any]]:
+def zero_channels(codec: LatentCodec, images: list[torch.Tensor]) -> list[dict[str, Any]]:
     """Return bytes and time with and without the channel flags, by quality."""
     rows = []
     for quality in QUALITIES:
         sizes, times, empty = {True: 0, False: 0}, {True: 0.0, False: 0.0}, 0
         for image in images:
-            latent = codec.analyse(image, quality)
-            coded = {s: codec.encode_latent(latent, quality, Clock(), sparse=s) for s in (True, False)}
+            latent = codec.model.analyse(image, quality)
+            coded = {
+                s: latent_coding.encode(codec.model, latent, quality, Clock(), sparse=s)
+                for s in (True, False)
+            }
             rounds: dict[bool, list[float]] = {True: [], False: []}
             for _ in range(ROUNDS):
                 for sparse, item in coded.items():
@@ -91,7 +98,10 @@ def l1_term(dataset: datasets.Dataset, weights: dict[str, str]) -> list[dict[str
             codec = load("balanced", overrides)
             with torch.inference_mode():
                 images = images_of(dataset.paths)
-                coded = [codec.encode_latent(codec.analyse(image, 43), 43, Clock()) for image in images]
+                coded = [
+                    latent_coding.encode(codec.model, codec.model.analyse(image, 43), 43, Clock())
+                    for image in images
+                ]
                 times = [statistics.median(seconds(codec, c) for _ in range(ROUNDS)) for c in coded]
             rows.append(
                 {
@@ -122,7 +132,7 @@ def main() -> None:
     if args.weights:
         record["l1_term"] = l1_term(dataset, dict(item.split("=", 1) for item in args.weights))
     if args.output:
-        args.output.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(args.output, record)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a smaller synthesis costs and saves: files, multiplications and seconds against its teacher's.
 
-    python scripts/decoders.py --data data/ -o docs/results/decoders.json
+    python docs/tools/decoders.py --data data/ -o docs/results/decoders.json
 
 For each decoder, over real files of Kodak: BD-rate of the teacher's own files decoded by it, and of files whose encoder knew
 that it would decode them (the same symbols, and a filter fitted to its picture). Seconds are those of the synthesis alone,
@@ -19,13 +19,14 @@ from pathlib import Path
 import bjontegaard
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from licframe.bitstream import container
-from licframe.codec import Codec
+from licframe.codec.latent import LatentCodec
+from licframe.codec.loading import load, load_for
 from licframe.evaluation import datasets, metrics
-from licframe.loading import load, load_for
+from licframe.evaluation.complexity import multiplications
 from licframe.picture.images import read_picture
+from licframe.runtime.atomic import write_json
 from licframe.runtime.malloc import keep_freed
 
 QUALITIES = (14, 43, 71, 100)
@@ -33,16 +34,17 @@ SIZES = ((768, 512), (1913, 1361))
 ROUNDS = 15
 
 
-def multiplications(codec: Codec) -> float:
+def kmac(codec: LatentCodec) -> float:
     """Return kMAC of the synthesis for a pixel of 768x512."""
-    latent, quality = torch.zeros(1, codec.transform.latent_channels, 32, 48), torch.full((1,), 50.0)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        codec.transform.synthesis(latent, quality)
-    return counter.get_total_flops() / 2 / (768 * 512) / 1000
+    latent, quality = torch.zeros(1, codec.model.transform.latent_channels, 32, 48), torch.full((1,), 50.0)
+    with torch.no_grad():
+        return (
+            multiplications(lambda: codec.model.transform.synthesis(latent, quality)) / (768 * 512) / 1000
+        )
 
 
 @torch.inference_mode()
-def seconds(codecs: dict[str, Codec], width: int, height: int) -> dict[str, list[float]]:
+def seconds(codecs: dict[str, LatentCodec], width: int, height: int) -> dict[str, list[float]]:
     """Return the seconds of every synthesis in every round."""
     latent = torch.randn(
         1, next(iter(codecs.values())).transform.latent_channels, -(-height // 16), -(-width // 16)
@@ -52,20 +54,20 @@ def seconds(codecs: dict[str, Codec], width: int, height: int) -> dict[str, list
     for number in range(ROUNDS + 2):
         for name, codec in codecs.items():
             begin = time.perf_counter()
-            codec.transform.synthesis(latent, quality)
+            codec.model.transform.synthesis(latent, quality)
             if number >= 2:
                 found[name].append(time.perf_counter() - begin)
     return found
 
 
-def points(paths: list[Path], codecs: dict[str, Codec]) -> Iterator[tuple[str, int, list[float]]]:
+def points(paths: list[Path], codecs: dict[str, LatentCodec]) -> Iterator[tuple[str, int, list[float]]]:
     """Yield (curve, quality, [bpp, PSNR in dB, MS-SSIM]) of every file; the first codec is the teacher."""
     (base, teacher), *students = codecs.items()
     for path in paths:
         picture = read_picture(path)
         pixels = picture.pixels
 
-        def judged(data: bytes, codec: Codec, pixels: np.ndarray = pixels) -> list[float]:
+        def judged(data: bytes, codec: LatentCodec, pixels: np.ndarray = pixels) -> list[float]:
             decoded = np.asarray(codec.decompress(data))
             similarity = metrics.ms_ssim(pixels, decoded)
             assert similarity is not None
@@ -106,7 +108,7 @@ def main() -> None:
         bpp, psnr, similarity = zip(*(by[q] for q in QUALITIES), strict=True)
         curves[name] = [bpp, psnr, [metrics.decibel(mean) for mean in similarity]]
     rate, *whole = curves[args.profile]
-    work = {name: multiplications(codec) for name, codec in codecs.items()}
+    work = {name: kmac(codec) for name, codec in codecs.items()}
     rows = []
     for name in codecs:
         row: dict[str, object] = {"synthesis": name, "kmac": round(work[name], 1)}
@@ -138,7 +140,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "decoders": rows,
         }
-        args.output.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(args.output, record)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the filter for each picture is worth.
 
-    python scripts/filter_gain.py --data data/ --profiles balanced --stride 4 -o docs/results/filter.json
+    python docs/lab/2026-11-23-filter-gain.py --data data/ --profiles balanced --stride 4 -o docs/results/filter.json
 
 BD-rate over real files of Kodak at four qualities, against the same profile without it. The latent, the context and the
 synthesis are the same.
@@ -9,7 +9,6 @@ synthesis are the same.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import attrs
 
 from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
+from licframe.runtime.atomic import write_json
 
 QUALITIES = (14, 43, 71, 100)
 
@@ -50,9 +50,7 @@ def main() -> None:
             }
             print(profile, record[profile], flush=True)
     if args.output:
-        args.output.write_text(
-            json.dumps({"images": len(dataset.paths), "bd_rate_percent": record}, indent=1) + "\n"
-        )
+        write_json(args.output, {"images": len(dataset.paths), "bd_rate_percent": record})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the container and the coder with atheris (pip install atheris).
 
-    python scripts/fuzz.py --seconds 600
+    python docs/tools/fuzz.py --seconds 600
 
 Starts from the golden files. Bytes behind the first eight are taken as they are, and once more with all checksums
 mended, so that the search gets past them.
@@ -19,13 +19,13 @@ import atheris
 
 with atheris.instrument_imports(include=["licframe"]):
     from licframe.bitstream import container
-    from licframe.codec import Codec
+    from licframe.codec.latent import LatentCodec
+    from licframe.codec.loading import load
     from licframe.errors import LicframeError
-    from licframe.loading import load
     from licframe.picture import alpha
     from licframe.runtime.limits import Limits
 
-GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "golden"
 LIMITS = Limits(pixels=2**12)
 
 
@@ -42,7 +42,7 @@ def mended(data: bytes) -> bytes:
     return bytes(out)
 
 
-def attempt(codec: Codec, data: bytes) -> None:
+def attempt(codec: LatentCodec, data: bytes) -> None:
     with contextlib.suppress(LicframeError):
         codec.decode(data, LIMITS)
     with contextlib.suppress(LicframeError):
