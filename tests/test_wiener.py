@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from licframe import wiener
 from licframe.bitstream import container
-from licframe.cli.run import sample_photograph
+from licframe.evaluation.datasets import sample_picture
 from licframe.errors import CorruptStreamError
 from licframe.evaluation.metrics import psnr
 from licframe.loading import load
@@ -22,7 +22,7 @@ from licframe.picture.tensors import tensor_of
 
 @pytest.fixture(scope="module")
 def photograph() -> torch.Tensor:
-    return tensor_of(read_picture(sample_photograph()))[..., 100:260, 200:401]
+    return tensor_of(read_picture(sample_picture()))[..., 100:260, 200:401]
 
 
 def blurred(image: torch.Tensor) -> torch.Tensor:
@@ -94,7 +94,7 @@ def test_strips_do_not_show(photograph: torch.Tensor, monkeypatch: pytest.Monkey
 
 
 def test_a_file_with_its_filter_is_nearer_to_the_original() -> None:
-    picture = read_picture(sample_photograph())
+    picture = read_picture(sample_picture())
     with_filter, without = (load("tiny", [f"encoder.filter={on}"]) for on in ("true", "false"))
     files = [codec.encode(picture, Target(quality=60)).data for codec in (with_filter, without)]
     found = [container.read(data) for data in files]
@@ -107,7 +107,7 @@ def test_a_file_with_its_filter_is_nearer_to_the_original() -> None:
 
 
 def test_a_target_size_holds_with_a_filter() -> None:
-    picture = read_picture(sample_photograph())
+    picture = read_picture(sample_picture())
     codec = load("tiny")
     plain = load("tiny", ["encoder.filter=false"])
     tight = len(plain.encode(picture, Target(quality=60)).data) + 3
@@ -120,7 +120,7 @@ def test_a_target_size_holds_with_a_filter() -> None:
 
 def test_a_wild_filter_gives_a_picture() -> None:
     codec = load("tiny")
-    picture = read_picture(sample_photograph())
+    picture = read_picture(sample_picture())
     file = container.read(codec.encode(picture, Target(quality=0)).data)
     wild = container.File(file.header, file.payloads, filter=wiener.pack(np.full(wiener.SIZE, 1024)))
     pixels = codec.decode(container.write(wild)).picture.pixels

@@ -13,7 +13,12 @@ import typer
 
 from licframe.cli.options import Json, Overrides, print_json, print_table
 
-bench = typer.Typer(help="Measure rate-distortion and speed.", no_args_is_help=True, rich_markup_mode=None)
+bench = typer.Typer(
+    help="Measure rate-distortion and speed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 
 Codecs = Annotated[
     list[str], typer.Argument(help="Profiles, baselines (see licframe plugins), or TOML files of either.")
@@ -128,16 +133,16 @@ def speed(
 
     import torch
 
-    from licframe.cli.run import sample_photograph
     from licframe.evaluation import speed as timing
     from licframe.evaluation.contestants import check_names
+    from licframe.evaluation.datasets import sample_picture
     from licframe.picture.images import read_picture
     from licframe.runtime.atomic import write_atomically
 
     check_names(profiles)
     if threads:
         torch.set_num_threads(threads)
-    pixels = read_picture(image or sample_photograph()).to_rgb().pixels
+    pixels = read_picture(image or sample_picture()).to_rgb().pixels
     with _progress("rounds") as advance:
         timings = timing.measure(
             profiles,
