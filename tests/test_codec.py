@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import licframe
 from licframe.bitstream import container
-from licframe.evaluation.datasets import sample_picture
 from licframe.codec import Codec
 from licframe.errors import CorruptStreamError, LicframeError, WeightsMismatchError
+from licframe.evaluation.datasets import sample_picture
 from licframe.evaluation.metrics import psnr
 from licframe.interfaces import Refiner
 from licframe.loading import load

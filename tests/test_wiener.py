@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from licframe import wiener
 from licframe.bitstream import container
-from licframe.evaluation.datasets import sample_picture
 from licframe.errors import CorruptStreamError
+from licframe.evaluation.datasets import sample_picture
 from licframe.evaluation.metrics import psnr
 from licframe.loading import load
 from licframe.model.target import Target

@@ -7,6 +7,7 @@ sees is the running maximum of elevation over distance; the lake shows what a ca
 Lighting: one sun with soft shadows, light of the sky, haze. Random numbers are seeded.
 """
 
+# ruff: noqa: INP001  (a script, no package)
 from __future__ import annotations
 
 import argparse
@@ -380,8 +381,8 @@ def view(columns: int, rows: int, eye: float, shadows: Shadows) -> tuple[Array, 
     return picture, seen
 
 
-def reflected_stones(x: Array, y: Array, u: Array, rise: Array) -> Array:
-    """Return where a ray that the water at (x, y) reflects meets a stone, infinite where it meets none."""
+def reflected_stones(y: Array, u: Array, rise: Array) -> Array:
+    """Return how far away a ray that the water reflects at distance y meets a stone, infinite where it meets none."""
     cell = 0.025
     gx, gy = np.meshgrid(np.arange(-16, 16, cell), np.arange(4, 34, cell))
     top = surface(gx, gy, 0.02)[0]
@@ -419,16 +420,16 @@ def render(scale: float) -> Array:
     shift = -up[r] + 2 * tilt
     side = u + 0.5 * tilt + 0.002 * calm * fractal(x + 50, y, 1.9, 4, fp * 3)
     k = np.clip((np.interp(shift, up, np.arange(rows))), 0, rows - 2)
-    l = np.clip((side * FOCAL + 0.5) * columns - 0.5, 0, columns - 2)
-    k0, l0 = k.astype(int), l.astype(int)
-    a, b = (k - k0)[:, None], (l - l0)[:, None]
+    column = np.clip((side * FOCAL + 0.5) * columns - 0.5, 0, columns - 2)
+    i, j = k.astype(int), column.astype(int)
+    a, b = (k - i)[:, None], (column - j)[:, None]
     mirrored = (
-        below[k0, l0] * (1 - a) * (1 - b)
-        + below[k0 + 1, l0] * a * (1 - b)
-        + below[k0, l0 + 1] * (1 - a) * b
-        + below[k0 + 1, l0 + 1] * a * b
+        below[i, j] * (1 - a) * (1 - b)
+        + below[i + 1, j] * a * (1 - b)
+        + below[i, j + 1] * (1 - a) * b
+        + below[i + 1, j + 1] * a * b
     )
-    hit = reflected_stones(x, y, u, -up[r])
+    hit = reflected_stones(y, u, -up[r])
     beyond = np.isfinite(hit)
     mirrored[beyond] = 0.9 * shade(hit[beyond] * u[beyond], hit[beyond], u[beyond], -EYE, columns, shadows)
     cosine = np.clip(-up[r] / np.sqrt(1 + u * u + up[r] ** 2) + tilt, 0.001, 1)

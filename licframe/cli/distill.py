@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from licframe.cli.options import Overrides, Precision, print_table
-from licframe.cli.train import Device, LimitPictures, OverwriteRun, Rate, ShowProgress, import_training
+from licframe.cli.train import Device, LimitPictures, OverwriteRun, Rate, ShowProgress
 
 
 def distill(
@@ -58,9 +58,9 @@ def distill(
     teacher's weights, and profile.toml that codes with both.
     """
     import licframe
+    from licframe import training
     from licframe.profile import load_profile
 
-    training = import_training()
     checked = load_profile(profile, overrides or ())
     own = checked.training
     fields = {} if rate is None else {"rate": rate}
