@@ -11,6 +11,7 @@ Lighting: one sun with soft shadows, light of the sky, haze. Random numbers are 
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ HORIZON = 0.575
 BANK, LAND = np.geomspace(4.5, 32, 1500), np.geomspace(600, 14000, 2000)
 """Distances at which a column's heights are sampled; between them lies the lake."""
 SUN = np.array([-0.80, -0.34, 0.42]) / np.linalg.norm([-0.80, -0.34, 0.42])
+
+_SLOWEST = {".webp": {"method": 6}, ".avif": {"speed": 0, "subsampling": "4:4:4"}}
 
 _TABLE = np.random.default_rng(20260).random((256, 256), dtype=np.float32) * 2 - 1
 
@@ -209,7 +212,7 @@ def cast(columns: int, rows: int, eye: float) -> tuple[Array, Array]:
             at = np.clip(index, 1, len(t) - 1)
             low, high = up[at - 1, k], up[at, k]
             part = np.clip((elevations - low) / np.maximum(high - low, 1e-9), 0, 1)
-            depth = t[at - 1] + part * (t[at] - t[at - 1])
+            depth = 1 / (1 / t[at - 1] + part * (1 / t[at] - 1 / t[at - 1]))  # exact for the flat lake
             seen[inside, first + k] = depth[inside]
     return seen, slope.astype(np.float32)
 
@@ -277,7 +280,7 @@ def sky(u: Array, up: Array) -> Array:
     warp = 0.5 * fractal(cx + 7, cy, 2.3, 4, fp)
     thick = fractal(cx + warp, cy + warp, 2.6, 8, fp)
     offset = fractal(cx + warp - 0.28, cy + warp + 0.05, 2.6, 6, fp)
-    dense = step(0.02, 0.62, thick)
+    dense = step(0.0, 0.5, thick)
     shade = np.exp(-1.5 * step(0.0, 1.0, offset))
     streak = (
         step(0.0, 1.1, fractal(cx * 0.35 + 3 + 0.3 * warp, cy * 1.5 + 0.4 * cx, 1.9, 7, fp * 1.5)) * 0.45
@@ -335,7 +338,7 @@ def shade(x: Array, y: Array, slope: Array, eye: float, columns: int, shadows: S
     stone = step(0.004, 0.03, made["stone"])[..., None]
     lichen = step(0.25, 0.7, fractal(x + 5, y, 0.21, 6, fp))[..., None]
     grey = (
-        rgb(0.215, 0.20, 0.19)
+        rgb(0.175, 0.165, 0.158)
         * (1 + 0.5 * fractal(x, y, 0.15, 7, fp) + 0.4 * fractal(x, y, 0.9, 3))[..., None]
     )
     grey = grey * (1 - 0.6 * lichen) + rgb(0.30, 0.27, 0.13) * 0.6 * lichen
@@ -464,14 +467,31 @@ def develop(radiance: Array, seen: Array, scale: int) -> NDArray[np.uint8]:
     return np.clip(np.rint(out), 0, 255).astype(np.uint8)
 
 
+def encode(pixels: NDArray[np.uint8], suffix: str, limit: int) -> bytes:
+    """Return a file of at most ``limit`` bytes, at the best quality that allows.
+
+    Raises:
+        ValueError: none fits.
+    """
+    for quality in range(100, 0, -1):
+        out = io.BytesIO()
+        Image.fromarray(pixels).save(
+            out, suffix.removeprefix("."), quality=quality, **_SLOWEST.get(suffix, {})
+        )
+        if len(out.getvalue()) <= limit:
+            return out.getvalue()
+    raise ValueError(f"no {suffix} file of this picture has at most {limit} bytes")
+
+
 def main() -> None:
-    """Render, and store with the highest quality that stays within the limit of bytes."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=Path)
-    parser.add_argument("--scale", type=int, default=3, help="rays a pixel, in each direction")
+    """Render, and store with the best quality that stays within the limit of bytes."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("output", type=Path, help="picture file; its suffix says its kind")
+    parser.add_argument("--rays", type=int, default=2, help="a pixel, in each direction")
+    parser.add_argument("--bytes", type=int, default=60_000, help="largest size of the file")
     args = parser.parse_args()
-    pixels = develop(*render(args.scale), args.scale)
-    Image.fromarray(pixels).save(args.output)
+    pixels = develop(*render(args.rays), args.rays)
+    args.output.write_bytes(encode(pixels, args.output.suffix, args.bytes))
 
 
 if __name__ == "__main__":
