@@ -66,9 +66,9 @@ def rate_distortion(results: Sequence[Results], metric: str = "psnr", limit: flo
 
 def trade_off(points: Sequence[tuple[str, float, float]], label: str) -> str:
     """Return an SVG of BD-rate (percent, lower is better) over a cost, from (name, cost, BD-rate)."""
+    figure, axes = _axes()
     from matplotlib.ticker import LogFormatter
 
-    figure, axes = _axes()
     for number, (name, cost, percent) in enumerate(points):
         axes.scatter([cost], [percent], color=f"C{number % 10}", zorder=3)
         axes.annotate(name, (cost, percent), xytext=(5, 5), textcoords="offset points", fontsize=9)
