@@ -30,8 +30,8 @@ def ablate(
 ) -> None:
     """Measure every combination of swapped parts against the profile: BD-rate and seconds.
 
-    Writes results, and rate-distortion curves as curves.svg where matplotlib is installed. Where weights are missing the table
-    says which command trains them.
+    Writes results, and rate-distortion curves as curves.svg where matplotlib is installed. Where weights are missing
+    the table says which command trains them.
     """
     from licframe.evaluation import ablation, datasets, plots
     from licframe.runtime import extras
