@@ -7,7 +7,6 @@ sentences a user can act on. The command line prints it without a traceback and 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -51,6 +50,10 @@ class WeightsMismatchError(LicframeError):
     exit_code = 5
 
 
+class MissingPackageError(LicframeError):
+    """A feature needs a package that only an extra of licframe installs."""
+
+
 class NotExactError(LicframeError):
     """A layer cannot prove that its integer arithmetic is exact."""
 
@@ -87,6 +90,8 @@ class LicframeWarning(UserWarning):
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return ``"known: a, b; did you mean "a"?"`` for an unknown ``name``."""
+    import difflib
+
     known = sorted(known)
     text = f"known: {', '.join(known) if known else 'none'}"
     close = difflib.get_close_matches(name, known, n=1)

@@ -77,18 +77,18 @@ def test_nothing_is_overwritten_unasked(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() != original
 
 
-def test_run_measures_a_sample_photograph(tmp_path: Path) -> None:
+def test_run_measures_the_sample_picture(tmp_path: Path) -> None:
     done = licframe("run", "tiny", "-q", "30", "--json", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["bytes"] == (tmp_path / "licframe-out" / "grace_hopper.lic").stat().st_size
-    assert result["bpp"] == pytest.approx(8 * result["bytes"] / (512 * 600))
-    decoded = read_picture(tmp_path / "licframe-out" / "grace_hopper.decoded.png").pixels
+    assert result["bytes"] == (tmp_path / "licframe-out" / "alpine_lake.lic").stat().st_size
+    assert result["bpp"] == pytest.approx(8 * result["bytes"] / (768 * 512))
+    decoded = read_picture(tmp_path / "licframe-out" / "alpine_lake.decoded.png").pixels
     original = read_picture(Path(result["image"])).pixels
     assert psnr(decoded, original) == pytest.approx(result["psnr_db"])
-    side = read_picture(tmp_path / "licframe-out" / "grace_hopper.comparison.png")
-    assert side.size == (3 * 512 + 16, 600)
+    side = read_picture(tmp_path / "licframe-out" / "alpine_lake.comparison.png")
+    assert side.size == (3 * 768 + 16, 512)
 
 
 def test_run_takes_a_profile_file_and_overrides(folder: Path) -> None:

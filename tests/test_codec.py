@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 import licframe
 from licframe.bitstream import container
-from licframe.cli.run import sample_photograph
 from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load, load_for
 from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError, LicframeError, WeightsMismatchError
+from licframe.evaluation.datasets import sample_picture
 from licframe.evaluation.metrics import psnr
 from licframe.model import latent_coding
 from licframe.model.gather import gather_slices
@@ -75,7 +75,7 @@ def test_file_holds_its_information_and_little_more(codec: LatentCodec) -> None:
 
 def test_freezing_costs_next_to_nothing(codec: LatentCodec) -> None:
     """On pictures like those of training; elsewhere the tables' escape code is even cheaper."""
-    image = tensor_of(read_picture(sample_photograph()))[:, :, :320, :320]
+    image = tensor_of(read_picture(sample_picture()))[:, :, :320, :320]
     with torch.no_grad():
         for quality in (20, 50, 80):
             latent = codec.model.analyse(image, quality)

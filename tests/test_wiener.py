@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licframe.bitstream import container
-from licframe.cli.run import sample_photograph
 from licframe.codec.loading import load
 from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError
+from licframe.evaluation.datasets import sample_picture
 from licframe.evaluation.metrics import psnr
 from licframe.picture.images import read_picture
 from licframe.picture.tensors import tensor_of
@@ -22,7 +22,7 @@ from licframe_plugins.picture_filters import wiener
 
 @pytest.fixture(scope="module")
 def photograph() -> torch.Tensor:
-    return tensor_of(read_picture(sample_photograph()))[..., 100:260, 200:401]
+    return tensor_of(read_picture(sample_picture()))[..., 100:260, 200:401]
 
 
 def blurred(image: torch.Tensor) -> torch.Tensor:
@@ -94,7 +94,7 @@ def test_strips_do_not_show(photograph: torch.Tensor, monkeypatch: pytest.Monkey
 
 
 def test_a_file_with_its_filter_is_nearer_to_the_original() -> None:
-    picture = read_picture(sample_photograph())
+    picture = read_picture(sample_picture())
     with_filter, without = (load("tiny", [f"picture_filter.plugin={name}"]) for name in ("wiener", "none"))
     files = [codec.encode(picture, Target(quality=60)).data for codec in (with_filter, without)]
     found = [container.read(data) for data in files]
@@ -106,7 +106,7 @@ def test_a_file_with_its_filter_is_nearer_to_the_original() -> None:
 
 
 def test_a_target_size_holds_with_a_filter() -> None:
-    picture = read_picture(sample_photograph())
+    picture = read_picture(sample_picture())
     codec = load("tiny")
     plain = load("tiny", ["picture_filter.plugin=none"])
     tight = len(plain.encode(picture, Target(quality=60)).data) + 3
@@ -119,7 +119,7 @@ def test_a_target_size_holds_with_a_filter() -> None:
 
 def test_a_wild_filter_gives_a_picture() -> None:
     codec = load("tiny")
-    picture = read_picture(sample_photograph())
+    picture = read_picture(sample_picture())
     file = container.read(codec.encode(picture, Target(quality=0)).data)
     wild = container.File(
         file.header,

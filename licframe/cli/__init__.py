@@ -24,14 +24,8 @@ def main() -> None:
             plain(message, category, *rest, **more)
 
     warnings.showwarning = show
-    every = app.registered_commands, app.registered_groups
-    named = [c for c in app.registered_commands if c.callback and c.callback.__name__ in sys.argv[1:2]]
-    if named:  # typer would read the options of all commands, which takes a tenth of a light one's time
-        app.registered_commands, app.registered_groups = named, []
     try:
         app()
     except LicframeError as error:
         print(f"licframe: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)
-    finally:
-        app.registered_commands, app.registered_groups = every

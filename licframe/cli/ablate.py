@@ -30,10 +30,11 @@ def ablate(
 ) -> None:
     """Measure every combination of swapped parts against the profile: BD-rate and seconds.
 
-    Writes results, and rate-distortion curves as curves.svg. Where weights are missing the table
-    says which command trains them.
+    Writes results, and rate-distortion curves as curves.svg where matplotlib is installed. Where weights are missing
+    the table says which command trains them.
     """
     from licframe.evaluation import ablation, datasets, plots
+    from licframe.runtime import extras
     from licframe.runtime.atomic import write_atomically
 
     dataset = datasets.find(images, data)
@@ -47,7 +48,12 @@ def ablate(
         started=progress_line,
     )
     measured = [v.results for v in variants if v.results is not None]
-    write_atomically(output / "curves.svg", plots.rate_distortion(measured))
+    wrote = f"results in {output}"
+    if extras.installed("matplotlib"):
+        write_atomically(output / "curves.svg", plots.rate_distortion(measured))
+        wrote = f"results and curves.svg in {output}"
+    else:
+        wrote += f"; curves.svg needs the package matplotlib; {extras.install('matplotlib')}"
     if as_json:
         print_json(
             [
@@ -74,4 +80,4 @@ def ablate(
     ]
     columns = ["variant", "BD-rate", "encode speed", "decode speed", "problem"]
     title = f"{Path(profile).stem} on {len(dataset.paths)} images of {dataset.name}"
-    print_table(title, columns, rows, f"against the base; results and curves.svg in {output}")
+    print_table(title, columns, rows, f"against the base; {wrote}")

@@ -12,7 +12,12 @@ import typer
 
 from licframe.cli.options import Json, Overrides, print_json, print_table
 
-bench = typer.Typer(help="Measure rate-distortion and speed.", no_args_is_help=True, rich_markup_mode=None)
+bench = typer.Typer(
+    help="Measure rate-distortion and speed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
 
 Codecs = Annotated[
     list[str], typer.Argument(help="Profiles, baselines (see licframe plugins), or TOML files of either.")
@@ -125,16 +130,16 @@ def speed(
     """Time encoding and decoding by stage, with memory, MACs and ratios, in interleaved repeats."""
     import torch
 
-    from licframe.cli.run import sample_photograph
     from licframe.evaluation import speed as timing
     from licframe.evaluation.codecs import check_names
+    from licframe.evaluation.datasets import sample_picture
     from licframe.picture.images import read_picture
     from licframe.runtime.atomic import write_json
 
     check_names(profiles)
     if threads:
         torch.set_num_threads(threads)
-    pixels = read_picture(image or sample_photograph()).to_rgb().pixels
+    pixels = read_picture(image or sample_picture()).to_rgb().pixels
     with _progress("rounds") as advance:
         timings = timing.measure(
             profiles,
@@ -201,7 +206,6 @@ def loss(
     One number for weights before and after a run, checkpoints included; lower is better. BD-rates need whole files
     (bench rd). Checkpoints are judged by their averaged weights.
     """
-    from licframe.cli.train import import_training
     from licframe.errors import UsageError
     from licframe.evaluation import datasets
     from licframe.profile.profile import latent_profile
@@ -212,7 +216,6 @@ def loss(
         raise UsageError(f"name the profile that {', '.join(files)} belong to with --profile")
     profiles = {source: latent_profile(of if source in files else source) for source in sources}
     dataset = datasets.find(images, data)
-    import_training()
     from licframe.training import development
 
     crops = development.crops(dataset.paths, count)

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from licframe.cli.options import Overrides, Overwrite
-from licframe.cli.train import import_training
 
 
 def deepen(
@@ -29,7 +28,6 @@ def deepen(
         raise FileError(f"{output} exists; name another file, or replace it with --overwrite")
     old, new = latent_profile(source), latent_profile(target, overrides or ())
 
-    import_training()
     import torch
 
     from licframe.codec.loading import build, load_latent, save

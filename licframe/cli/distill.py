@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from licframe.cli.options import Overrides, Precision, print_table
-from licframe.cli.train import Device, LimitPictures, OverwriteRun, Rate, ShowProgress, import_training
+from licframe.cli.train import Device, LimitPictures, OverwriteRun, Rate, ShowProgress
 
 
 def distill(
@@ -57,10 +57,10 @@ def distill(
     The run folder gets weights.safetensors that hold only the new synthesis, to be put beside the
     teacher's weights, and profile.toml that codes with both.
     """
+    from licframe import training
     from licframe.codec.loading import load_latent
     from licframe.profile.profile import latent_profile
 
-    training = import_training()
     checked = latent_profile(profile, overrides or ())
     own = checked.training
     fields = {} if rate is None else {"rate": rate}

@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from licframe.cli.train import import_training
-
 
 def refit(
     trunk: Annotated[
@@ -52,7 +50,6 @@ def refit(
         raise UsageError("name the training data with --data")
     if table and (trunk or only):
         raise UsageError("--table fits nothing; leave out the trunk and --only")
-    import_training()
     from licframe.runtime.atomic import read_file, write_atomically
     from licframe.training import refit as refitting
 

@@ -43,7 +43,9 @@ def report(
     from licframe.evaluation import report as page
     from licframe.evaluation import results as stored
     from licframe.runtime.atomic import write_atomically
+    from licframe.runtime.extras import require
 
+    require("matplotlib", "a report")
     if output.exists() and not overwrite:
         raise FileError(f"{output} exists; name another file with -o, or replace it with --overwrite")
     found = stored.load_all(results)

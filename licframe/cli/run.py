@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 def run(
     profile: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped profile.")],
     image: Annotated[
-        Path | None, typer.Argument(help="A picture; a sample photograph if left out.")
+        Path | None, typer.Argument(help="A picture; a sample, which is computed, if left out.")
     ] = None,
     quality: Quality = None,
     bpp: Bpp = None,
@@ -43,10 +42,11 @@ def run(
 
     from licframe.codec.loading import load
     from licframe.evaluation import metrics
+    from licframe.evaluation.datasets import sample_picture
     from licframe.picture import images
     from licframe.runtime.atomic import write_atomically
 
-    source = image or sample_photograph()
+    source = image or sample_picture()
     picture = images.read_picture(source)
     codec = load(checked)
     encoded = codec.encode(picture, target)
@@ -62,12 +62,11 @@ def run(
     png_bytes = len(picture.encode(".png"))
     width, height = picture.size
     before, after = picture.pixels, decoded.picture.pixels
+    similarity, why_not = metrics.ms_ssim(before, after), metrics.without_ms_ssim(width, height)
     if picture.alpha is not None and picture.alpha.any():  # what nobody sees is not kept
+        similarity, why_not = None, "the picture has transparent pixels"
         visible = picture.alpha > 0
-        similarity = None
         before, after = before[visible], after[visible]
-    else:
-        similarity = metrics.ms_ssim(before, after)
     result: dict[str, Any] = {
         "profile": checked.name,
         "image": str(source),
@@ -89,7 +88,9 @@ def run(
     if as_json:
         print_json(result)
         return
-    shown = "-" if similarity is None else f"{similarity:.4f} ({metrics.decibel(similarity):.2f} dB)"
+    shown = f"not measured: {why_not}"
+    if similarity is not None:
+        shown = f"{similarity:.4f} ({metrics.decibel(similarity):.2f} dB)"
     rows = [
         ["image", f"{source.name}, {width}x{height}"],
         ["file", f"{len(data)} bytes, {result['bpp']:.3f} bits per pixel, quality {encoded.quality}"],
@@ -101,18 +102,6 @@ def run(
     ]
     note = f"wrote {source.stem}.lic, .decoded.png and .comparison.png into {output}"
     print_table(f"licframe {checked.name}", ["", "measured"], rows, note)
-
-
-def sample_photograph() -> Path:
-    """Return a photograph that an installed dependency ships (matplotlib's sample data)."""
-    from licframe.errors import FileError
-
-    spec = importlib.util.find_spec("matplotlib")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "mpl-data" / "sample_data" / "grace_hopper.jpg"
-        if path.is_file():
-            return path
-    raise FileError("the sample photograph of matplotlib is not installed; name a picture")
 
 
 def side_by_side(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:

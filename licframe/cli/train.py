@@ -119,10 +119,10 @@ def train(
     The run folder gets a checkpoint every few minutes, a log, the resolved profile, a list of the
     pictures, and at the end weights.safetensors. Every twentieth picture is held out and tells of overfitting.
     """
+    from licframe import training
     from licframe.errors import UsageError
     from licframe.profile.profile import latent_profile
 
-    training = import_training()
     checked = latent_profile(profile, overrides or ())
     folder = folder or Path("runs") / checked.name
     if crop is None and crop_share is not None:
@@ -178,23 +178,6 @@ def train(
         )
     typer.echo(f"{run.weights}: weights {run.fingerprint[:12]} after {run.patches} patches; use them with")
     typer.echo(f"  licframe run {run.folder / 'profile.toml'}")
-
-
-def import_training() -> Any:
-    """Return ``licframe.training``.
-
-    Raises:
-        LicframeError: a package that it needs is not installed.
-    """
-    from licframe.errors import LicframeError
-
-    try:
-        import licframe.training
-    except ImportError as error:
-        raise LicframeError(
-            f'training needs more packages ({error}): pip install "licframe[train]"'
-        ) from error
-    return licframe.training
 
 
 def print_throughput(found: list[Any], schedule: Schedule, device: str) -> None:

@@ -7,9 +7,10 @@ from itertools import pairwise
 
 import attrs
 
-from licframe.errors import LicframeError, ResultsError, UsageError
+from licframe.errors import ResultsError, UsageError
 from licframe.evaluation.metrics import decibel
 from licframe.evaluation.results import Mean, Results
+from licframe.runtime.extras import require
 
 METHODS = ("pchip", "akima")
 METRICS = ("psnr", "ms_ssim")
@@ -65,12 +66,9 @@ def bd_rate(anchor: Results, test: Results, metric: str = "psnr", method: str = 
     Raises:
         ResultsError: fewer than 4 points, less than 50 % overlap, other images, or a curve whose
             fidelity does not rise with rate.
-        LicframeError: the package ``bjontegaard`` is not installed.
+        MissingPackageError: bjontegaard is not installed.
     """
-    try:
-        import bjontegaard
-    except ImportError as error:
-        raise LicframeError('BD-rates need another package: pip install "licframe[bench]"') from error
+    bjontegaard = require("bjontegaard", "a BD-rate")
     if method not in METHODS:
         raise UsageError(f"unknown method {method}; use {' or '.join(METHODS)}")
     who = f"{test.codec} against {anchor.codec}"

@@ -107,6 +107,11 @@ def _known(name: str, folder: Path) -> Dataset:
     return Dataset(name, paths)
 
 
+def sample_picture() -> Path:
+    """Return the picture that comes with licframe, a computed landscape of 768x512 (``docs/tools/sample_picture.py``)."""
+    return Path(__file__).parent / "data" / "alpine_lake.webp"
+
+
 def pixel_hash(image: Image.Image) -> str:
     """Return the first 16 hex digits of the SHA-256 of a picture's RGB bytes."""
     return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()[:16]

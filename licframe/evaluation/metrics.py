@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_msssim import ms_ssim as _ms_ssim
 
 from licframe.picture.error import psnr
+from licframe.runtime import extras
 
 __all__ = ["decibel", "ms_ssim", "psnr"]
 
@@ -19,10 +19,21 @@ _MS_SSIM_MIN_SIDE = 161
 
 
 def ms_ssim(a: NDArray[Any], b: NDArray[Any]) -> float | None:
-    """Return the mean MS-SSIM over channels in [0, 1]; None where a side is below 161 pixels."""
-    if min(a.shape[:2]) < _MS_SSIM_MIN_SIDE:
+    """Return the mean MS-SSIM over channels in [0, 1]; None where ``without_ms_ssim`` has a reason."""
+    height, width = a.shape[:2]
+    if without_ms_ssim(width, height):
         return None
-    return float(_ms_ssim(_batch(a), _batch(b), data_range=np.iinfo(a.dtype).max))
+    measure = extras.require("pytorch_msssim", "MS-SSIM").ms_ssim
+    return float(measure(_batch(a), _batch(b), data_range=np.iinfo(a.dtype).max))
+
+
+def without_ms_ssim(width: int, height: int) -> str:
+    """Return why pictures of a size in pixels get no MS-SSIM; empty where they do."""
+    if min(width, height) < _MS_SSIM_MIN_SIDE:
+        return f"a side is below {_MS_SSIM_MIN_SIDE} pixels"
+    if not extras.installed("pytorch_msssim"):
+        return f"needs the package pytorch-msssim; {extras.install('pytorch_msssim')}"
+    return ""
 
 
 def decibel(similarity: float) -> float:

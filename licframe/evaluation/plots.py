@@ -1,4 +1,4 @@
-"""Plots of results, drawn by matplotlib as SVG."""
+"""Plots of results, drawn as SVG by matplotlib, which the extra ``plot`` installs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import Any
 
 from licframe.evaluation.bd import fidelity
 from licframe.evaluation.results import Results
+from licframe.runtime.extras import require
 
 _LABELS = {"psnr": "PSNR in dB", "ms_ssim": "MS-SSIM in dB"}
 
 
 def _axes() -> tuple[Any, Any]:
+    """Return a figure and its axes.
+
+    Raises:
+        MissingPackageError: matplotlib is not installed.
+    """
+    require("matplotlib", "a plot")
     from matplotlib.figure import Figure
 
     # Five inches wide: readable on a telephone, two side by side on a screen.
@@ -59,9 +66,9 @@ def rate_distortion(results: Sequence[Results], metric: str = "psnr", limit: flo
 
 def trade_off(points: Sequence[tuple[str, float, float]], label: str) -> str:
     """Return an SVG of BD-rate (percent, lower is better) over a cost, from (name, cost, BD-rate)."""
+    figure, axes = _axes()
     from matplotlib.ticker import LogFormatter
 
-    figure, axes = _axes()
     for number, (name, cost, percent) in enumerate(points):
         axes.scatter([cost], [percent], color=f"C{number % 10}", zorder=3)
         axes.annotate(name, (cost, percent), xytext=(5, 5), textcoords="offset points", fontsize=9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -10,12 +11,13 @@ from pathlib import Path
 import attrs
 
 from licframe.codec.target import Target
-from licframe.errors import UsageError
+from licframe.errors import LicframeWarning, UsageError
 from licframe.evaluation import metrics, results
 from licframe.evaluation.codecs import codec_named
 from licframe.evaluation.datasets import Dataset
 from licframe.evaluation.results import Point, Results
 from licframe.picture.images import read_picture
+from licframe.runtime import extras
 from licframe.runtime.environment import environment
 
 
@@ -96,7 +98,17 @@ def measure(
     wanted = tuple(float(q) for q in qualities or codec.qualities)
     names = {image.name for image in dataset.paths}
     state = attrs.evolve(state, points=tuple(p for p in state.points if p.image in names))
-    have = {(p.image, p.quality) for p in state.points}
+    if not extras.installed("pytorch_msssim"):
+        warnings.warn(
+            "MS-SSIM is left out: it needs the package pytorch-msssim; "
+            f"{extras.install('pytorch_msssim')}, and measure again",
+            LicframeWarning,
+            stacklevel=2,
+        )
+    have = {(p.image, p.quality) for p in state.points if _complete(p)}
+    state = attrs.evolve(
+        state, points=tuple(p for p in state.points if p.quality not in wanted or _complete(p))
+    )
     jobs = []
     for image in dataset.paths:
         missing = tuple(q for q in wanted if (image.name, q) not in have)
@@ -114,6 +126,11 @@ def measure(
         if progress:
             progress(done, len(dataset.paths))
     return state
+
+
+def _complete(point: Point) -> bool:
+    """Say whether all is measured of a point that can be here: MS-SSIM may have lacked its package."""
+    return point.ms_ssim is not None or metrics.without_ms_ssim(point.width, point.height) != ""
 
 
 def _run(jobs: Sequence[Job], workers: int) -> Iterator[list[Point]]:

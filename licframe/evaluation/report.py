@@ -32,7 +32,7 @@ def render(
 
     Raises:
         ResultsError: nothing to show, or several data sets.
-        LicframeError: the package ``bjontegaard`` is not installed.
+        MissingPackageError: bjontegaard or matplotlib is not installed.
     """
     names = {item.dataset for item in (*results, *anchors)}
     if len(names) != 1:

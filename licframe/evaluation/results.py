@@ -15,7 +15,7 @@ One JSON file holds one codec on one data set (schema ``licframe-rd-1``)::
     curve        means over the images, by rate: bpp, psnr, ms_ssim, encode_seconds, decode_seconds
 
 bpp is bytes of the file * 8 / pixels of the original image. psnr is over 8-bit RGB samples in dB, ms_ssim
-linear in [0, 1]; means over images are means of these, as in most papers. Seconds are wall clock.
+linear in [0, 1], null where it was not measured; means over images are means of these, as in most papers. Seconds are wall clock.
 """
 
 from __future__ import annotations

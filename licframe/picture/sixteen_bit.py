@@ -1,7 +1,7 @@
 """Picture files with 16 bits a sample, which Pillow reduces to 8 or cannot hold.
 
-PNG and TIFF go through libvips, which is imported when such a file turns up; PPM and PGM are a line of text
-and numbers.
+PNG and TIFF go through libvips, which the extra ``16bit`` installs and which is imported when such a file turns up;
+PPM and PGM are a line of text and numbers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from licframe.errors import ImageError
+from licframe.runtime.extras import require
 
 if TYPE_CHECKING:
     import pyvips
@@ -41,6 +42,7 @@ def decode(data: bytes, kind: str | None) -> NDArray[np.uint16]:
 
     Raises:
         ValueError: it is damaged, or not what it seemed.
+        MissingPackageError: it needs pyvips.
     """
     return _decode_pnm(data) if kind == "PPM" else _decode_vips(data)
 
@@ -50,6 +52,7 @@ def encode(samples: NDArray[np.uint16], kind: str, metadata: dict[str, bytes], w
 
     Raises:
         ImageError: that kind of file holds no such samples.
+        MissingPackageError: it needs pyvips.
     """
     planes = 1 if samples.ndim == 2 else samples.shape[2]
     if kind == "PPM" and planes in (1, 3):
@@ -87,13 +90,7 @@ def _png_chunks(metadata: dict[str, bytes]) -> bytes:
 
 
 def _vips() -> Any:
-    try:
-        import pyvips
-    except (ImportError, OSError) as error:
-        raise ImageError(
-            f"16-bit pictures need libvips, which cannot be loaded here ({error}); pip install 'pyvips[binary]'"
-        ) from error
-    return pyvips
+    return require("pyvips", "a PNG or TIFF file with 16 bits a sample")
 
 
 def _decode_vips(data: bytes) -> NDArray[np.uint16]:

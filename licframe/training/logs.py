@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from licframe.runtime.extras import installed
 from licframe.training.loop import LogLine
 
 
@@ -50,6 +50,6 @@ class TensorBoardLog:
 
 def logs_in(folder: Path) -> list[JsonLog | TensorBoardLog]:
     """Return what writes a run's log into a folder."""
-    if importlib.util.find_spec("tensorboard") is None:
+    if not installed("tensorboard"):
         return [JsonLog(folder)]
     return [JsonLog(folder), TensorBoardLog(folder)]

@@ -8,13 +8,13 @@ from types import MappingProxyType
 from typing import cast
 
 import torch
-from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from licframe.model.gains import lambda_of
 from licframe.model.interfaces import Quantise, Transform
 from licframe.model.latent_model import Estimate, LatentModel
+from licframe.runtime.extras import require
 from licframe.runtime.precision import full_precision
 
 REFERENCE_LAMBDA = 0.013
@@ -73,7 +73,11 @@ def similarity(decoded: Tensor, image: Tensor) -> Tensor:
     """Return the MS-SSIM ``(N,)`` of pictures ``(N, 3, H, W)`` in [0, 1] with mirrored borders.
 
     Its windows lie within the pictures and would hardly see the outermost pixels, which then learn nothing.
+
+    Raises:
+        MissingPackageError: pytorch-msssim is not installed.
     """
+    ms_ssim = require("pytorch_msssim", "MS-SSIM").ms_ssim
     both = torch.cat([decoded.float(), image.float()])
     with full_precision(image.device):  # variances are small differences
         x, y = F.pad(both, (_MIRRORED,) * 4, mode="reflect").chunk(2)

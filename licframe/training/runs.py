@@ -21,6 +21,7 @@ from licframe.model.interfaces import Transform
 from licframe.model.latent_model import LatentModel
 from licframe.profile import weights
 from licframe.profile.profile import MS_SSIM_PATCH, LatentProfile, Training, latent_profile
+from licframe.runtime.extras import require
 from licframe.training.beginnings import (
     INITIAL_PATCHES,
     another_decoder,
@@ -92,6 +93,7 @@ def train(
     folder, trunk = Path(folder), start or checked.weights_path
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
     _check(fit, context, joint_decoder, trunk)
+    objective = objective or default_objective(checked.training, fit, schedule)
     if resume and fit == "all" and start is not None:
         raise UsageError("--start is for a new run; a run that is resumed goes on from its checkpoint")
     if fit != "all" and schedule.crop_share:
@@ -122,11 +124,10 @@ def train(
             pictures = pictures.cached(model, latents, schedule.patch)
             if begin_context(model, pictures.training, trunk, context):
                 _tell(callbacks, f"starting from the context of {(context or trunk).name}")
-        make = objective or default_objective(checked.training, fit, schedule)
         trainer = Trainer(
             model,
             pictures.training,
-            make(model, None if other is None else other[0].transform),
+            objective(model, None if other is None else other[0].transform),
             schedule,
             hardware,
             optimiser=optimiser,
@@ -231,13 +232,15 @@ def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeO
     """Return the objective that a profile's ``[training]`` asks for.
 
     Raises:
-        UsageError: patches are too small for it.
+        UsageError: patches are too small for it. MissingPackageError: it needs pytorch-msssim.
     """
     if fit == "context":
         return lambda model, _: Rate(model, schedule.patch**2)
     smallest = min(schedule.shape(progress)[1] for progress in (0.0, 1.0))
-    if training.distortion == "ms-ssim" and smallest < MS_SSIM_PATCH:
-        raise UsageError(f"MS-SSIM needs patches of at least {MS_SSIM_PATCH} pixels, not {smallest}")
+    if training.distortion == "ms-ssim":
+        require("pytorch_msssim", "training for MS-SSIM")
+        if smallest < MS_SSIM_PATCH:
+            raise UsageError(f"MS-SSIM needs patches of at least {MS_SSIM_PATCH} pixels, not {smallest}")
     terms = (l1_term(training.beta),) if training.beta else ()
     distortion = DISTORTIONS[training.distortion]
     return lambda model, other: RateDistortion(model, distortion, terms, auxiliary=other)

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from licframe.errors import FileError, LicframeError
+from licframe.errors import FileError
+from licframe.runtime.extras import require
 from licframe.training.pictures import SUFFIXES, PictureFile
 
 _LEAST_SCALE = 0.6
@@ -38,7 +39,8 @@ class StreamedPhotographs:
         held_out: only pictures that are held out, or only the others; None for all.
 
     Raises:
-        LicframeError: the package is not installed, or there is no shard.
+        MissingPackageError: webdataset is not installed.
+        ImageError: there is no shard.
     """
 
     def __init__(
@@ -53,12 +55,7 @@ class StreamedPhotographs:
         seed: int = 0,
         held_out: bool | None = False,
     ) -> None:
-        try:
-            import webdataset
-        except ImportError as error:
-            raise LicframeError(
-                'streaming needs one more package: pip install "licframe[stream]"'
-            ) from error
+        webdataset = require("webdataset", "streaming")
         missing = [str(path) for path in shards if not path.is_file()]
         if missing or not shards:
             raise FileError(f"no shards at {', '.join(missing) or 'all'}; give .tar files")
