@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import importlib.util
 import re
 from pathlib import Path
@@ -11,9 +13,35 @@ import pytest
 
 from licframe import errors, registry
 from licframe.cli.app import app
+from licframe.codec import Codec
+from licframe.model.target import Target
+from licframe.picture.images import Picture
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+EXAMPLES = [
+    pytest.param(code, id=f"{page}-{number}")
+    for page in ("README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md"))))
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL))
+]
+WITH_DOCTESTS = [
+    path.relative_to(folder).with_suffix("")
+    for folder in (ROOT, ROOT / "plugins")
+    for path in sorted(folder.glob("licframe*/**/*.py"))
+    if ">>> " in path.read_text()
+]
+
+
+@pytest.fixture
+def photographs(picture: Picture, codec: Codec, tmp_path: Path, monkeypatch) -> Path:
+    """A folder with the files that examples speak of; it is where they run."""
+    picture.save(tmp_path / "photo.png")
+    (tmp_path / "photo.lic").write_bytes(codec.encode(picture, Target(quality=50)).data)
+    (tmp_path / "photographs").mkdir()
+    for name in ("one", "two"):
+        picture.save(tmp_path / "photographs" / f"{name}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def test_readme_shows_every_command() -> None:
@@ -33,14 +61,31 @@ def test_readme_lists_every_exit_code() -> None:
     assert codes <= listed
 
 
-def test_readme_example_runs(tmp_path: Path, monkeypatch, picture) -> None:
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
-    picture.save(tmp_path / "photo.png")
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_examples_run(code: str, photographs: Path) -> None:
+    exec(re.sub(r"minutes=\d+", "minutes=0.01", code), {})
+
+
+def test_the_first_example_gives_a_picture(photographs: Path, picture: Picture) -> None:
     found: dict = {}
-    exec(code, found)
+    exec(re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1), found)
 
     assert found["image"].size == picture.size
+
+
+@pytest.mark.parametrize("path", WITH_DOCTESTS, ids=str)
+def test_doctests(path: Path, photographs: Path) -> None:
+    names = [part for part in path.parts if part != "__init__"]
+    found = doctest.testmod(importlib.import_module(".".join(names)))
+
+    assert found.failed == 0
+    assert found.attempted > 0
+
+
+def test_no_doctest_is_skipped() -> None:
+    assert WITH_DOCTESTS
+    for path in [*ROOT.glob("licframe/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
+        assert "doctest: +SKIP" not in path.read_text(), path
 
 
 def test_readme_profile_loads(tmp_path: Path) -> None:
