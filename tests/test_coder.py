@@ -18,7 +18,7 @@ from tests.reference import RangeDecoder, decode_step
 
 @pytest.fixture(scope="module")
 def bank() -> TableBank:
-    return TableBank.load("licframe_mixtures", "gaussian.npz")
+    return TableBank.load("licframe_plugins.entropy_models", "gaussian.npz")
 
 
 def steps(seed: int, count: int, scale: float) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -139,7 +139,7 @@ def test_a_changed_table_is_refused(bank: TableBank, tmp_path, monkeypatch) -> N
 
 
 def test_shipped_tables_are_gaussian(bank: TableBank) -> None:
-    from licframe_mixtures.single import make_tables
+    from licframe_plugins.entropy_models.single import make_tables
 
     made = TableBank.from_probabilities(make_tables("gaussian"))
     for ours, theirs in zip(bank.counts, made.counts, strict=True):

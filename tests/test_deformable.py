@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from licframe_deformable.convolution import DeformConv, deform_conv
+from licframe_plugins.deformable.convolution import DeformConv, deform_conv
 
 
 def problem(seed: int = 0) -> tuple[torch.Tensor, ...]:

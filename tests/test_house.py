@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,11 +73,22 @@ def test_every_room_stands_on_a_floor_and_in_the_drawing() -> None:
 
 
 def test_the_core_names_no_plugin() -> None:
-    """Not even in an import."""
     for path in (ROOT / "licframe").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            module = getattr(node, "module", None) or ""
-            assert not module.startswith("licframe_"), path
+        assert "licframe_plugins" not in path.read_text(), path
+
+
+def test_built_in_plugins_are_one_package_that_only_entry_points_lead_to() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = {path.parent.name for path in (ROOT / "plugins" / "licframe_plugins").glob("*/plugin.py")}
+
+    assert project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == [
+        "licframe",
+        "plugins/licframe_plugins",
+    ]
+    assert [path.name for path in (ROOT / "plugins").iterdir() if path.is_dir()] == ["licframe_plugins"]
+    assert project["project"]["entry-points"]["licframe"] == {
+        name: f"licframe_plugins.{name}.plugin" for name in found
+    }
 
 
 @pytest.mark.parametrize(

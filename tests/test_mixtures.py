@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from licframe.errors import CorruptStreamError, LimitError, WeightsMismatchError
 from licframe.exact.coder import LARGEST_RESIDUAL, Decoder, Encoder
 from licframe.exact.layers import FRACTION
-from licframe_mixtures import mixture as module
-from licframe_mixtures.families import FAMILIES
-from licframe_mixtures.mixture import Mixture, bank_digest, make_bank
-from licframe_mixtures.plugin import GllmmOptions, MixtureOptions, SingleOptions
-from licframe_mixtures.scales import scale_index
-from licframe_mixtures.single import Gaussian, Laplace, Logistic, Student, make_tables
+from licframe_plugins.entropy_models import mixture as module
+from licframe_plugins.entropy_models.families import FAMILIES
+from licframe_plugins.entropy_models.mixture import Mixture, bank_digest, make_bank
+from licframe_plugins.entropy_models.plugin import GllmmOptions, MixtureOptions, SingleOptions
+from licframe_plugins.entropy_models.scales import scale_index
+from licframe_plugins.entropy_models.single import Gaussian, Laplace, Logistic, Student, make_tables
 
 MODELS = {
     "gaussian": lambda: Gaussian(SingleOptions()),
@@ -129,7 +129,7 @@ def test_foreign_bytes_end() -> None:
 def test_banks_are_what_their_recipe_makes() -> None:
     """Shipped data equal the recipe up to its last bit, which may differ between machines."""
     tails, powers = make_bank()
-    shipped = module._Bank("licframe_mixtures", "mixture.npz")
+    shipped = module._Bank("licframe_plugins.entropy_models", "mixture.npz")
 
     assert np.abs(shipped.powers.numpy() - powers).max() <= 1
     assert (
@@ -147,7 +147,7 @@ def test_banks_are_what_their_recipe_makes() -> None:
 
 def test_a_missing_bank_is_an_error() -> None:
     with pytest.raises(WeightsMismatchError, match="reinstall"):
-        module._Bank("licframe_mixtures", "nothing.npz")
+        module._Bank("licframe_plugins.entropy_models", "nothing.npz")
 
 
 def test_scales_are_rungs_of_a_ladder() -> None:

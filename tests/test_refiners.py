@@ -17,7 +17,7 @@ from licframe.problem import LatentProblem
 from licframe.profile import load_profile
 from licframe.runtime import precision
 from licframe.testing.conformance import picture_of
-from licframe_lof.relaxations import RELAXATIONS
+from licframe_plugins.refiners.relaxations import RELAXATIONS
 
 
 def problem_of(codec: Codec, quality: int = 40, size: int = 64) -> LatentProblem:

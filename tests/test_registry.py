@@ -94,7 +94,7 @@ def test_two_plugins_with_one_name_are_reported(tmp_path: Path, monkeypatch) -> 
 
 def test_a_part_whose_class_is_missing_fails_when_asked_for() -> None:
     with pytest.raises(PluginLoadError, match="reinstall"):
-        load_class(Part("x", 1, "", object, "licframe_msp.scheduler:Nothing"))
+        load_class(Part("x", 1, "", object, "licframe_plugins.msp.context:Nothing"))
 
 
 def test_built_ins_come_through_entry_points() -> None:
@@ -111,7 +111,6 @@ def test_the_core_names_no_plugin() -> None:
         text = path.read_text()
         for name in names:
             assert f'== "{name}"' not in text, path
-            assert f"licframe_{name}" not in text, path
 
 
 def test_registering_imports_neither_torch_nor_numpy() -> None:

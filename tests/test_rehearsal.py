@@ -35,7 +35,7 @@ from licframe.training import (
 from licframe.training.checkpoint import Checkpoint
 from licframe.training.distillation import DecodedPatches, Distillation
 from licframe.training.latents import CachedLatents
-from licframe_lof.relaxations import RELAXATIONS
+from licframe_plugins.refiners.relaxations import RELAXATIONS
 
 META = torch.device("meta")
 HARDWARE = Hardware(META)

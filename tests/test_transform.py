@@ -10,7 +10,7 @@ from licframe.profile import load_profile
 from licframe.registry import load_class
 from licframe.runtime.precision import has_bfloat16
 from licframe.testing.exactness import sample_images
-from licframe_residual.components import principal_components
+from licframe_plugins.residual.components import principal_components
 
 MIDDLE = torch.tensor([50.0])
 

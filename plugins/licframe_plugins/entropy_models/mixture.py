@@ -91,7 +91,7 @@ class Mixture(EntropyModel):
         count = len(self.families)
         self.kinds = ("centre",) * count + ("log2_scale",) * count + ("weight",) * count
         if not _bank:
-            _bank.append(_Bank("licframe_mixtures", "mixture.npz"))
+            _bank.append(_Bank("licframe_plugins.entropy_models", "mixture.npz"))
 
     @property
     def start(self) -> tuple[float, ...]:

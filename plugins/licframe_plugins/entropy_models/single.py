@@ -34,7 +34,7 @@ class Single(EntropyModel):
 
     def __init__(self, options: SingleOptions) -> None:
         super().__init__()
-        self.bank = TableBank.load("licframe_mixtures", f"{self.family}.npz")
+        self.bank = TableBank.load("licframe_plugins.entropy_models", f"{self.family}.npz")
 
     def centre(self, parameters: Tensor) -> Tensor:
         return parameters[:, 0]

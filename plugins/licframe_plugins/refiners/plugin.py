@@ -69,20 +69,20 @@ def licframe_refiners() -> list[licframe.Part]:
             version=1,
             summary="no search: the latent that the analysis gives",
             options=NoneOptions,
-            target="licframe_lof.none:NoRefinement",
+            target="licframe_plugins.refiners.none:NoRefinement",
         ),
         licframe.Part(
             name="lof",
             version=1,
             summary="latent overfitting by gradients, greedy over relaxations; never worse",
             options=OverfittingOptions,
-            target="licframe_lof.overfitting:LatentOverfitting",
+            target="licframe_plugins.refiners.overfitting:LatentOverfitting",
         ),
         licframe.Part(
             name="rdo",
             version=1,
             summary="greedy moves of decoded elements in batches; never worse",
             options=RdoOptions,
-            target="licframe_lof.rdo:RdoQuantisation",
+            target="licframe_plugins.refiners.rdo:RdoQuantisation",
         ),
     ]

@@ -30,6 +30,6 @@ def licframe_context_schedulers() -> list[licframe.Part]:
             version=1,
             summary="side information only: the whole latent in one pass",
             options=Options,
-            target="licframe_hyperprior.scheduler:HyperpriorScheduler",
+            target="licframe_plugins.hyperprior.context:HyperpriorScheduler",
         )
     ]

@@ -36,6 +36,6 @@ def licframe_context_schedulers() -> list[licframe.Part]:
             version=1,
             summary="multi-scale progressive: coarse to fine, a fixed number of steps",
             options=Options,
-            target="licframe_msp.scheduler:MultiScaleProgressive",
+            target="licframe_plugins.msp.context:MultiScaleProgressive",
         )
     ]

@@ -30,6 +30,6 @@ def licframe_context_schedulers() -> list[licframe.Part]:
             version=1,
             summary="hyperprior and two passes, each with its own networks and entropy model",
             options=Options,
-            target="licframe_checkerboard.scheduler:Checkerboard",
+            target="licframe_plugins.checkerboard.context:Checkerboard",
         )
     ]

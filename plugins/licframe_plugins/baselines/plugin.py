@@ -28,7 +28,7 @@ class Options:
 @licframe.hookimpl
 def licframe_baselines() -> list[licframe.Part]:
     pillow = [
-        licframe.Part(name, 1, summary, Options, f"licframe_baselines.pillow:{target}")
+        licframe.Part(name, 1, summary, Options, f"licframe_plugins.baselines.pillow:{target}")
         for name, target, summary in _PILLOW
     ]
     compressai = [
@@ -37,7 +37,7 @@ def licframe_baselines() -> list[licframe.Part]:
             1,
             f"{summary}, if installed",
             Options,
-            f"licframe_baselines.compressai:{target}",
+            f"licframe_plugins.baselines.compressai:{target}",
         )
         for name, target, summary in _COMPRESSAI
     ]

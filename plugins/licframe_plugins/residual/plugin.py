@@ -47,6 +47,6 @@ def licframe_transforms() -> list[licframe.Part]:
             version=1,
             summary="linear merges 4-8-16 with residual blocks between them",
             options=Options,
-            target="licframe_residual.transform:ResidualTransform",
+            target="licframe_plugins.residual.transform:ResidualTransform",
         )
     ]

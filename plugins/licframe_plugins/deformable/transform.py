@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from licframe_residual.transform import Removed, ResidualTransform
+from licframe_plugins.residual.transform import Removed, ResidualTransform
 
 from .convolution import DeformConv
 from .plugin import Options

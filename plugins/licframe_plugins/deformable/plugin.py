@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 import licframe
-from licframe_residual.plugin import Options as ResidualOptions
+from licframe_plugins.residual.plugin import Options as ResidualOptions
 
 
 @attrs.frozen
@@ -28,6 +28,6 @@ def licframe_transforms() -> list[licframe.Part]:
             version=1,
             summary="the residual transform with deformable convolutions at 1/8 and 1/16",
             options=Options,
-            target="licframe_deformable.transform:DeformableTransform",
+            target="licframe_plugins.deformable.transform:DeformableTransform",
         )
     ]

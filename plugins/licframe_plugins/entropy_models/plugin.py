@@ -48,7 +48,7 @@ def licframe_entropy_models() -> list[licframe.Part]:
             version=1,
             summary=f"one {name.capitalize()} density per element; 97 integer tables, 1/8 octave apart",
             options=SingleOptions,
-            target=f"licframe_mixtures.single:{name.capitalize()}",
+            target=f"licframe_plugins.entropy_models.single:{name.capitalize()}",
         )
         for name in _NAMES
     ]
@@ -58,7 +58,7 @@ def licframe_entropy_models() -> list[licframe.Part]:
             version=1,
             summary=summary,
             options=options,
-            target="licframe_mixtures.mixture:Mixture",
+            target="licframe_plugins.entropy_models.mixture:Mixture",
         )
         for name, summary, options in (
             ("gaussian-mixture", "K Gaussians per element, three by default", MixtureOptions),

@@ -34,6 +34,6 @@ def licframe_context_schedulers() -> list[licframe.Part]:
             version=1,
             summary="hyperprior and 5x5 causal context, one position after another: the serial yardstick",
             options=Options,
-            target="licframe_autoregressive.scheduler:Autoregressive",
+            target="licframe_plugins.autoregressive.context:Autoregressive",
         )
     ]

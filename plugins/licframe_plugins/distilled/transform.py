@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from licframe.errors import WeightsMismatchError
-from licframe_residual.transform import Removed, ResidualTransform, make_blocks
+from licframe_plugins.residual.transform import Removed, ResidualTransform, make_blocks
 
 from .plugin import Options
 

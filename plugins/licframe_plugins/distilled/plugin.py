@@ -6,7 +6,7 @@ import attrs
 from attrs.validators import and_, deep_iterable, ge, in_, instance_of, max_len, min_len
 
 import licframe
-from licframe_residual.plugin import Options as ResidualOptions
+from licframe_plugins.residual.plugin import Options as ResidualOptions
 
 _three = and_(min_len(3), max_len(3), deep_iterable(and_(instance_of(int), ge(0))))
 
@@ -36,6 +36,6 @@ def licframe_transforms() -> list[licframe.Part]:
             version=1,
             summary="the residual transform's analysis and a synthesis several times smaller",
             options=Options,
-            target="licframe_distilled.transform:DistilledTransform",
+            target="licframe_plugins.distilled.transform:DistilledTransform",
         )
     ]

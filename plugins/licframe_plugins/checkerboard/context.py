@@ -23,8 +23,8 @@ from torch.nn import functional as F
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
 from licframe.exact.units import CONTEXT_LIMIT, Condition
 from licframe.interfaces import ContextScheduler, EntropyModel, Known, ParameterAxis, Step, trained_as
-from licframe_hyperprior.hyperprior import Hyperprior
-from licframe_hyperprior.scheduler import own_start
+from licframe_plugins.hyperprior.context import own_start
+from licframe_plugins.hyperprior.hyperprior import Hyperprior
 
 from .plugin import Options
 
