@@ -36,6 +36,7 @@ def test_the_update_is_nearly_orthogonal() -> None:
     assert values.median() > 0.6
 
 
+@pytest.mark.slow
 def test_a_step_is_that_of_single_matrices() -> None:
     """Three steps on weights of several shapes, tall ones among them, against the textbook form."""
     torch.manual_seed(0)

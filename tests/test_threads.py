@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 import torch
 
 from licframe.codec import Codec
@@ -12,6 +13,8 @@ from licframe.loading import load
 from licframe.model.target import Target
 from licframe.picture.images import Picture, from_array
 from licframe.testing.exactness import sample_images
+
+pytestmark = pytest.mark.slow
 
 
 def compressed(codec: Codec, picture: Picture) -> tuple[bytes, bytes]:

@@ -29,8 +29,19 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("wheel")
-    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(place), str(ROOT)]
-    done = subprocess.run([sys.executable, "-m", "pip", *build], capture_output=True, text=True, check=False)
+    build = [
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        str(place),
+        str(ROOT),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", *build], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     (made,) = place.glob("*.whl")
     return made
@@ -45,7 +56,9 @@ def unpacked(wheel: Path, tmp_path_factory) -> Path:
 
 
 def files_in(folder: Path) -> set[Path]:
-    return {p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    return {
+        p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts
+    }
 
 
 def test_the_wheel_holds_packages_profiles_weights_and_nothing_else(unpacked: Path) -> None:
