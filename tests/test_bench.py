@@ -24,6 +24,8 @@ from licframe.profile import profile_folder
 from licframe.testing.exactness import sample_images
 from licframe.weights import read_metadata
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -140,7 +142,6 @@ def test_results_of_other_weights_are_not_reused(folder: Path, tmp_path: Path) -
     assert counted == [1, 2]
 
 
-@pytest.mark.slow
 def test_a_version_names_all_that_decides_results() -> None:
     """Files of one context look the same whichever synthesis decodes them; results must not."""
     folder = profile_folder() / "weights"
@@ -152,7 +153,6 @@ def test_a_version_names_all_that_decides_results() -> None:
     assert "," not in contestant("tiny").version.partition(", weights ")[2]
 
 
-@pytest.mark.slow
 def test_workers_measure_the_same(folder: Path, tmp_path: Path) -> None:
     dataset = datasets.find(str(folder), tmp_path)
     found = [

@@ -70,16 +70,18 @@ def folder(tmp_path_factory, picture: Picture) -> Path:
     """A folder with a picture and its .lic file."""
     path = tmp_path_factory.mktemp("cli")
     picture.save(path / "a.png")
-    done = process("compress", "a.png", "-p", "tiny", "-q", "70", cwd=path)
+    done = licframe("compress", "a.png", "-p", "tiny", "-q", "70", cwd=path)
     assert done.returncode == 0, done.stderr
     return path
 
 
-def test_decompress_in_a_fresh_process(folder: Path, picture: Picture) -> None:
-    done = process("decompress", "a.lic", "-o", "b.png", cwd=folder)
-
-    assert done.returncode == 0, done.stderr
-    assert psnr(read_picture(folder / "b.png").pixels, picture.pixels) > 15
+@pytest.mark.slow
+def test_each_command_in_a_fresh_process(tmp_path: Path, picture: Picture) -> None:
+    picture.save(tmp_path / "a.png")
+    for words in (("compress", "a.png", "-p", "tiny", "-q", "70"), ("decompress", "a.lic", "-o", "b.png")):
+        done = process(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert psnr(read_picture(tmp_path / "b.png").pixels, picture.pixels) > 15
 
 
 def test_several_pictures_into_a_folder(folder: Path) -> None:

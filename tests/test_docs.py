@@ -6,11 +6,13 @@ import doctest
 import importlib
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import licframe
 from licframe import errors, registry
 from licframe.cli.app import app
 from licframe.codec import Codec
@@ -96,10 +98,23 @@ def test_readme_profile_loads(tmp_path: Path) -> None:
     assert load_profile(tmp_path / "mine.toml").entropy_models[0].part.name == "gaussian-mixture"
 
 
+def test_the_citation_is_of_this_version() -> None:
+    assert f"\nversion: {licframe.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_changes_are_of_known_kinds() -> None:
+    """What is named otherwise would be left out of the changelog."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]
+    kinds = "|".join(kind["directory"] for kind in settings["type"])
+    for path in (ROOT / settings["directory"]).iterdir():
+        assert path.name == "README.md" or re.fullmatch(rf"(\d+|\+[\w-]+)\.({kinds})\.md", path.name), path
+
+
 def test_files_named_in_the_documents_exist() -> None:
     for page in (
         "README.md",
         "CONTRIBUTING.md",
+        "RELEASING.md",
         "docs/format.md",
         "docs/training.md",
         "profiles/weights/README.md",

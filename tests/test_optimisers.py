@@ -8,6 +8,8 @@ import torch
 from licframe.training import Optimiser
 from licframe.training.muon import Muon, orthogonalise
 
+pytestmark = pytest.mark.slow
+
 SHAPES = ((8, 4, 3, 3), (8, 4, 3, 3), (6, 5, 3, 3), (40, 8, 1, 1), (16, 3, 1, 1), (8, 8, 1, 1))
 
 
@@ -36,7 +38,6 @@ def test_the_update_is_nearly_orthogonal() -> None:
     assert values.median() > 0.6
 
 
-@pytest.mark.slow
 def test_a_step_is_that_of_single_matrices() -> None:
     """Three steps on weights of several shapes, tall ones among them, against the textbook form."""
     torch.manual_seed(0)

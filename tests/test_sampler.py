@@ -20,6 +20,8 @@ from licframe.training import HeldOut, Photographs, streaming
 from licframe.training.pictures import PictureFile, find_pictures, split
 from licframe.training.streaming import StreamedPhotographs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
@@ -61,7 +63,6 @@ def patches_one_by_one(folder: Path, count: int, size: int, candidates: int) -> 
     return drawn.unflatten(0, (count, candidates))[torch.arange(count), best]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("candidates", [1, 3])
 def test_statistics_are_those_of_the_sampler_before(folder: Path, candidates: int) -> None:
     torch.manual_seed(0)
@@ -198,7 +199,6 @@ def shards(folder: Path, tmp_path_factory) -> list[Path]:
 
 
 # WebDataset leaves a shard open when its reader is let go
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_patches_stream_from_shards(shards: list[Path], folder: Path, workers: int) -> None:
