@@ -1,9 +1,9 @@
 """licframe: learned image compression, modular and exact.
 
 >>> import licframe
->>> codec = licframe.load("balanced")                     # doctest: +SKIP
->>> data = codec.compress(image, quality=60)              # doctest: +SKIP
->>> image = licframe.decompress(data)                     # doctest: +SKIP
+>>> codec = licframe.load("balanced")
+>>> data = codec.compress("photo.png", quality=60)  # a path, a Pillow image or a uint8 array
+>>> image = licframe.decompress(data)  # a Pillow image
 
 This module is the door for users, ``licframe.parts`` that for authors of parts, ``licframe.training`` for those who make
 weights, ``licframe.pillow`` for Pillow. What they export keeps its meaning within a minor version; everything else may move.

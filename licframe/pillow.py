@@ -1,8 +1,9 @@
 """Teaches Pillow the .lic format; importing this module is all it takes.
 
->>> import licframe.pillow                                              # doctest: +SKIP
->>> image = Image.open("photo.lic")      # size, mode and metadata; pixels when they are needed
->>> image.save("other.lic", quality=60, profile="fast")                 # doctest: +SKIP
+>>> import licframe.pillow
+>>> from PIL import Image
+>>> image = Image.open("photo.lic")  # size, mode and metadata; pixels when they are needed
+>>> image.save("other.lic", quality=60, profile="fast")
 
 ``save`` takes ``profile`` (a name or a TOML file), ``quality``, ``bpp``, ``size`` or ``psnr``, and
 ``icc_profile``, ``exif`` and ``xmp`` in place of those of the image. Samples of 16 bits become 8-bit ones where

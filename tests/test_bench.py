@@ -25,6 +25,8 @@ from licframe.profile.profile import profile_folder
 from licframe.profile.weights import read_metadata
 from licframe.testing.exactness import sample_images
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -22,6 +22,8 @@ from licframe.training import Hardware, Schedule, bundle
 from licframe.training.bundle import make_bundle
 from licframe.training.throughput import throughput
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> Path:

@@ -1,13 +1,16 @@
-"""The command line, in processes of its own: what a user types, sees and gets."""
+"""The command line: what a user types, sees and gets."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +18,42 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from licframe import cli
 from licframe.evaluation.metrics import psnr
 from licframe.picture.images import Picture, read_picture
 from licframe.profile.weights import read_metadata
+from licframe.testing import exactness
 
 GOLDEN = Path(__file__).parent / "golden"
+SMALL = exactness.sample_images(1, 64)
+PLAIN = {"COLUMNS": "200", "NO_COLOR": "1"}
 
 
-def licframe(*args: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+def licframe(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process: what the program does after it has started."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        warnings.simplefilter("default")
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["licframe", *map(str, args)])
+        for name, value in PLAIN.items():
+            patch.setenv(name, value)
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+    said = (stream.buffer.getvalue().decode() for stream in (out, err))
+    return subprocess.CompletedProcess(args, code, *said)
+
+
+def process(*args: object, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, as a user does."""
     return subprocess.run(
         [sys.executable, "-m", "licframe", *map(str, args)],
         cwd=cwd,
@@ -30,7 +61,7 @@ def licframe(*args: object, cwd: Path, **env: str) -> subprocess.CompletedProces
         text=True,
         check=False,
         timeout=300,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **env},
+        env={**os.environ, **PLAIN, **env},
     )
 
 
@@ -44,11 +75,13 @@ def folder(tmp_path_factory, picture: Picture) -> Path:
     return path
 
 
-def test_decompress_in_a_fresh_process(folder: Path, picture: Picture) -> None:
-    done = licframe("decompress", "a.lic", "-o", "b.png", cwd=folder)
-
-    assert done.returncode == 0, done.stderr
-    assert psnr(read_picture(folder / "b.png").pixels, picture.pixels) > 15
+@pytest.mark.slow
+def test_each_command_in_a_fresh_process(tmp_path: Path, picture: Picture) -> None:
+    picture.save(tmp_path / "a.png")
+    for words in (("compress", "a.png", "-p", "tiny", "-q", "70"), ("decompress", "a.lic", "-o", "b.png")):
+        done = process(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert psnr(read_picture(tmp_path / "b.png").pixels, picture.pixels) > 15
 
 
 def test_several_pictures_into_a_folder(folder: Path) -> None:
@@ -130,7 +163,7 @@ def test_plugins_lists_parts_and_failures(folder: Path, tmp_path: Path) -> None:
     info = tmp_path / "lic_broken-0.1.dist-info"
     info.mkdir()
     (info / "entry_points.txt").write_text("[licframe]\nlic_broken = lic_broken\n")
-    done = licframe("plugins", cwd=folder, PYTHONPATH=str(tmp_path))
+    done = process("plugins", cwd=folder, PYTHONPATH=str(tmp_path))
 
     assert done.returncode == 0
     assert "msp" in done.stdout
@@ -231,6 +264,7 @@ def test_missing_weights_are_named(folder: Path, tmp_path: Path) -> None:
     assert "--profile" in done.stderr
 
 
+@pytest.mark.slow
 def test_train_check_and_leg(tmp_path: Path) -> None:
     """A leg of a few seconds writes weights that code."""
     data = tmp_path / "data"
@@ -342,6 +376,7 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     assert "belong to other parts" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_decoder_is_trained_along_with_its_trunk(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     noise = Image.effect_noise((96, 96), 60).resize((192, 192)).convert("RGB")
@@ -375,6 +410,7 @@ def test_a_decoder_is_trained_along_with_its_trunk(tmp_path: Path) -> None:
     assert "leave out --fit" in done.stderr
 
 
+@pytest.mark.slow
 def test_distil_and_begin_from_what_was_distilled(tmp_path: Path) -> None:
     Image.effect_noise((96, 96), 60).resize((192, 192)).convert("RGB").save(tmp_path / "a.png")
     sizes = ("channels=48", "merged=64", "widths=[8,16,16]", "analysis=[0,0,0]", "synthesis_widths=[8,8,0]")
@@ -403,7 +439,10 @@ def test_distil_and_begin_from_what_was_distilled(tmp_path: Path) -> None:
     assert "another synthesis" in done.stderr
 
 
-def test_doctor_is_happy(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_doctor_is_happy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All profiles; on one picture, smaller than those that a user waits for."""
+    monkeypatch.setattr(exactness, "sample_images", lambda *_: SMALL)
     done = licframe("doctor", "--json", cwd=tmp_path)
     report = json.loads(done.stdout)
 

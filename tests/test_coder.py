@@ -60,6 +60,7 @@ def test_decoder_returns_what_was_encoded(bank: TableBank, seed: int, scale: flo
     assert decoder.digest == encoder.digest
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6))
 def test_a_second_decoder_agrees(bank: TableBank, seed: int) -> None:
     sent = steps(seed, 3, 5.0)

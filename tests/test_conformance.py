@@ -14,6 +14,8 @@ from licframe.registry import registry
 from licframe.testing.conformance import Conformance
 from licframe.testing.exactness import sample_images
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 _LOF = ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=3", "refiner.run=3"]
 _SMALL = {

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from licframe import errors
+import licframe
+from licframe import errors, registry
 from licframe.cli.app import COMMANDS
+from licframe.codec.target import Target
+from licframe.picture.images import Picture
 from licframe.registry import registry
 from licframe.training.refit import table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+EXAMPLES = [
+    pytest.param(code, id=f"{page}-{number}", marks=[pytest.mark.slow] if "train(" in code else [])
+    for page in (
+        "README.md",
+        "CONTRIBUTING.md",
+        *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md"))),
+    )
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL))
+]
+WITH_DOCTESTS = [
+    path.relative_to(folder).with_suffix("")
+    for folder in (ROOT, ROOT / "plugins")
+    for path in sorted(folder.glob("licframe*/**/*.py"))
+    if ">>> " in path.read_text()
+]
+
+
+@pytest.fixture
+def photographs(picture: Picture, codec: Codec, tmp_path: Path, monkeypatch) -> Path:
+    """A folder with the files that examples speak of; it is where they run."""
+    picture.save(tmp_path / "photo.png")
+    (tmp_path / "photo.lic").write_bytes(codec.encode(picture, Target(quality=50)).data)
+    (tmp_path / "photographs").mkdir()
+    for name in ("one", "two"):
+        picture.save(tmp_path / "photographs" / f"{name}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def test_readme_shows_every_command() -> None:
@@ -34,14 +67,27 @@ def test_readme_lists_every_exit_code() -> None:
     assert codes <= listed
 
 
-def test_readme_example_runs(tmp_path: Path, monkeypatch, picture) -> None:
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
-    picture.save(tmp_path / "photo.png")
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_examples_run(code: str, photographs: Path, picture: Picture) -> None:
     found: dict = {}
-    exec(code, found)
+    exec(re.sub(r"minutes=\d+", "minutes=0.01", code), found)
 
-    assert found["image"].size == picture.size
+    assert "image" not in found or found["image"].size == picture.size
+
+
+@pytest.mark.parametrize("path", WITH_DOCTESTS, ids=str)
+def test_doctests(path: Path, photographs: Path) -> None:
+    names = [part for part in path.parts if part != "__init__"]
+    found = doctest.testmod(importlib.import_module(".".join(names)))
+
+    assert found.failed == 0
+    assert found.attempted > 0
+
+
+def test_no_doctest_is_skipped() -> None:
+    assert WITH_DOCTESTS
+    for path in [*ROOT.glob("licframe/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
+        assert "doctest: +SKIP" not in path.read_text(), path
 
 
 def test_readme_profile_loads(tmp_path: Path) -> None:
@@ -52,10 +98,23 @@ def test_readme_profile_loads(tmp_path: Path) -> None:
     assert load_profile(tmp_path / "mine.toml").entropy_models[0].part.name == "gaussian-mixture"
 
 
+def test_the_citation_is_of_this_version() -> None:
+    assert f"\nversion: {licframe.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_changes_are_of_known_kinds() -> None:
+    """What is named otherwise would be left out of the changelog."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]
+    kinds = "|".join(kind["directory"] for kind in settings["type"])
+    for path in (ROOT / settings["directory"]).iterdir():
+        assert path.name == "README.md" or re.fullmatch(rf"(\d+|\+[\w-]+)\.({kinds})\.md", path.name), path
+
+
 def test_files_named_in_the_documents_exist() -> None:
     for page in (
         "README.md",
         "CONTRIBUTING.md",
+        "RELEASING.md",
         "docs/format.md",
         "docs/training.md",
         "profiles/weights/README.md",

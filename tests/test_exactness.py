@@ -8,6 +8,8 @@ import pytest
 
 from licframe.testing import exactness
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_pair_of_settings_agrees(tmp_path: Path) -> None:
     images = exactness.sample_images(2, 150)

@@ -36,6 +36,7 @@ def attempt(codec: LatentCodec, data: bytes) -> None:
     (codec if known else load_for(header)).decode(data)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(GOLDEN)), operations)
 @settings(max_examples=2000)
 def test_mutations_give_an_image_or_an_error(codec: LatentCodec, name: str, changes: list) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from licframe.evaluation.metrics import decibel, ms_ssim, psnr
 
+pytestmark = pytest.mark.slow
+
 
 def test_psnr_of_one_level_everywhere() -> None:
     a = np.full((8, 8, 3), 100, np.uint8)

@@ -45,10 +45,11 @@ def parameters(model, count: int, seed: int, log2_scale: float) -> torch.Tensor:
 def test_float_probabilities_sum_to_one(name: str, log2_scale: float) -> None:
     model = MODELS[name]()
     floats = (parameters(model, 5, 0, log2_scale) / 2**FRACTION).float()
-    grid = torch.arange(-1000.0, 1001.0)
-    total = sum(torch.exp2(-model.bits(x.reshape(1, 1, 1, 1).expand(1, 1, 1, 5), floats)) for x in grid)
+    grid = torch.arange(-1000.0, 1001.0).reshape(-1, 1, 1, 1).expand(-1, 1, 1, 5)
+    bits = model.bits(grid, floats.expand(len(grid), *floats.shape[1:]))
 
-    assert total.numpy() == pytest.approx(1.0, abs=1e-4)
+    assert bits.shape == grid.shape
+    assert torch.exp2(-bits).sum(0).numpy() == pytest.approx(1.0, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -8,6 +8,8 @@ import torch
 from licframe.training import Optimiser
 from licframe.training.muon import Muon, orthogonalise
 
+pytestmark = pytest.mark.slow
+
 SHAPES = ((8, 4, 3, 3), (8, 4, 3, 3), (6, 5, 3, 3), (40, 8, 1, 1), (16, 3, 1, 1), (8, 8, 1, 1))
 
 

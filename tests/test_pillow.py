@@ -20,6 +20,7 @@ from licframe.picture.images import Picture, from_array
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
+@pytest.mark.slow
 def test_open_knows_size_and_mode_without_networks(
     codec: LatentCodec, picture: Picture, tmp_path: Path
 ) -> None:

@@ -19,6 +19,8 @@ from licframe.runtime import precision
 from licframe.testing.conformance import picture_of
 from licframe_plugins.refiners.relaxations import RELAXATIONS
 
+pytestmark = pytest.mark.slow
+
 
 def problem_of(codec: LatentCodec, quality: int = 40, size: int = 64) -> LatentObjective:
     image = tensor_of(picture_of(size, size))

@@ -37,6 +37,8 @@ from licframe.training.distillation import DecodedPatches, Distillation
 from licframe.training.latents import CachedLatents
 from licframe_plugins.refiners.relaxations import RELAXATIONS
 
+pytestmark = pytest.mark.slow
+
 META = torch.device("meta")
 HARDWARE = Hardware(META)
 DISTILLED = [

@@ -19,6 +19,8 @@ from licframe.evaluation.showcase import equal_bytes, showcase
 from licframe.picture.images import from_array
 from licframe.testing.exactness import sample_images
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:

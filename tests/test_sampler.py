@@ -20,6 +20,8 @@ from licframe.training import HeldOut, Photographs, streaming
 from licframe.training.pictures import PictureFile, find_pictures, split
 from licframe.training.streaming import StreamedPhotographs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:

@@ -14,6 +14,8 @@ from licframe.evaluation import speed
 from licframe.runtime.malloc import keep_freed
 from licframe.testing.exactness import sample_images
 
+pytestmark = pytest.mark.slow
+
 
 def test_timings_are_complete() -> None:
     pixels = sample_images(1, 100)[0]

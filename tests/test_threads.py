@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 import torch
 
 from licframe.codec.latent import LatentCodec
@@ -12,6 +13,8 @@ from licframe.codec.loading import load
 from licframe.codec.target import Target
 from licframe.picture.images import Picture, from_array
 from licframe.testing.exactness import sample_images
+
+pytestmark = pytest.mark.slow
 
 
 def compressed(codec: LatentCodec, picture: Picture) -> tuple[bytes, bytes]:

@@ -46,6 +46,8 @@ from licframe.training.loop import Tally
 from licframe.training.objective import similarity
 from licframe.training.pictures import find_pictures, split
 
+pytestmark = pytest.mark.slow
+
 CPU = Hardware(torch.device("cpu"))
 BFLOAT16 = has_bfloat16(torch.device("cpu"))
 SMALL = ("channels=48", "merged=64", "widths=[8,16,16]", "analysis=[0,0,0]", "synthesis_widths=[8,8,0]")

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -93,14 +94,19 @@ def matrix(
 ) -> dict[str, Report]:
     """Encode every image in every setting, decode every file in every setting, and compare.
 
-    A setting is one process for encoding and one for decoding, whatever the number of profiles. Refiners
-    are left out: they change what is encoded, not how it decodes.
+    A setting is one process for encoding and one for decoding, whatever the number of profiles; as many run at
+    once as there are cores. Refiners are left out: they change what is encoded, not how it decodes.
     """
     arrays: dict[str, Any] = {f"{k:03}": image for k, image in enumerate(images)}
     np.savez(folder / "images.npz", **arrays)
-    for action in ("encode", "decode"):
-        for name, setting in settings.items():
-            _worker(action, profiles, name, setting, folder, qualities)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for action in ("encode", "decode"):
+            running = [
+                pool.submit(_worker, action, profiles, name, setting, folder, qualities)
+                for name, setting in settings.items()
+            ]
+            for worker in running:
+                worker.result()
     return {profile: _compare(folder / str(k), settings) for k, profile in enumerate(profiles)}
 
 
