@@ -42,7 +42,7 @@ class TestEveryScheduler(Conformance):
 
 
 class TestEveryEntropyModel(Conformance):
-    @pytest.fixture(params=built_in("entropy_model"))
+    @pytest.fixture(params=[name for name in built_in("entropy_model") if name != "gaussian"])  # is tiny's
     def settings(self, request: pytest.FixtureRequest) -> list[str]:
         return [f"entropy_model.plugin={request.param}"]
 

@@ -13,8 +13,9 @@ from types import ModuleType
 import pytest
 
 import licframe
-from licframe import errors, registry
+from licframe import errors
 from licframe.cli.app import COMMANDS
+from licframe.codec.latent import LatentCodec
 from licframe.codec.target import Target
 from licframe.picture.images import Picture
 from licframe.registry import registry
@@ -40,7 +41,7 @@ WITH_DOCTESTS = [
 
 
 @pytest.fixture
-def photographs(picture: Picture, codec: Codec, tmp_path: Path, monkeypatch) -> Path:
+def photographs(picture: Picture, codec: LatentCodec, tmp_path: Path, monkeypatch) -> Path:
     """A folder with the files that examples speak of; it is where they run."""
     picture.save(tmp_path / "photo.png")
     (tmp_path / "photo.lic").write_bytes(codec.encode(picture, Target(quality=50)).data)

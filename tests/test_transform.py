@@ -15,7 +15,7 @@ from licframe_plugins.residual.components import principal_components
 MIDDLE = torch.tensor([50.0])
 
 
-def make(**options: int):
+def make(**options):
     choice = load_profile("tiny", [f"transform.{k}={str(v).lower()}" for k, v in options.items()]).transform
     return load_class(choice.part)(choice.options)
 
@@ -127,9 +127,10 @@ def test_autocast_leaves_the_linear_path_its_digits(images: torch.Tensor) -> Non
 
 
 def test_a_block_that_its_teacher_lacks_begins_anew(images: torch.Tensor) -> None:
-    teacher = make(channels=48, widths=[8, 16, 0])
+    shared = {"channels": 48, "merged": 64, "widths": [8, 16, 0], "analysis": [0, 0, 0]}
+    teacher = make(**shared)
     teacher.initialise(images)
-    student = make(plugin="distilled", channels=48, widths=[8, 16, 0], synthesis_widths=[4, 0, 8])
+    student = make(plugin="distilled", **shared, synthesis_widths=[4, 0, 8])
     student.start_from(teacher)
 
     assert torch.equal(student.synthesis_blocks[2].std, teacher.synthesis_blocks[2].std)

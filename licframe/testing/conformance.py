@@ -54,7 +54,7 @@ def random_codec(profile: LatentProfile, seed: int = 0) -> LatentCodec:
 
 
 @functools.lru_cache(maxsize=4)
-def _random_codec(profile: Profile, seed: int) -> Codec:
+def _random_codec(profile: LatentProfile, seed: int) -> LatentCodec:
     torch.manual_seed(seed)
     model = build(profile)
     images = torch.from_numpy(np.stack([i[:64, :64] for i in sample_images(8, 96, seed)]))
