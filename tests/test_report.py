@@ -11,7 +11,7 @@ import attrs
 import pytest
 from PIL import Image
 
-from licframe.errors import LicframeError, ProfileError, ResultsError
+from licframe.errors import LicframeError, ResultsError, UsageError
 from licframe.evaluation import ablation, datasets, rd, report
 from licframe.evaluation.contestants import contestant
 from licframe.evaluation.showcase import equal_bytes, showcase
@@ -169,7 +169,7 @@ def test_ablation_measures_every_combination(folder: Path, tmp_path: Path) -> No
 
 
 def test_swaps_are_checked() -> None:
-    with pytest.raises(ProfileError, match="expected kind=name"):
+    with pytest.raises(UsageError, match="expected kind=name"):
         ablation.combinations(["entropy=laplace"])
     assert len(ablation.combinations(["entropy_model=a", "entropy_model=b", "refiner=c"])) == 6
 
