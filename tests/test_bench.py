@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from licframe.codec.target import Target
-from licframe.errors import ImageError, LicframeError, ProfileError, ResultsError
+from licframe.errors import FileError, ImageError, LicframeError, ProfileError, ResultsError, UsageError
 from licframe.evaluation import datasets, published, rd, results
 from licframe.evaluation.bd import bd_rate
 from licframe.evaluation.codecs import check_names, codec_named
@@ -68,7 +68,7 @@ def test_missing_packages_are_named() -> None:
 def test_unknown_codec_is_answered_with_a_guess() -> None:
     with pytest.raises(ProfileError, match='did you mean "jpeg"'):
         codec_named("jpegg")
-    with pytest.raises(LicframeError, match="jpeg is named 2 times"):
+    with pytest.raises(UsageError, match="jpeg is named 2 times"):
         check_names(["jpeg", "jpeg"])
 
 
@@ -197,14 +197,14 @@ def test_mean_curve_leaves_out_unfinished_qualities(folder: Path, tmp_path: Path
 
 def test_known_data_sets_are_checked(tmp_path: Path) -> None:
     place = tmp_path / "kodak"
-    with pytest.raises(ImageError, match=r"24 pictures .* there are 0; .*r0k.us"):
+    with pytest.raises(FileError, match=r"24 pictures .* there are 0; .*r0k.us"):
         datasets.find("kodak", tmp_path)
     place.mkdir()
     for number in range(1, 25):
         Image.new("RGB", (768, 512)).save(place / f"kodim{number:02}.png")
     with pytest.raises(ImageError, match=r"kodim01.png is not the picture of that name"):
         datasets.find("kodak", tmp_path)
-    with pytest.raises(ImageError, match='did you mean "kodak"'):
+    with pytest.raises(FileError, match='did you mean "kodak"'):
         datasets.find("kodac", tmp_path)
 
 

@@ -101,7 +101,7 @@ def test_nothing_is_overwritten_unasked(folder: Path, tmp_path: Path) -> None:
     original = (tmp_path / "a.png").read_bytes()
     done = licframe("decompress", "a.lic", cwd=tmp_path)
 
-    assert done.returncode == 8
+    assert done.returncode == 10
     assert "a.png exists" in done.stderr
     assert (tmp_path / "a.png").read_bytes() == original
     assert "would become" in licframe("compress", "a.png", "a.tiff", cwd=tmp_path).stderr
@@ -217,21 +217,21 @@ def test_bad_files_give_one_line_and_leave_nothing(tmp_path: Path, name: str, co
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["compress", "none.png"], 8, "no file none.png"),
+        (["compress", "none.png"], 10, "no file none.png"),
         (["compress", "text.png"], 8, "not a picture"),
         (["compress", "zero.png"], 8, "not a picture"),
         (["compress", "float.tiff"], 8, "mode F"),
-        (["compress", "grey.png", "-q", "101"], 7, "quality is 101"),
-        (["compress", "grey.png", "-q", "10", "--bpp", "1"], 7, "one of quality"),
+        (["compress", "grey.png", "-q", "101"], 2, "quality is 101"),
+        (["compress", "grey.png", "-q", "10", "--bpp", "1"], 2, "one of quality"),
         (["compress", "grey.png", "-p", "tiny", "--size", "3"], 7, "at quality 0"),
         (["compress", "grey.png", "-p", "none"], 3, "no profile"),
         (["compress", "grey.png", "--set", "transform.plugin=residuall"], 3, 'did you mean "residual"'),
         (["compress", "grey.png", "--set", "weights.file=none.safetensors"], 5, "cannot read weights"),
         (["compress", "grey.png", "-p", "tiny", "--limit", "pixels=3"], 7, "--limit pixels=64"),
-        (["compress", "grey.png", "-p", "tiny", "-o", "grey.png/x.lic"], 8, "cannot"),
-        (["decompress", "none.lic"], 8, "cannot read none.lic"),
+        (["compress", "grey.png", "-p", "tiny", "-o", "grey.png/x.lic"], 10, "cannot"),
+        (["decompress", "none.lic"], 10, "cannot read none.lic"),
         (["run", "profiles/none.toml"], 3, "no profile"),
-        (["train", "tiny", "--data", "nothing"], 8, "no training data"),
+        (["train", "tiny", "--data", "nothing"], 10, "no training data"),
     ],
 )
 def test_mistakes_give_one_line(tmp_path: Path, args: list[str], code: int, said: str) -> None:
@@ -303,10 +303,10 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     )
     assert again.returncode == 0, again.stderr
     done = licframe("train", "tiny", "--data", data, "--minutes", "0.02", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 10
     assert "--overwrite" in done.stderr
     done = licframe("train", "tiny", "--data", data, "--bundle", "leg", "--fit", "context", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "carries no --fit" in done.stderr
     before = (
         (run / "checkpoint.pt").stat().st_size,
@@ -341,7 +341,7 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
         "old/weights.safetensors",
         cwd=tmp_path,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "would overwrite" in done.stderr
     done = licframe(
         *laplace,
@@ -403,10 +403,10 @@ def test_a_decoder_is_trained_along_with_its_trunk(tmp_path: Path) -> None:
 
     wrong = ("--joint-decoder", "small.toml", "--set", "transform.merged=96", "--folder", "other")
     done = licframe(*leg[:6], *wrong, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "must differ in the synthesis alone" in done.stderr
     done = licframe(*leg, "--joint-decoder", "small.toml", "--fit", "context", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "leave out --fit" in done.stderr
 
 
@@ -431,11 +431,11 @@ def test_distil_and_begin_from_what_was_distilled(tmp_path: Path) -> None:
     assert all(np.allclose(begun[name], old[name], atol=1e-3) for name in old)
 
     done = licframe(*leg, "--folder", "one", "--start", made, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "would overwrite" in done.stderr
     wider = ("--set", "transform.synthesis_widths=[12,8,0]")
     done = licframe(*leg, *wider, "--folder", "no", "--start", made, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 5
     assert "another synthesis" in done.stderr
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from licframe.errors import ImageError, LicframeWarning, LimitError
+from licframe.errors import FileError, ImageError, LicframeWarning, LimitError, UsageError
 from licframe.picture.images import Picture, as_picture, from_array, from_pil, read_picture
 from licframe.runtime.atomic import read_file, write_atomically
 from licframe.runtime.limits import Limits
@@ -213,7 +213,7 @@ def test_limits_from_texts() -> None:
         ("side=", "positive"),
         ("side=-1", "positive"),
     ):
-        with pytest.raises(LimitError, match=said):
+        with pytest.raises(UsageError, match=said):
             Limits().with_settings([text])
 
 
@@ -256,12 +256,12 @@ def test_what_codecs_are_compared_on() -> None:
 
 def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ImageError, match="cannot write"):
+    with pytest.raises(FileError, match="cannot write"):
         write_atomically(tmp_path / "file" / "a.lic", b"data")
     with pytest.raises(ImageError, match="suffix"):
         from_array(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.xyz")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-    with pytest.raises(ImageError, match="cannot read"):
+    with pytest.raises(FileError, match="cannot read"):
         read_file(tmp_path / "a")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from licframe.evaluation.metrics import decibel, ms_ssim, psnr
+from licframe.picture.error import error_map, psnr_of
 
 pytestmark = pytest.mark.slow
 
@@ -17,6 +18,18 @@ def test_psnr_of_one_level_everywhere() -> None:
 
     assert psnr(a, a + 1) == pytest.approx(20 * math.log10(255))
     assert psnr(a, a) == math.inf
+    assert psnr(a + 1, a) == psnr(a, a + 1)  # no wrapping below zero
+    assert psnr(a.astype(np.uint16), a + 1) == pytest.approx(20 * math.log10(65535))
+    assert psnr(a / 255, (a + 1) / 255, peak=1.0) == pytest.approx(20 * math.log10(255))
+    assert psnr_of(0.01) == pytest.approx(20)
+    assert psnr_of(0.0) == math.inf
+
+
+def test_an_error_map_is_grey_where_nothing_differs() -> None:
+    original = np.array([[100, 100, 100, 0, 255]], np.uint8)
+    decoded = np.array([[100, 101, 98, 255, 0]], np.uint8)
+
+    assert error_map(original, decoded).tolist() == [[128, 136, 112, 255, 0]]
 
 
 def test_ms_ssim_falls_with_noise_and_needs_room() -> None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 import licframe.pillow
 from licframe.codec.latent import LatentCodec
 from licframe.codec.target import Target
-from licframe.errors import CorruptStreamError, LimitError
+from licframe.errors import CorruptStreamError, UsageError
 from licframe.picture.images import Picture, from_array
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -77,5 +77,5 @@ def test_damage_and_wrong_options_are_named(codec: LatentCodec, picture: Picture
     data[-9] ^= 1
     with pytest.raises(CorruptStreamError, match="checksum"):
         Image.open(io.BytesIO(data))
-    with pytest.raises(LimitError, match="quality is 200"):
+    with pytest.raises(UsageError, match="quality is 200"):
         picture.to_pil().save(tmp_path / "a.lic", quality=200, profile="tiny")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
+import attrs
 import pytest
+from typer.testing import CliRunner
 
-from licframe.codec.loading import build
+from licframe.cli.app import app
+from licframe.codec.loading import build, build_filter
 from licframe.errors import LicframeError, ProfileError, UnknownPluginError
+from licframe.evaluation.complexity import complexity
 from licframe.profile.profile import latent_profile, shipped_profiles
 
+ROOT = Path(__file__).resolve().parent.parent
 MINIMAL = """
 [transform]
 plugin = "residual"
@@ -23,6 +29,12 @@ plugin = "none"
 [picture_filter]
 plugin = "none"
 """
+
+
+def invoke(*args: str) -> str:
+    done = CliRunner().invoke(app, args, catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
 
 
 def write(folder: Path, text: str, name: str = "mine.toml") -> str:
@@ -146,8 +158,38 @@ def test_channel_groups_must_ascend_below_the_channels() -> None:
             build(latent_profile("tiny", [f"context_scheduler.groups={groups}"]))
 
 
-def test_to_toml_is_valid_toml() -> None:
+def test_to_toml_is_valid_toml(tmp_path: Path) -> None:
     assert tomllib.loads(latent_profile("balanced").to_toml())["transform"]["plugin"] == "residual"
+    odd = 'a "quoted" \\ and\ttabbed\nname, é'
+    profile = attrs.evolve(latent_profile("checkerboard"), summary=odd)
+    again = latent_profile(write(tmp_path, profile.to_toml()))
+    assert again.summary == odd
+    assert [model.label for model in again.entropy_models] == ["gllmm 1", "gaussian 1"]
+
+
+@pytest.mark.parametrize("name", sorted(shipped_profiles()))
+def test_what_profiles_are_said_to_cost_is_what_is_built(name: str) -> None:
+    """In ``licframe profiles``, and in the measurements that the tables of the documents are made of."""
+    built = complexity(build(latent_profile(name)), build_filter(latent_profile(name)))
+    (record,) = [r for r in json.loads(invoke("profiles", "--json")) if r["name"] == name]
+
+    assert {key: record[key] for key in built} == built, "run python docs/tools/complexity.py"
+    assert {key: json.loads(invoke("profiles", name, "--json"))[key] for key in built} == built
+    results = ROOT / "docs" / "results"
+    rate = results / "kodak" / f"{name}.json"
+    if rate.is_file():
+        assert json.loads(rate.read_text())["complexity"] == built
+    for timing in json.loads((results / "speed.json").read_text())["timings"]:
+        if timing["profile"] == name:
+            assert timing["complexity"] == built
+
+
+def test_what_another_structure_costs_is_not_claimed(tmp_path: Path) -> None:
+    changed = json.loads(invoke("profiles", "fast", "--set", "context_scheduler.width=200", "--json"))
+    own = json.loads(invoke("profiles", str(write(tmp_path, 'extends = "fast"')), "--json"))
+
+    assert changed["kmac_decode"] is None
+    assert own["parameters"] is None
 
 
 def test_an_added_option_leaves_old_weights_usable() -> None:

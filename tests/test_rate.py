@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licframe.codec.target import Target, search
-from licframe.errors import LimitError
+from licframe.errors import LimitError, UsageError
 from licframe.model.gains import Gains, lambda_of
 
 
@@ -68,5 +68,5 @@ def test_psnr_search_finds_the_least_that_suffices(psnr: float) -> None:
     "asked", [{"quality": 101}, {"quality": -1}, {"bpp": 0.0}, {"size": -3}, {"psnr": 30.0, "bpp": 1.0}]
 )
 def test_impossible_targets_are_refused(asked: dict) -> None:
-    with pytest.raises(LimitError):
+    with pytest.raises(UsageError):
         Target(**asked)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from licframe.codec.target import Target
-from licframe.errors import LicframeError, ProfileError, ResultsError
+from licframe.errors import LicframeError, ResultsError, UsageError
 from licframe.evaluation import ablation, datasets, rd, report
 from licframe.evaluation.codecs import codec_named
 from licframe.evaluation.showcase import equal_bytes, showcase
@@ -172,7 +172,7 @@ def test_ablation_measures_every_combination(folder: Path, tmp_path: Path) -> No
 
 
 def test_swaps_are_checked() -> None:
-    with pytest.raises(ProfileError, match="expected kind=name"):
+    with pytest.raises(UsageError, match="expected kind=name"):
         ablation.combinations(["entropy=laplace"])
     assert len(ablation.combinations(["entropy_model=a", "entropy_model=b", "refiner=c"])) == 6
 

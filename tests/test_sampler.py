@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from licframe.errors import ImageError
+from licframe.errors import FileError, ImageError
 from licframe.testing.exactness import sample_images
 from licframe.training import HeldOut, Photographs, streaming
 from licframe.training.pictures import PictureFile, find_pictures, split
@@ -135,12 +135,12 @@ def test_bad_training_data_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"a\.png"):
         Photographs([tmp_path])
     (tmp_path / "a.png").unlink()
-    with pytest.raises(ImageError, match="no pictures"):
+    with pytest.raises(FileError, match="no pictures"):
         Photographs([tmp_path])
-    with pytest.raises(ImageError, match="no training data"):
+    with pytest.raises(FileError, match="no training data"):
         Photographs([tmp_path / "nothing"])
     (tmp_path / "a.tar").write_bytes(b"no shard")
-    with pytest.raises(ImageError, match=r"shard .*a\.tar"):
+    with pytest.raises(FileError, match=r"shard .*a\.tar"):
         Photographs([tmp_path])
     (tmp_path / "a.tar").unlink()
     Image.new("RGB", (300, 9)).save(tmp_path / "thin.png")
@@ -255,5 +255,5 @@ def test_a_stream_is_repeatable_and_knows_names_as_they_are(
 
 
 def test_missing_shards_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"none\.tar"):
+    with pytest.raises(FileError, match=r"none\.tar"):
         StreamedPhotographs([tmp_path / "none.tar"])

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from licframe.cli.app import app
-from licframe.errors import LicframeError, LimitError
+from licframe.errors import UsageError
 from licframe.evaluation import speed
 from licframe.runtime.malloc import keep_freed
 from licframe.testing.exactness import sample_images
@@ -39,12 +39,12 @@ def test_pictures_are_cropped_and_resampled() -> None:
 
 def test_bad_questions() -> None:
     pixels = sample_images(1, 64)[0]
-    with pytest.raises(LicframeError, match="base balanced is not among"):
+    with pytest.raises(UsageError, match="base balanced is not among"):
         speed.measure(["tiny"], pixels, [(64, 64)], base="balanced")
-    with pytest.raises(LimitError, match="repeats is 0"):
+    with pytest.raises(UsageError, match="repeats is 0"):
         speed.measure(["tiny"], pixels, [(64, 64)], base="tiny", repeats=0)
     result = CliRunner().invoke(app, ["bench", "speed", "tiny", "--sizes", "64"])
-    assert isinstance(result.exception, LimitError)
+    assert isinstance(result.exception, UsageError)
 
 
 def test_command_writes_a_record(tmp_path) -> None:

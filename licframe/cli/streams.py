@@ -22,10 +22,14 @@ def sources(arguments: Sequence[Path]) -> list[Path]:
     """Return inputs with patterns expanded, for shells that do not do that.
 
     Raises:
-        FileError: a pattern fits nothing.
+        FileError: a pattern fits nothing, or something is a folder.
     """
     found: list[Path] = []
     for argument in arguments:
+        if argument.is_dir():
+            raise FileError(
+                f"{argument} is a folder; name the files in it, for example {argument / '*.png'}"
+            )
         if argument.exists() or not glob.has_magic(str(argument)):
             found.append(argument)
             continue

@@ -30,6 +30,7 @@ from PIL import Image
 
 from licframe.codec.interface import PixelCodec
 from licframe.errors import LicframeError, PluginLoadError, ProfileError, suggestion
+from licframe.runtime.atomic import read_file
 
 
 def _lines(value: Any) -> tuple[str, ...]:
@@ -78,7 +79,7 @@ class Command(PixelCodec):
         """
         names = [field.name for field in attrs.fields(CommandOptions)]
         try:
-            record = tomllib.loads(path.read_text("utf-8"))
+            record = tomllib.loads(read_file(path).decode())
             for key in record:
                 if key not in names:
                     raise ProfileError(f'unknown key "{key}"; {suggestion(key, names)}')

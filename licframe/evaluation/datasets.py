@@ -12,6 +12,7 @@ import attrs
 from PIL import Image
 
 from licframe.errors import FileError, ImageError, suggestion
+from licframe.runtime.atomic import files_in
 
 _SUFFIXES = {".png", ".ppm", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".avif"}
 
@@ -82,7 +83,7 @@ def find(name: str, root: Path) -> Dataset:
 
 
 def _pictures(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES))
+    return tuple(path for path in files_in(folder) if path.suffix.lower() in _SUFFIXES)
 
 
 def _known(name: str, folder: Path) -> Dataset:

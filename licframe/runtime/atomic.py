@@ -38,6 +38,18 @@ def bytes_of(source: str | os.PathLike[str] | bytes | IO[bytes]) -> bytes:
     return source.read()
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted.
+
+    Raises:
+        FileError: it does not exist, or cannot be listed.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise FileError(f"cannot list the folder {folder}: {error.strerror}") from error
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, where they are not there yet.
 

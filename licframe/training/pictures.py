@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from licframe.errors import FileError, ImageError
-from licframe.runtime.atomic import read_file
+from licframe.runtime.atomic import files_in, read_file
 
 SUFFIXES = frozenset({".avif", ".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif", ".tiff", ".bmp"})
 
@@ -86,7 +86,7 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureFile]:
 def _inside(paths: Sequence[Path]) -> Iterator[PictureFile]:
     for path in paths:
         if path.is_dir():
-            yield from _inside(sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES | {".tar"}))
+            yield from _inside([p for p in files_in(path) if p.suffix.lower() in SUFFIXES | {".tar"}])
         elif path.suffix.lower() == ".tar" and path.is_file():
             yield from _members(path)
         elif path.is_file():
