@@ -12,7 +12,7 @@ from licframe.errors import CorruptStreamError, LimitError, WeightsMismatchError
 from licframe.exact.coder import BIT_TOTAL, LARGEST_RESIDUAL, Decoder, Encoder
 from licframe.exact.tables import TOTAL_BITS, TableBank, integer_counts
 from licframe.profile.profile import load_profile
-from licframe.registry.registry import load_class
+from licframe.registry.discovery import load_class
 from tests.reference import RangeDecoder, decode_step
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from licframe.registry import registry
+from licframe.registry.discovery import registry
 from licframe.testing.conformance import Conformance
 from licframe.testing.exactness import sample_images
 

@@ -18,7 +18,7 @@ from licframe.cli.app import COMMANDS
 from licframe.codec.latent import LatentCodec
 from licframe.codec.target import Target
 from licframe.picture.images import Picture
-from licframe.registry import registry
+from licframe.registry import discovery
 from licframe.training.refit import table
 
 ROOT = Path(__file__).parent.parent
@@ -127,11 +127,11 @@ def test_files_named_in_the_documents_exist() -> None:
                 assert (ROOT / path).exists(), (page, path)
 
 
-@pytest.mark.parametrize("kind", sorted(registry.KINDS))
+@pytest.mark.parametrize("kind", sorted(discovery.KINDS))
 def test_options_are_documented_where_they_are_declared(kind: str) -> None:
     import attrs
 
-    for item in registry.registry().parts[kind].values():
+    for item in discovery.registry().parts[kind].values():
         for field in attrs.fields(item.part.options):
             assert re.search(rf"\b{field.name}\b", item.part.options.__doc__), (item.part.name, field.name)
 

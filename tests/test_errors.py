@@ -15,7 +15,7 @@ from licframe.errors import FileError, LicframeError, UsageError
 from licframe.evaluation import bd, datasets, rd, results
 from licframe.evaluation.results import Results
 from licframe.picture.images import read_picture
-from licframe.profile import load_profile
+from licframe.profile.profile import latent_profile
 from licframe.runtime.atomic import files_in, make_folder, read_file, write_atomically, written_whole
 from licframe.training import Schedule, hardware_on
 from licframe.training.bundle import make_bundle
@@ -123,7 +123,7 @@ def test_no_raw_error_of_the_system_comes_through(tmp_path: Path) -> None:
         lambda: results.save(Results("a", "", "", ""), inside),
         lambda: Checkpoint({}, {}, {}, 0, 0.0).write(inside),
         lambda: Recipe.read(inside),
-        lambda: list(make_bundle(load_profile("tiny"), [], inside, None, Schedule(minutes=1))),
+        lambda: list(make_bundle(latent_profile("tiny"), [], inside, None, Schedule(minutes=1))),
     ):
         with pytest.raises(FileError, match="cannot"):
             work()

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from licframe.loading import build, load
-from licframe.weights import read_metadata
 from PIL import Image
 from typer.testing import CliRunner
 
 from licframe.cli.app import app
-from licframe.codec import Codec
+from licframe.codec.loading import build, load
 from licframe.errors import ImageError, LicframeError, ProfileError, WeightsMismatchError
-from licframe.evaluation.blocks import removable_blocks, switched_off
-from licframe.profile import load_profile, profile_folder
+from licframe.evaluation.blocks import switched_off
+from licframe.model.latent_model import LatentModel
+from licframe.profile.profile import latent_profile, profile_folder
+from licframe.profile.weights import read_metadata
 from licframe.training import Hardware, RateDistortion, Schedule, removal_costs, train
 from licframe.training.deepening import move_weights
-from licframe.training.development import codec_of, crops, losses
+from licframe.training.development import crops, losses, model_of
 from licframe.training.refit import Recipe, refit, table
 from tests.conftest import noise_picture
 
@@ -67,7 +67,7 @@ def test_a_picture_smaller_than_a_crop_is_named(tmp_path: Path) -> None:
         crops([tmp_path / "low.png"], 1)
 
 
-def test_the_loss_is_the_objectives_and_repeats(pictures: Path, untrained: Codec) -> None:
+def test_the_loss_is_the_objectives_and_repeats(pictures: Path, untrained: LatentModel) -> None:
     images = crops(sorted(pictures.iterdir()), 3)
     found = losses(untrained, images, (20, 80))
     torch.manual_seed(0)
@@ -98,7 +98,9 @@ def test_profiles_weights_and_checkpoints_are_compared(pictures: Path, tmp_path:
     assert shown.startswith(f"{found[2]['mean']:.4f}  5: ")
 
 
-def test_a_checkpoint_of_another_profile_is_named(pictures: Path, tmp_path: Path, untrained: Codec) -> None:
+def test_a_checkpoint_of_another_profile_is_named(
+    pictures: Path, tmp_path: Path, untrained: LatentModel
+) -> None:
     from licframe.training.checkpoint import Checkpoint
 
     state = untrained.state_dict()
@@ -106,22 +108,22 @@ def test_a_checkpoint_of_another_profile_is_named(pictures: Path, tmp_path: Path
     Checkpoint(state, {key: value + 1, "also.x": torch.zeros(1)}, {}, 0, 0.0).write(tmp_path / "a.pt")
 
     assert torch.equal(
-        dict(codec_of(load_profile("tiny"), tmp_path / "a.pt").named_parameters())[key], value + 1
+        dict(model_of(latent_profile("tiny"), tmp_path / "a.pt").named_parameters())[key], value + 1
     )
     with pytest.raises(WeightsMismatchError, match="not of profile tiny"):
-        codec_of(load_profile("tiny", ["transform.channels=64"]), tmp_path / "a.pt")
+        model_of(latent_profile("tiny", ["transform.channels=64"]), tmp_path / "a.pt")
     bare = tmp_path / "bare.toml"
     bare.write_text('extends = "tiny"\n[weights]\nfile = ""\n')
     with pytest.raises(WeightsMismatchError, match="names no weights"):
-        codec_of(load_profile(bare))
+        model_of(latent_profile(bare))
 
 
 # -- blocks
 
 
 def test_a_block_that_is_switched_off_passes_on_what_it_is_given() -> None:
-    codec = build(load_profile("tiny", WITH_BLOCKS))
-    blocks = removable_blocks(codec.transform)
+    codec = build(latent_profile("tiny", WITH_BLOCKS))
+    blocks = codec.transform.removable_blocks()
     for parameter in codec.transform.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     name, block = next((n, b) for n, b in blocks.items() if "synthesis" in n)
@@ -167,7 +169,7 @@ def test_a_deeper_transform_starts_where_the_trained_one_is(tmp_path: Path) -> N
 def test_wider_layers_lead_nowhere_at_first() -> None:
     """Inner channels that are new are not seen by the last convolution."""
     wide = [*WITH_BLOCKS, "transform.widths=[12,24,16]"]
-    old, new = build(load_profile("tiny", WITH_BLOCKS)), build(load_profile("tiny", wide))
+    old, new = build(latent_profile("tiny", WITH_BLOCKS)), build(latent_profile("tiny", wide))
     for parameter in old.transform.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
     move_weights(old.state_dict(), new)

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from licframe.profile.profile import load_profile
-from licframe.registry.registry import load_class
+from licframe.registry.discovery import load_class
 from licframe.runtime.precision import has_bfloat16
 from licframe.testing.exactness import sample_images
 from licframe_plugins.residual.components import principal_components

@@ -18,7 +18,7 @@ def doctor(as_json: Json = False) -> None:
     from licframe.errors import LicframeError
     from licframe.profile.profile import latent_profile, shipped_profiles
     from licframe.profile.weights import find
-    from licframe.registry.registry import registry
+    from licframe.registry.discovery import registry
     from licframe.testing import exactness
 
     packages = ("torch", "numpy", "constriction", "pillow", "safetensors")

@@ -7,7 +7,7 @@ from licframe.cli.options import Json, print_json, print_table
 
 def plugins(as_json: Json = False) -> None:
     """List the parts of all installed plugins, and the plugins that failed to load."""
-    from licframe.registry.registry import registry
+    from licframe.registry.discovery import registry
 
     found = registry()
     parts = [

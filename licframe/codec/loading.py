@@ -20,7 +20,7 @@ from licframe.model.latent_model import LatentModel
 from licframe.picture.images import Picture
 from licframe.profile import weights
 from licframe.profile.profile import Choice, LatentProfile, Profile, load_profile, shipped_profiles
-from licframe.registry.registry import find_labelled, load_class, registry
+from licframe.registry.discovery import find_labelled, load_class, registry
 from licframe.runtime.atomic import bytes_of
 
 Name = str | os.PathLike[str]

@@ -15,7 +15,7 @@ from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load
 from licframe.errors import ProfileError, UsageError, suggestion
 from licframe.profile.profile import load_profile, shipped_profiles
-from licframe.registry.registry import load_class, registry
+from licframe.registry.discovery import load_class, registry
 
 
 @attrs.frozen(eq=False)

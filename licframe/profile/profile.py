@@ -47,8 +47,8 @@ import tomli_w
 from attrs.validators import ge, gt, in_, le
 
 from licframe.errors import ProfileError, suggestion
+from licframe.registry.discovery import registry
 from licframe.registry.hooks import Part, identity
-from licframe.registry.registry import registry
 
 LATENT = "latent"
 """The codec of a profile without ``[codec]``: that which is made of parts."""
