@@ -95,8 +95,9 @@ def _bits_of_rounded(codec: LatentCodec, y: torch.Tensor, quality: int) -> float
     )
     total = 0.0
 
-    def fix(step, model, parameters):
+    def fix(step, parameters):
         nonlocal total
+        model = codec.model.entropy_model(step)
         centre = model.centre(parameters)
         residual = (y[step.index] - centre).round()
         total += float(model.bits(residual, parameters).sum())

@@ -37,9 +37,9 @@ def test_an_independent_reader_decodes_golden_files(path: Path) -> None:
     zeros = {name: torch.zeros(1, *shape, dtype=torch.float64) for name, shape in shapes.items()}
     known = Known(codec.model.units.exact_form(header["quality"]), **zeros)
 
-    def fix(step, model, parameters):
-        residual = latent_coding.code_step(coder, step, model, parameters, None, live, Clock())
-        return model.exact_centre(parameters) + residual * 2.0**CENTRE_FRACTION
+    def fix(step, parameters):
+        residual = latent_coding.code_step(coder, codec.model, step, parameters, None, live, Clock())
+        return codec.model.coding_model(step).exact_centre(parameters) + residual * 2.0**CENTRE_FRACTION
 
     with torch.no_grad():
         codec.model.walk(known, fix)

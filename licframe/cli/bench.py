@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from licframe.cli.options import Json, Overrides, print_json, print_table
+from licframe.cli.options import Device, Json, Overrides, print_json, print_table
 
 bench = typer.Typer(
     help="Measure rate-distortion and speed.",
@@ -49,6 +49,7 @@ def rd(
         int, typer.Option("--workers", min=1, help="Processes; seconds are only comparable with 1.")
     ] = 1,
     overrides: Overrides = None,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Measure rate and distortion of codecs on real files, decoded from the files.
@@ -75,6 +76,7 @@ def rd(
                     overrides=tuple(overrides or ()),
                     qualities=ladder,
                     workers=workers,
+                    device=device,
                     progress=advance,
                 )
             )
@@ -125,6 +127,7 @@ def speed(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
     overrides: Overrides = None,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Time encoding and decoding by stage, with memory, MACs and ratios, in interleaved repeats."""
@@ -149,9 +152,10 @@ def speed(
             quality=quality,
             repeats=repeats,
             overrides=overrides or (),
+            device=device,
             progress=advance,
         )
-    record = timing.to_record(timings, base or profiles[0], quality, repeats)
+    record = timing.to_record(timings, base or profiles[0], quality, repeats, device)
     if output:
         write_json(output, record)
     if as_json:

@@ -11,6 +11,7 @@ import typer
 from licframe.cli import streams
 from licframe.cli.options import (
     Bpp,
+    Device,
     Json,
     Limit,
     Overrides,
@@ -40,6 +41,7 @@ def compress(
     size: Size = None,
     psnr: Psnr = None,
     overrides: Overrides = None,
+    device: Device = "cpu",
     strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC, EXIF and XMP.")] = False,
     first_frame: Annotated[
         bool, typer.Option("--first-frame", help="Take the first frame of an animation.")
@@ -72,7 +74,7 @@ def compress(
 
     from licframe.codec.loading import load
 
-    codec = load(checked)
+    codec = load(checked, device=device)
     records: list[dict[str, Any]] = []
 
     def work(number: int) -> None:
@@ -119,6 +121,7 @@ def decompress(
     decoder: Annotated[
         str | None, typer.Option("--decoder", help="Another synthesis for the same file, e.g. distilled.")
     ] = None,
+    device: Device = "cpu",
     best_effort: Annotated[
         bool, typer.Option("--best-effort", help="Do without metadata and alpha that are damaged.")
     ] = False,
@@ -146,7 +149,7 @@ def decompress(
         if header.fingerprint not in codecs:
             from licframe.codec.loading import load_for
 
-            codecs[header.fingerprint] = load_for(header, profile, decoder)
+            codecs[header.fingerprint] = load_for(header, profile, decoder, device=device)
         decoded = codecs[header.fingerprint].decode(data, limits, best_effort=best_effort)
         picture = attrs.evolve(decoded.picture, metadata={}) if strip else decoded.picture
         streams.write(path, picture.encode(path.suffix.lower() or ".png", str(path)))

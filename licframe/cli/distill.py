@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from licframe.cli.options import Overrides, Precision, print_table
-from licframe.cli.train import Device, LimitPictures, OverwriteRun, Rate, ShowProgress
+from licframe.cli.options import Device, Overrides, Precision, print_table
+from licframe.cli.train import LimitPictures, OverwriteRun, Rate, ShowProgress
 
 
 def distill(

@@ -6,24 +6,27 @@ from pathlib import Path
 
 import typer
 
-from licframe.cli.options import Json, print_json, print_table
+from licframe.cli.options import Device, Json, print_json, print_table
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(device: Device = "auto", as_json: Json = False) -> None:
     """Check versions, plugins, weights, and that files decode the same in several settings."""
     import platform
     import tempfile
     from importlib.metadata import version
 
     from licframe.errors import LicframeError
+    from licframe.exact.devices import device_named
     from licframe.profile.profile import latent_profile, shipped_profiles
     from licframe.profile.weights import find
     from licframe.registry.discovery import registry
     from licframe.testing import exactness
 
+    there = device_named(device)
     packages = ("torch", "numpy", "constriction", "pillow", "safetensors")
     checks = [("python", True, f"{platform.python_version()}, {platform.machine()}")]
     checks += [(name, True, version(name)) for name in packages]
+    checks.append(("device", True, f"{there}, float64 products are exact"))
     failures = registry().failures
     checks.append(
         ("plugins", not failures, "; ".join(f"{f.plugin}: {f.error}" for f in failures) or "all load")
@@ -42,7 +45,8 @@ def doctor(as_json: Json = False) -> None:
         except LicframeError as error:
             checks.append((f"profile {name}", False, str(error)))
     with tempfile.TemporaryDirectory() as folder:
-        settings = {k: exactness.SETTINGS[k] for k in exactness.SMALL}
+        tried = exactness.SMALL if there.type == "cpu" else (*exactness.SMALL, there.type)
+        settings = {k: exactness.SETTINGS[k] for k in tried}
         images = exactness.sample_images(2, 96)
         reports = exactness.matrix(list(usable.values()), images, settings, Path(folder))
     for name, report in reports.items():

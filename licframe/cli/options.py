@@ -33,6 +33,12 @@ Precision = Annotated[
         "--precision", help="32-true; bf16-mixed, where the hardware has it twice as fast; auto chooses."
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device", help="Where networks are computed: cpu, cuda, or auto, a GPU where one is there."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from licframe.cli.options import Bpp, Json, Overrides, Psnr, Quality, Size, print_json, print_table
+from licframe.cli.options import Bpp, Device, Json, Overrides, Psnr, Quality, Size, print_json, print_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,7 @@ def run(
         "licframe-out"
     ),
     overrides: Overrides = None,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Compress a picture, decompress it from the file alone, and measure both.
@@ -48,7 +49,7 @@ def run(
 
     source = image or sample_picture()
     picture = images.read_picture(source)
-    codec = load(checked)
+    codec = load(checked, device=device)
     encoded = codec.encode(picture, target)
     file = output / f"{source.stem}.lic"
     write_atomically(file, encoded.data)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from licframe.cli.options import Overrides, Precision, print_table
+from licframe.cli.options import Device, Overrides, Precision, print_table
 from licframe.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 Rate = Annotated[float | None, typer.Option("--rate", min=1e-12, help="Factor of all learning rates.")]
 LimitPictures = Annotated[int | None, typer.Option("--limit", min=1, help="Read at most so many pictures.")]
 OverwriteRun = Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 
 
 def train(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from licframe.cli import streams
-from licframe.cli.options import Json, Limit, Quiet, print_json
+from licframe.cli.options import Device, Json, Limit, Quiet, print_json
 from licframe.runtime.limits import DEFAULT
 
 
@@ -18,6 +18,7 @@ def verify(
         str | None,
         typer.Option("--profile", "-p", help="Profile that has the weights, if not a shipped one."),
     ] = None,
+    device: Device = "cpu",
     limit: Limit = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -42,7 +43,7 @@ def verify(
             if header.fingerprint not in codecs:
                 from licframe.codec.loading import load_for
 
-                codecs[header.fingerprint] = load_for(header, profile)
+                codecs[header.fingerprint] = load_for(header, profile, device=device)
             codecs[header.fingerprint].verify(data, limits)
         except LicframeError as error:
             record["error"] = str(error)

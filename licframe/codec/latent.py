@@ -129,7 +129,7 @@ class LatentCodec(ImageCodec):
         with clock("file"):
             opacity = None if picture.alpha is None else alpha.encode(picture.alpha)
         with clock("analysis"):
-            return _Source(picture, tensor_of(picture), opacity)
+            return _Source(picture, tensor_of(picture).to(self.model.device), opacity)
 
     def _coded(self, source: _Source, quality: int, clock: Clock) -> _Trial:
         with clock("analysis"):

@@ -15,6 +15,7 @@ from licframe.bitstream import container
 from licframe.codec.interface import ImageCodec
 from licframe.codec.latent import LatentCodec
 from licframe.errors import ProfileError, WeightsMismatchError
+from licframe.exact.devices import device_named
 from licframe.model.interfaces import EntropyModel, PictureFilter
 from licframe.model.latent_model import LatentModel
 from licframe.picture.images import Picture
@@ -118,31 +119,37 @@ def entropy_models(structure: Mapping[str, Any]) -> list[EntropyModel]:
     return found
 
 
-def load(profile: Name | Profile = "balanced", overrides: Sequence[str] = ()) -> ImageCodec:
+def load(
+    profile: Name | Profile = "balanced", overrides: Sequence[str] = (), *, device: str = "cpu"
+) -> ImageCodec:
     """Return a codec that is ready to code.
 
     Args:
         profile: name of a shipped profile, path of a TOML file, or a loaded profile.
         overrides: ``table.key=value`` strings.
+        device: where its networks are computed: cpu, cuda, or auto, a GPU where one is there; files are the same.
+            Codecs of other kinds than the latent one use the CPU.
 
     Raises:
         ProfileError, PluginLoadError, WeightsMismatchError, NotExactError.
     """
     profile = _loaded(profile, overrides)
     if isinstance(profile, LatentProfile):
-        return load_latent(profile)
+        return load_latent(profile, device=device)
     assert profile.codec is not None
     codec: ImageCodec = _made(profile.codec)
     return codec
 
 
-def load_latent(profile: Name | Profile = "balanced", overrides: Sequence[str] = ()) -> LatentCodec:
+def load_latent(
+    profile: Name | Profile = "balanced", overrides: Sequence[str] = (), *, device: str = "cpu"
+) -> LatentCodec:
     """Return a latent codec that is ready to code; see ``load``.
 
     Raises:
         ProfileError: also where the profile is of another codec.
     """
-    profile = _loaded(profile, overrides)
+    profile, there = _loaded(profile, overrides), device_named(device)
     if not isinstance(profile, LatentProfile):
         raise ProfileError(
             f"{profile.source} is no profile of the latent codec; name one with a [transform]"
@@ -157,7 +164,7 @@ def load_latent(profile: Name | Profile = "balanced", overrides: Sequence[str] =
     found = weights.load(path, model, profile.structure())
     model.transform.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # ready to code: no gradients for the weights, however many threads use them
-    model.freeze().requires_grad_(False)
+    model.freeze().requires_grad_(False).to(there)
     codec = codec_of(profile, model, bytes.fromhex(found.fingerprint), found.synthesis)
     _own_profiles[codec.fingerprint, profile.name] = profile
     return codec
@@ -168,7 +175,11 @@ def _loaded(profile: Name | Profile, overrides: Sequence[str] = ()) -> Profile:
 
 
 def load_for(
-    header: container.Header, profile: Name | Profile | None = None, decoder: str | None = None
+    header: container.Header,
+    profile: Name | Profile | None = None,
+    decoder: str | None = None,
+    *,
+    device: str = "cpu",
 ) -> ImageCodec:
     """Return the codec that decodes a file: of ``profile``, else of a profile that fits.
 
@@ -177,6 +188,7 @@ def load_for(
 
     Args:
         decoder: name of a transform with another synthesis for the same files.
+        device: see ``load``.
 
     Raises:
         WeightsMismatchError: no installed weights or codec are those of the file, or no such decoder.
@@ -184,12 +196,12 @@ def load_for(
     if header.codec and profile is None:
         return _codec_labelled(header.codec)
     chosen = _profile_for(header) if profile is None else _loaded(profile)
-    return _kept(header.fingerprint, chosen, decoder)
+    return _kept(header.fingerprint, chosen, decoder, device)
 
 
 @functools.lru_cache(maxsize=4)
-def _kept(_: bytes, profile: Profile, decoder: str | None) -> ImageCodec:
-    return load(profile if decoder is None else _with_decoder(profile, decoder))
+def _kept(_: bytes, profile: Profile, decoder: str | None, device: str) -> ImageCodec:
+    return load(profile if decoder is None else _with_decoder(profile, decoder), device=device)
 
 
 @functools.cache

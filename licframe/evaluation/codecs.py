@@ -42,12 +42,12 @@ class CodecUnderTest:
 
 
 @functools.lru_cache(maxsize=2)
-def codec_named(name: str, overrides: tuple[str, ...] = ()) -> CodecUnderTest:
+def codec_named(name: str, overrides: tuple[str, ...] = (), device: str = "cpu") -> CodecUnderTest:
     """Return the codec of a name: a shipped profile, a profile file, a codec of a plugin or a command file.
 
     Args:
         name: ``balanced``, ``mine.toml``, ``jpeg``, or a TOML file with ``encode`` and ``decode``.
-        overrides: ``table.key=value`` strings; profiles only.
+        overrides: ``table.key=value`` strings; device: see ``licframe.load``; profiles only.
 
     Raises:
         ProfileError: nothing has that name. PluginLoadError: what it needs is not installed.
@@ -55,14 +55,14 @@ def codec_named(name: str, overrides: tuple[str, ...] = ()) -> CodecUnderTest:
     others = registry().parts["codec"]
     path = Path(name)
     if name in shipped_profiles():
-        return _of_profile(name, overrides)
+        return _of_profile(name, overrides, device)
     if path.suffix == ".toml" and path.is_file():
         try:
             commands = "encode" in tomllib.loads(path.read_text("utf-8"))
         except (ValueError, OSError) as error:
             raise ProfileError(f"{path} is not valid TOML: {error}") from error
         if not commands:
-            return _of_profile(name, overrides)
+            return _of_profile(name, overrides, device)
         from licframe.evaluation.command import Command
 
         return CodecUnderTest(path.stem, "baseline", Command.read(path))
@@ -75,9 +75,9 @@ def codec_named(name: str, overrides: tuple[str, ...] = ()) -> CodecUnderTest:
     )
 
 
-def _of_profile(name: str, overrides: tuple[str, ...]) -> CodecUnderTest:
+def _of_profile(name: str, overrides: tuple[str, ...], device: str) -> CodecUnderTest:
     profile = load_profile(name, overrides)
-    return CodecUnderTest(profile.name, "profile", load(profile))
+    return CodecUnderTest(profile.name, "profile", load(profile, device=device))
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -27,8 +27,8 @@ def complexity(model: LatentModel, picture_filter: PictureFilter | None = None) 
     MACs are counted on the float form, predicted in coding order as a decoder does; the integer form does the same
     products. The check that an encoder makes of its own file is not counted; what a decoder does to apply a filter is.
     """
-    image = torch.rand(1, 3, _HEIGHT, _WIDTH)
-    quality = torch.full((1,), 50.0)
+    image = torch.rand(1, 3, _HEIGHT, _WIDTH, device=model.device)
+    quality = torch.full((1,), 50.0, device=model.device)
 
     def kmac(work: Callable[[], object]) -> float:
         with torch.no_grad():

@@ -29,11 +29,12 @@ class Job:
     overrides: tuple[str, ...]
     path: Path
     qualities: tuple[float, ...]
+    device: str = "cpu"
 
 
 def run_job(job: Job) -> list[Point]:
     """Encode, decode and compare one image at each quality."""
-    codec = codec_named(job.codec, job.overrides).codec
+    codec = codec_named(job.codec, job.overrides, job.device).codec
     picture = read_picture(job.path).to_rgb()  # rates are those of the pixels
     width, height = picture.size
     points = []
@@ -66,6 +67,7 @@ def measure(
     overrides: tuple[str, ...] = (),
     qualities: Sequence[float] = (),
     workers: int = 1,
+    device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Results:
     """Measure a codec on a data set, keeping what ``path`` already holds.
@@ -75,12 +77,13 @@ def measure(
         path: results file, written after every image, so that an interrupted run goes on.
         qualities: those to measure; the codec's own if empty.
         workers: processes; seconds are only comparable with one.
+        device: see ``licframe.load``.
         progress: called with images done and images in all.
 
     Raises:
         LicframeError: the codec cannot be had; UsageError: no workers; ResultsError: ``path`` holds something else.
     """
-    named = codec_named(name, overrides)
+    named = codec_named(name, overrides, device)
     codec = named.codec
     # Results made with other weights or another version would be another codec's.
     state = Results(
@@ -88,7 +91,7 @@ def measure(
         kind=named.kind,
         version=codec.version,
         dataset=dataset.name,
-        environment={**environment(), "workers": workers},
+        environment={**environment(), "workers": workers, "device": device},
         complexity=named.complexity,
     )
     if path.exists():
@@ -113,7 +116,7 @@ def measure(
     for image in dataset.paths:
         missing = tuple(q for q in wanted if (image.name, q) not in have)
         if missing:
-            jobs.append(Job(name, overrides, image, missing))
+            jobs.append(Job(name, overrides, image, missing, device))
     done = len(dataset.paths) - len(jobs)
     if not jobs:
         state = attrs.evolve(state, curve=results.mean_curve(state.points))

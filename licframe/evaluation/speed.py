@@ -90,6 +90,7 @@ def measure(
     repeats: int = 5,
     overrides: Sequence[str] = (),
     memory: bool = True,
+    device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Timing]:
     """Time profiles on one picture at several sizes; the first round warms up and is not counted.
@@ -101,7 +102,7 @@ def measure(
         raise UsageError(f"the base {base} is not among the profiles {', '.join(profiles)}; add it")
     if repeats < 1:
         raise UsageError(f"repeats is {repeats}; use 1 or more")
-    codecs = {name: load_latent(name, overrides) for name in profiles}
+    codecs = {name: load_latent(name, overrides, device=device) for name in profiles}
     target = Target(quality=quality)
     timings = []
     rounds_done, rounds = 0, len(sizes) * (repeats + 1)
@@ -208,14 +209,16 @@ def _peak(name: str, overrides: Sequence[str], width: int, height: int, quality:
     return int(done.stdout) / 1024
 
 
-def to_record(timings: Sequence[Timing], base: str, quality: int, repeats: int) -> dict[str, Any]:
+def to_record(
+    timings: Sequence[Timing], base: str, quality: int, repeats: int, device: str = "cpu"
+) -> dict[str, Any]:
     """Return timings as a JSON record (schema ``licframe-speed-1``)."""
     return {
         "schema": "licframe-speed-1",
         "base": base,
         "quality": quality,
         "repeats": repeats,
-        "environment": environment(),
+        "environment": {**environment(), "device": device},
         "timings": [_rounded(attrs.asdict(timing)) for timing in timings],
     }
 

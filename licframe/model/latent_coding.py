@@ -1,8 +1,13 @@
-"""A latent to bytes and back, in integers: the same symbols on every machine."""
+"""A latent to bytes and back, in integers: the same symbols on every machine.
+
+Predictions are computed where the model is; the coder, its tables and what they are given are on the CPU. Each step takes
+one transfer of its parameters and one of its values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -13,7 +18,7 @@ from torch import Tensor
 from licframe.errors import CorruptStreamError
 from licframe.exact.coder import Decoder, Encoder
 from licframe.exact.units import CENTRE_FRACTION
-from licframe.model.interfaces import EntropyModel, Known, Step, SymbolCoder
+from licframe.model.interfaces import Known, Step, SymbolCoder
 from licframe.model.latent_model import LatentModel
 from licframe.runtime.clock import Clock
 
@@ -51,26 +56,26 @@ def encode(
     condition = model.units.exact_form(quality)
     y = latent.double() * model.gain_table[quality].double()[:, None, None]
     side = model.scheduler.side(latent, condition)
-    tensors = {"y": y, **{name: value.double() for name, value in side.items()}}
-    coded: list[tuple[Step, EntropyModel, Tensor, Tensor]] = []
+    tensors = {name: value.double().cpu() for name, value in {"y": y, **side}.items()}
+    coded: list[tuple[Step, Tensor, Tensor]] = []
     channels = latent.shape[1]
     empty = np.ones(channels, dtype=bool)
     encoder = Encoder()
     encoder.code_flags(~empty)
 
-    def fix(step: Step, entropy_model: EntropyModel, parameters: Tensor) -> Tensor:
-        centre = entropy_model.exact_centre(parameters)
-        exact = tensors[step.tensor][step.index] - centre * 2.0**-CENTRE_FRACTION
-        residual = code_step(
-            encoder, step, entropy_model, parameters, exact.round(), ~np.zeros_like(empty), clock
-        )
-        coded.append((step, entropy_model, parameters, residual))
+    def fix(step: Step, parameters: Tensor) -> Tensor:
+        parameters = parameters.cpu()
+        centre = model.coding_model(step).exact_centre(parameters)
+        exact = tensors[step.tensor][_on_cpu(step.index)] - centre * 2.0**-CENTRE_FRACTION
+        everything = ~np.zeros_like(empty)
+        residual = code_step(encoder, model, step, parameters, exact.round(), everything, clock)
+        coded.append((step, parameters, residual))
         if step.tensor == "y":
             empty[step.channels] &= ~residual.any(-1).any(-1).any(0).numpy()
-        return centre + residual * 2.0**CENTRE_FRACTION
+        return (centre + residual * 2.0**CENTRE_FRACTION).to(model.device)
 
     with clock("context"):
-        known = Known.nothing(condition, tensors)
+        known = nothing_known(model, quality, {name: value.shape for name, value in tensors.items()})
         model.walk(known, fix)
     payload = encoder.finish()
     if sparse and empty.any():
@@ -78,12 +83,12 @@ def encode(
         shorter = Encoder()
         shorter.code_flags(empty)
         with clock("context"):
-            for step, entropy_model, parameters, residual in coded:
-                code_step(shorter, step, entropy_model, parameters, residual, ~empty, clock)
+            for step, parameters, residual in coded:
+                code_step(shorter, model, step, parameters, residual, ~empty, clock)
         again = shorter.finish()
         if len(again) < len(payload):
             payload, encoder = again, shorter
-    return CodedLatent(quality, known["y"], payload, encoder.digest, encoder.bits, int(empty.sum()))
+    return CodedLatent(quality, known["y"].cpu(), payload, encoder.digest, encoder.bits, int(empty.sum()))
 
 
 def decode(
@@ -108,14 +113,15 @@ def decode(
     channels = model.transform.latent_channels
     live = ~decoder.code_flags(channels) if flags else np.ones(channels, dtype=bool)
 
-    def fix(step: Step, entropy_model: EntropyModel, parameters: Tensor) -> Tensor:
-        residual = code_step(decoder, step, entropy_model, parameters, None, live, clock)
-        return residual.mul_(2.0**CENTRE_FRACTION).add_(entropy_model.exact_centre(parameters))
+    def fix(step: Step, parameters: Tensor) -> Tensor:
+        parameters = parameters.cpu()
+        residual = code_step(decoder, model, step, parameters, None, live, clock)
+        centre = model.coding_model(step).exact_centre(parameters)
+        return residual.mul_(2.0**CENTRE_FRACTION).add_(centre).to(model.device)
 
     with clock("context"):
         shapes = {"y": (channels, *shape), **model.scheduler.side_shapes(*shape)}
-        zeros = {name: torch.zeros(1, *size, dtype=torch.float64) for name, size in shapes.items()}
-        known = Known(model.units.exact_form(quality), **zeros)
+        known = nothing_known(model, quality, {name: (1, *size) for name, size in shapes.items()})
         model.walk(known, fix)
     decoder.finish()
     if decoder.digest != digest:
@@ -123,13 +129,26 @@ def decode(
             f"the decoded symbols have digest {decoder.digest:08x}, the file says {digest:08x}; either "
             "the file is damaged or this machine computes differently: run licframe doctor"
         )
-    return known["y"]
+    return known["y"].cpu()
+
+
+def nothing_known(model: LatentModel, quality: int, shapes: Mapping[str, Sequence[int]]) -> Known:
+    """Return a state in which nothing is known, in the exact form, where the model computes."""
+    zeros = {
+        name: torch.zeros(*shape, dtype=torch.float64, device=model.device)
+        for name, shape in shapes.items()
+    }
+    return Known(model.units.exact_form(quality), **zeros)
+
+
+def _on_cpu(index: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(part.cpu() if isinstance(part, Tensor) else part for part in index)
 
 
 def code_step(
     coder: SymbolCoder,
+    model: LatentModel,
     step: Step,
-    entropy_model: EntropyModel,
     parameters: Tensor,
     symbols: Tensor | None,
     live: NDArray[np.bool_],
@@ -138,9 +157,11 @@ def code_step(
     """Return a step's residuals, coded by a range encoder or read by a range decoder.
 
     Args:
+        parameters: on the CPU, as everything here.
         symbols: the residuals when encoding; None when decoding.
         live: ``(C,)``, which channels of y are coded; the others are zero and cost nothing.
     """
+    entropy_model = model.coding_model(step)
     with clock("coding", inside="context"):
         chosen = live[step.channels] if step.tensor == "y" else live[:0]
         if chosen.all():

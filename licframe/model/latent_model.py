@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
@@ -21,6 +22,7 @@ from licframe.model.interfaces import (
     Transform,
     centre_to_float,
 )
+from licframe.runtime.precision import without_tf32
 
 
 @attrs.frozen
@@ -61,6 +63,7 @@ class LatentModel(nn.Module):
         shape = (QUALITIES, transform.latent_channels)
         self.register_buffer("gain_table", torch.ones(shape))
         self.register_buffer("inverse_table", torch.ones(shape))
+        self._coding: Sequence[EntropyModel] = ()
 
     def initialise(self, images: Tensor) -> None:
         """Prepare untrained weights from training patches ``(N, 3, H, W)`` in [0, 1]."""
@@ -152,9 +155,9 @@ class LatentModel(nn.Module):
             for name, value in tensors.items()
         }
 
-        def fix(step: Step, model: EntropyModel, parameters: Tensor) -> Tensor:
+        def fix(step: Step, parameters: Tensor) -> Tensor:
             steps.append((step, parameters))
-            centre = model.centre(parameters)
+            centre = self.entropy_model(step).centre(parameters)
             return centre + quantise(next(parts[step.tensor]) - centre)
 
         known = Known.nothing(condition, tensors)
@@ -166,23 +169,27 @@ class LatentModel(nn.Module):
     def walk(
         self,
         known: Known,
-        fix: Callable[[Step, EntropyModel, Tensor], Tensor],
+        fix: Callable[[Step, Tensor], Tensor],
         plan: Sequence[Step] | None = None,
     ) -> None:
         """Go through the steps of a plan: the one loop that trains, encodes and decodes.
 
         Args:
             known: what is known before; filled.
-            fix: returns the values of a step, given its entropy model and its predicted parameters.
+            fix: returns the values of a step, given its predicted parameters.
             plan: the scheduler's own if left out.
         """
         for step in plan or self.scheduler.plan(*known["y"].shape[-2:]):
             parameters = self.scheduler.predict(step, known)
-            known.place(step, fix(step, self.entropy_model(step), parameters))
+            known.place(step, fix(step, parameters))
 
     def entropy_model(self, step: Step) -> EntropyModel:
-        """Return what codes a step."""
+        """Return the entropy model of a step, for its float form."""
         return cast("EntropyModel", self.entropy_models[step.pass_index])
+
+    def coding_model(self, step: Step) -> EntropyModel:
+        """Return the entropy model that codes a step, on the CPU like the coder."""
+        return self._coding[step.pass_index]
 
     # -- frozen --------------------------------------------------------------------------------
 
@@ -201,15 +208,28 @@ class LatentModel(nn.Module):
             NotExactError: a layer cannot prove that its sums are exact.
         """
         self.scheduler.freeze()
+        # One that holds tensors would move with the others; the CPU keeps a copy.
+        self._coding = [
+            cast("EntropyModel", copy.deepcopy(model).cpu() if model.state_dict() else model)
+            for model in self.entropy_models
+        ]
         return self.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.gain_table.device
 
     def analyse(self, image: Tensor, quality: int) -> Tensor:
         """Return the latent ``(1, C, h, w)`` of an image ``(1, 3, H, W)`` in [0, 1], in coefficient units."""
-        return self.transform.analysis(image, torch.full((1,), float(quality), device=image.device))
+        with without_tf32(image.device):
+            return self.transform.analysis(image, torch.full((1,), float(quality), device=image.device))
 
     def synthesise(self, y: Tensor, quality: int, height: int, width: int) -> Tensor:
         """Return the picture ``(1, 3, H, W)`` in [0, 1] of a decoded latent (see ``latent_coding.decode``)."""
+        y = y.to(self.device)
         latent = centre_to_float(y) * self.inverse_table[quality][:, None, None]
         latent = latent.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
         qualities = torch.full((1,), float(quality), device=latent.device)
-        return self.transform.synthesis(latent, qualities)[..., :height, :width].clamp(0, 1)
+        with without_tf32(latent.device):
+            return self.transform.synthesis(latent, qualities)[..., :height, :width].clamp(0, 1)

@@ -31,4 +31,4 @@ def pixels_of(image: Tensor, mode: str, depth: int) -> NDArray[Any]:
     largest = 2**depth - 1
     samples = image.permute(1, 2, 0).mul(largest).round_().clamp_(0, largest)
     pixels = samples.to(torch.uint8 if depth == 8 else torch.uint16).contiguous()
-    return (pixels if coloured else pixels[..., 0]).numpy()
+    return (pixels if coloured else pixels[..., 0]).cpu().numpy()

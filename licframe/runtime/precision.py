@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -20,6 +21,21 @@ def has_bfloat16(device: torch.device) -> bool:
 def bfloat16_matmul(device: torch.device) -> AbstractContextManager[object]:
     """Return a context in which matrices are multiplied in bfloat16, where the device has it."""
     return torch.autocast(device.type, torch.bfloat16) if has_bfloat16(device) else nullcontext()
+
+
+@contextmanager
+def without_tf32(device: torch.device) -> Iterator[None]:
+    """Keep a GPU from multiplying float32 with 10 bits of mantissa, so that it decodes the CPU's pictures within a level."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    if device.type != "cuda" or not any(before):
+        yield
+        return
+    cudnn.allow_tf32, matmul.allow_tf32 = False, False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:

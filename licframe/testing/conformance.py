@@ -118,6 +118,17 @@ class Conformance:
         finally:
             torch.set_num_threads(threads)
 
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+    def test_a_gpu_codes_the_same_files(self, codec: LatentCodec, profile: LatentProfile) -> None:
+        """What the CPU encodes a GPU decodes, and the other way round."""
+        there = random_codec(profile)
+        there.model.to("cuda")
+        picture = picture_of(80, 64)
+        for one, other in ((codec, there), (there, codec)):
+            data = one.encode(picture, Target(quality=50)).data
+            shown, again = (c.decode(data).picture.pixels.astype(int) for c in (one, other))
+            assert np.abs(again - shown).max() <= 1
+
     def test_file_size_is_the_information(self, codec: LatentCodec) -> None:
         """Bytes are within 0.3 % and 64 bytes of the information content, container and filter aside."""
         encoded = codec.encode(picture_of(160, 144), Target(quality=80))

@@ -35,6 +35,14 @@ class Setting:
     channels_last: bool = True
     batch: int = 1
     compiled: bool = False
+    device: str = "cpu"
+
+    @property
+    def available(self) -> bool:
+        """Whether this machine has the device."""
+        import torch
+
+        return self.device == "cpu" or torch.cuda.is_available()
 
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
@@ -51,6 +59,7 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
         "channels-first": Setting(channels_last=False, threads=2),
         "batch-of-three": Setting(batch=3, threads=2),
         "compiled": Setting(compiled=True, threads=2),
+        "cuda": Setting(device="cuda"),
         "everything-off": Setting(
             {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
             onednn=False,
@@ -94,9 +103,10 @@ def matrix(
 ) -> dict[str, Report]:
     """Encode every image in every setting, decode every file in every setting, and compare.
 
-    A setting is one process for encoding and one for decoding, whatever the number of profiles; as many run at
+    Settings of a device that is not there are left out. A setting is one process for encoding and one for decoding, whatever the number of profiles; as many run at
     once as there are cores. Refiners are left out: they change what is encoded, not how it decodes.
     """
+    settings = {name: setting for name, setting in settings.items() if setting.available}
     arrays: dict[str, Any] = {f"{k:03}": image for k, image in enumerate(images)}
     np.savez(folder / "images.npz", **arrays)
     with ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -65,7 +65,7 @@ def _main(
     digests: list[str] = []
     _latent_digest(digests)
     for number, profile in enumerate(profiles):
-        codec = load_latent(profile)
+        codec = load_latent(profile, device=setting["device"])
         transform = codec.model.transform
         codec.refiner = _Unrefined()
         if not setting["channels_last"]:

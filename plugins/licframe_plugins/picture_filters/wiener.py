@@ -67,10 +67,11 @@ def apply(decoded: Tensor, coefficients: Coefficients) -> Tensor:
     terms = torch.from_numpy(coefficients.reshape(3, _FACTORS, 3, -1).astype(np.float32)) * 2.0**-_FRACTION
     # From colours to planes and back, and from differences of pairs to their sums: part of the matrix
     matrix = torch.einsum("po,pfqt,qi->foit", _PLANES, terms, _PLANES)
+    matrix, planes = matrix.to(decoded.device), _PLANES.to(decoded.device)
     centre, pairs = matrix[..., :1], matrix[..., 1:]
     matrix = torch.cat([centre - pairs.sum(-1, keepdim=True), pairs / 2], -1).flatten(0, 1).flatten(1)
     padded = _padded(decoded)[0]
-    brightness = torch.einsum("i,ihw->hw", _PLANES[0], padded)
+    brightness = torch.einsum("i,ihw->hw", planes[0], padded)
     height, width = decoded.shape[-2:]
     rows, strips = max(1, _STRIP // width), []
     for top in range(0, height, rows):
@@ -187,8 +188,9 @@ def _statistics(decoded: Tensor, image: Tensor) -> tuple[NDArray[np.float64], ND
 
     Sums over the picture, from every third row.
     """
-    planes = torch.einsum("pi,ihw->phw", _PLANES, _padded(decoded)[0])
-    error = torch.einsum("pi,ihw->phw", _PLANES, (image - decoded)[0])
+    to_planes = _PLANES.to(decoded.device)
+    planes = torch.einsum("pi,ihw->phw", to_planes, _padded(decoded)[0])
+    error = torch.einsum("pi,ihw->phw", to_planes, (image - decoded)[0])
     factors = torch.stack(_factors(planes[0]))
     height, width = error.shape[1:]
     step = _ROW_STEP if height > _ROW_STEP else 1
@@ -204,8 +206,8 @@ def _statistics(decoded: Tensor, image: Tensor) -> tuple[NDArray[np.float64], ND
         plain = torch.stack([centre, *pairs], 1)
         products = [plain * factor for factor in factors[:, None, None, rows]]
         terms = torch.stack([plain, *products]).flatten(0, 2).flatten(1)
-        gram += (terms @ terms.T).numpy()
-        moments += (terms @ error[:, rows].flatten(1).T).numpy()
+        gram += (terms @ terms.T).cpu().numpy()
+        moments += (terms @ error[:, rows].flatten(1).T).cpu().numpy()
     return step * gram, step * moments
 
 

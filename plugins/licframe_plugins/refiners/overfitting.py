@@ -135,10 +135,11 @@ class _Log:
 
     def __init__(self, folder: str, objective: RefinementObjective) -> None:
         self.begin = time.monotonic()
+        self._device = objective.start.device
         self.path: Path | None = None
         if folder:
             key = zlib.crc32(
-                objective.start.numpy().tobytes(), zlib.crc32(objective.gain.numpy().tobytes())
+                objective.start.cpu().numpy().tobytes(), zlib.crc32(objective.gain.cpu().numpy().tobytes())
             )
             self.path = Path(folder) / f"{key:08x}.jsonl"
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +161,9 @@ class _Log:
         """Return the best latent of an earlier search of this image at this quality."""
         if self.path is None or not self.path.with_suffix(".pt").is_file():
             return None
-        saved: Tensor = torch.load(self.path.with_suffix(".pt"), weights_only=True)
+        saved: Tensor = torch.load(
+            self.path.with_suffix(".pt"), weights_only=True, map_location=self._device
+        )
         return saved
 
 
