@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from licframe.cli.app import app
-from licframe.codec.loading import build
+from licframe.codec.loading import build, load_latent
 from licframe.errors import ImageError, LicframeError, ProfileError, WeightsMismatchError
 from licframe.evaluation.blocks import switched_off
 from licframe.model.latent_model import LatentModel
