@@ -69,7 +69,7 @@ def fractal(
         eroded: slopes suppress detail, which makes ridges sharp and valleys smooth.
     """
     px, py = (x / wavelength).astype(np.float64), (y / wavelength).astype(np.float64)
-    total, gx, gy = np.zeros(np.shape(x), np.float32), np.float32(0), np.float32(0)
+    total, gx, gy = (np.zeros(np.shape(x), np.float32) for _ in range(3))
     weight, size = 1.0, wavelength
     for octave in range(octaves):
         n, dx, dy = noise(px, py)
@@ -111,8 +111,9 @@ def ground(x: Array, y: Array, footprint: Array | float, detail: int = 11) -> Ar
     """Return the height of rock and soil: the near bank, the lake's bed, and the land behind."""
     footprint = np.broadcast_to(np.asarray(footprint, np.float32), y.shape)
     z = np.full(y.shape, -1, np.float32)
-    for part, height in ((y < 60, _bank), (y > 550, lambda *at: _land(*at, detail))):
-        z[part] = height(x[part], y[part], footprint[part])
+    near, far = y < 60, y > 550
+    z[near] = _bank(x[near], y[near], footprint[near])
+    z[far] = _land(x[far], y[far], footprint[far], detail)
     return z
 
 
