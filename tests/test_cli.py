@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import importlib
+import inspect
 import json
 import os
 import shutil
@@ -156,6 +158,34 @@ def test_light_commands_do_not_import_torch(folder: Path, args: list[str]) -> No
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    """And lists all that there are."""
+    from licframe.cli.app import COMMANDS
+
+    for name, (module, line) in COMMANDS.items():
+        command = getattr(importlib.import_module(f"licframe.cli.{module}"), name)
+        said = command.info.help if name == "bench" else inspect.getdoc(command).splitlines()[0]
+        assert line == said, name
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"]])
+def test_help_imports_no_command(tmp_path: Path, args: list[str]) -> None:
+    code = (
+        "import sys, licframe.cli; sys.argv = ['licframe', *sys.argv[1:]]\n"
+        "try: licframe.cli.main()\n"
+        "except SystemExit as e: assert not e.code\n"
+        "print([m for m in sys.modules if m in ('attrs', 'cattrs', 'entrypoints', 'pluggy', 'rich.console')\n"
+        "       or (m.startswith('licframe.') and m not in ('licframe.cli', 'licframe.cli.app', 'licframe.errors',\n"
+        "       'licframe.runtime', 'licframe.runtime.malloc'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_plugins_lists_parts_and_failures(folder: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Compute the sample picture that ``licframe run`` takes where no picture is named: an alpine lake, by numpy alone.
 
-    python docs/tools/sample_picture.py licframe/picture/data/alpine_lake.webp
+    python docs/tools/sample_picture.py licframe/evaluation/data/alpine_lake.webp
 
 The world is a height field z(x, y) in metres, with the water at z = 0. A picture column is one direction, so what it
 sees is the running maximum of elevation over distance; the lake shows what a camera below the water would see.
@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]  # float32 where there is much of it
 
 WIDTH, HEIGHT = 768, 512
 EYE = 2.0
@@ -30,7 +31,11 @@ BANK, LAND = np.geomspace(4.5, 32, 1500), np.geomspace(600, 14000, 2000)
 """Distances at which a column's heights are sampled; between them lies the lake."""
 SUN = np.array([-0.80, -0.34, 0.42]) / np.linalg.norm([-0.80, -0.34, 0.42])
 
-_SLOWEST = {".webp": {"method": 6}, ".avif": {"speed": 0, "subsampling": "4:4:4"}}
+# What Pillow needs to do its best.
+_SLOWEST: dict[str, dict[str, Any]] = {
+    ".webp": {"method": 6},
+    ".avif": {"speed": 0, "subsampling": "4:4:4"},
+}
 
 _TABLE = np.random.default_rng(20260).random((256, 256), dtype=np.float32) * 2 - 1
 
@@ -63,7 +68,7 @@ def fractal(
         eroded: slopes suppress detail, which makes ridges sharp and valleys smooth.
     """
     px, py = (x / wavelength).astype(np.float64), (y / wavelength).astype(np.float64)
-    total, gx, gy = np.zeros(np.shape(x), np.float32), np.float32(0), np.float32(0)
+    total, gx, gy = (np.zeros(np.shape(x), np.float32) for _ in range(3))
     weight, size = 1.0, wavelength
     for octave in range(octaves):
         n, dx, dy = noise(px, py)
@@ -77,7 +82,7 @@ def fractal(
 
 
 def step(low: float, high: float, x: Array) -> Array:
-    """Return 0 below ``low``, 1 above ``high``, smooth between."""
+    """Return 0 at ``low`` and before, 1 at ``high`` and beyond, smooth between; ``low`` may be the larger one."""
     t = np.clip((x - low) / (high - low), 0, 1)
     return (t * t * (3 - 2 * t)).astype(np.float32)
 
@@ -105,8 +110,9 @@ def ground(x: Array, y: Array, footprint: Array | float, detail: int = 11) -> Ar
     """Return the height of rock and soil: the near bank, the lake's bed, and the land behind."""
     footprint = np.broadcast_to(np.asarray(footprint, np.float32), y.shape)
     z = np.full(y.shape, -1, np.float32)
-    for part, height in ((y < 60, _bank), (y > 550, lambda *at: _land(*at, detail))):
-        z[part] = height(x[part], y[part], footprint[part])
+    near, far = y < 60, y > 550
+    z[near] = _bank(x[near], y[near], footprint[near])
+    z[far] = _land(x[far], y[far], footprint[far], detail)
     return z
 
 
@@ -236,8 +242,7 @@ class Shadows:
         h = np.full(x.shape, -1.0, np.float32)
         used = (y > 300) & (y < 15000) & (np.abs(x) < 9500)
         h[used] = ground(x[used], y[used], 12.0, 8)
-        line = h + self.rise * 0
-        line = line - self.rise * a  # light comes from +along: a blocker at larger a casts a falling line
+        line = h - self.rise * a  # light comes from +along: a blocker at larger a casts a falling line
         self.top = np.maximum.accumulate(line[:, ::-1], axis=1)[:, ::-1] + self.rise * a
 
     def lit(self, x: Array, y: Array, z: Array) -> Array:
@@ -258,6 +263,7 @@ class Shadows:
 
 
 def rgb(*values: float) -> Array:
+    """Return a colour: albedo or radiance."""
     return np.array(values, np.float32)
 
 
@@ -400,9 +406,9 @@ def reflected_stones(y: Array, u: Array, rise: Array) -> Array:
     return met
 
 
-def render(scale: float) -> Array:
-    """Return the picture's radiance ``(H, W, 3)``, top row first, each pixel the mean of ``scale`` squared."""
-    columns, rows = round(WIDTH * scale), round(HEIGHT * scale)
+def render(scale: int) -> tuple[Array, Array]:
+    """Return radiance ``(scale * HEIGHT, scale * WIDTH, 3)``, top row first, and the distances of what is seen."""
+    columns, rows = WIDTH * scale, HEIGHT * scale
     shadows = Shadows()
     above, seen = view(columns, rows, EYE, shadows)
     below, _ = view(columns, rows, -EYE, shadows)
@@ -416,7 +422,7 @@ def render(scale: float) -> Array:
     r, c, u, x, y = r[water], c[water], u[water], x[water], y[water]
     fp = y / (FOCAL * columns)
     calm = 0.35 + 0.65 * step(-0.3, 0.5, fractal(x / 3, y, 160, 4))
-    wave = fractal(x, y * 1.0, 2.4, 6, fp * np.maximum(1, y / EYE * 0.15))
+    wave = fractal(x, y, 2.4, 6, fp * np.maximum(1, y / EYE * 0.15))
     tilt = (0.0045 * calm * step(4, 60, y) + 0.0025) * wave
     # a ripple tilts the mirror: the reflected ray leaves at another elevation and to another side
     shift = -up[r] + 2 * tilt
@@ -443,26 +449,28 @@ def render(scale: float) -> Array:
     return above[::-1], seen[::-1]
 
 
+def blurred(picture: Array) -> Array:
+    """Return a picture ``(H, W, 3)`` with each pixel's light spread over its neighbours, by 1 2 1 each way."""
+    padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    return (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
+
+
 def develop(radiance: Array, seen: Array, scale: int) -> NDArray[np.uint8]:
     """Return the photograph: lens, film curve, grain."""
     h, w = HEIGHT, WIDTH
     small = radiance.reshape(h, scale, w, scale, 3).mean((1, 3))
     distance = np.minimum(seen, 1e5).reshape(h, scale, w, scale).mean((1, 3))
-    # the nearest grass is out of focus
-    blurred = small
-    for _ in range(3):
-        padded = np.pad(blurred, ((1, 1), (1, 1), (0, 0)), mode="edge")
-        rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
-        blurred = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
-    near = step(4.2, 2.6, distance)[..., None]
-    small = small * (1 - near) + blurred * near
+    small = blurred(small)  # no lens is perfect
+    near = step(8.0, 5.5, distance)[..., None]  # out of focus
+    small = small * (1 - near) + blurred(blurred(small)) * near
     y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
     small = small * (1 - 0.13 * (x * x + y * y))[..., None] * 0.92
     film = (small * (2.51 * small + 0.03)) / (small * (2.43 * small + 0.59) + 0.14)
     grey = film.mean(-1, keepdims=True)
     film = np.clip(grey + (film - grey) * 1.06, 0, 1)
     out = np.where(film < 0.0031308, 12.92 * film, 1.055 * film ** (1 / 2.4) - 0.055) * 255
-    out += np.random.default_rng(7).normal(0, 0.9, (h, w, 1))
+    out += np.random.default_rng(7).normal(0, 0.6, (h, w, 1))
     return np.clip(np.rint(out), 0, 255).astype(np.uint8)
 
 
