@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from licframe.codec.loading import load, load_latent
+from licframe.codec.loading import load_latent
 from licframe.errors import LicframeError
 from licframe.evaluation.complexity import complexity
-from licframe.profile.profile import load_profile
+from licframe.profile.profile import latent_profile
 from licframe.profile.weights import read_metadata
 from licframe.training import Hardware, Schedule, bundle
 from licframe.training.bundle import make_bundle
@@ -38,7 +38,7 @@ def test_a_bundle_trains_by_itself(pictures: Path, tmp_path: Path, monkeypatch: 
     """From its own copy of the code, found through its own entry points; parts are taken in one after the other."""
     monkeypatch.setattr(bundle, "_fetch_wheels", lambda folder, _: folder.mkdir())
     monkeypatch.setattr(bundle, "PART", 2 * 2**20)
-    profile = load_profile("tiny")
+    profile = latent_profile("tiny")
     place = tmp_path / "leg"
     schedule = Schedule(minutes=0.02, batch=2, decay=0.5)
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -93,10 +93,10 @@ def test_a_bundle_trains_by_itself(pictures: Path, tmp_path: Path, monkeypatch: 
     assert read_metadata(tmp_path / "out" / "weights.safetensors")["training"]["seed"] == 3
     start = read_metadata(profile.weights_path)["fingerprint"]
     assert read_metadata(tmp_path / "out" / "weights.safetensors")["training"]["start"] == start
-    assert load(tmp_path / "out" / "profile.toml").compress(np.zeros((20, 20, 3), np.uint8))
+    assert load_latent(tmp_path / "out" / "profile.toml").compress(np.zeros((20, 20, 3), np.uint8))
     with pytest.raises(LicframeError, match="not empty"):
         list(make_bundle(profile, [pictures], place, None, schedule))
-    checkerboard = load_profile("checkerboard")
+    checkerboard = latent_profile("checkerboard")
     with pytest.raises(LicframeError, match="part of other weights"):
         list(make_bundle(checkerboard, [], tmp_path / "no", checkerboard.weights_path, schedule))
     assert not (tmp_path / "no").exists()

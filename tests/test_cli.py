@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import importlib
 import inspect
+import io
 import json
 import os
 import shutil

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import licframe
 from licframe.bitstream import container
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import load, load_for
+from licframe.codec.loading import load_for, load_latent
 from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError, LicframeError, WeightsMismatchError
 from licframe.evaluation.datasets import sample_picture
@@ -26,7 +26,7 @@ from licframe.model.latent_model import LatentModel
 from licframe.model.refinement import LatentObjective
 from licframe.picture.images import Picture, read_picture
 from licframe.picture.tensors import tensor_of
-from licframe.profile.profile import load_profile
+from licframe.profile.profile import latent_profile
 from licframe.runtime.clock import Clock
 from licframe.testing.conformance import random_codec
 from tests.conftest import noise_picture
@@ -225,7 +225,7 @@ def test_a_search_for_a_quality_analyses_each() -> None:
         "transform.conditioned_analysis=true",
         "picture_filter.plugin=none",
     ]
-    codec = random_codec(load_profile("tiny", settings))
+    codec = random_codec(latent_profile("tiny", settings))
     with torch.no_grad():
         for block in codec.model.transform.analysis_blocks:
             block.tone.normal_(std=0.3)
@@ -301,8 +301,8 @@ def test_profile_without_weights_says_how_to_make_them(tmp_path: Path) -> None:
     profile = tmp_path / "mine.toml"
     profile.write_text('extends = "tiny"\n[weights]\nfile = ""\n')
     with pytest.raises(WeightsMismatchError, match="licframe train"):
-        load(profile)
+        load_latent(profile)
     with pytest.raises(WeightsMismatchError, match=r"transform\.channels"):
-        load("tiny", ["transform.channels=40"])
+        load_latent("tiny", ["transform.channels=40"])
     with pytest.raises(WeightsMismatchError, match="No such file"):
-        load("tiny", ["weights.file=nothing.safetensors"])
+        load_latent("tiny", ["weights.file=nothing.safetensors"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from licframe.errors import CorruptStreamError, LimitError, WeightsMismatchError
 from licframe.exact.coder import BIT_TOTAL, LARGEST_RESIDUAL, Decoder, Encoder
 from licframe.exact.tables import TOTAL_BITS, TableBank, integer_counts
-from licframe.profile.profile import load_profile
+from licframe.profile.profile import latent_profile
 from licframe.registry.discovery import load_class
 from tests.reference import RangeDecoder, decode_step
 
@@ -149,7 +149,7 @@ def test_shipped_tables_are_gaussian(bank: TableBank) -> None:
 
 
 def test_rate_estimate_matches_tables() -> None:
-    choice = load_profile("tiny").entropy_models[0]
+    choice = latent_profile("tiny").entropy_models[0]
     model = load_class(choice.part)(choice.options)
     for table in range(1, 97, 7):
         log2_scale = torch.full((1, 1), np.log2(0.11) + table / 8)

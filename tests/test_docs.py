@@ -92,11 +92,11 @@ def test_no_doctest_is_skipped() -> None:
 
 
 def test_readme_profile_loads(tmp_path: Path) -> None:
-    from licframe.profile.profile import load_profile
+    from licframe.profile.profile import latent_profile
 
     (tmp_path / "mine.toml").write_text(re.search(r"```toml\n(.*?)```", README, re.DOTALL).group(1))
 
-    assert load_profile(tmp_path / "mine.toml").entropy_models[0].part.name == "gaussian-mixture"
+    assert latent_profile(tmp_path / "mine.toml").entropy_models[0].part.name == "gaussian-mixture"
 
 
 def test_the_citation_is_of_this_version() -> None:

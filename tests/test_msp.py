@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from licframe.codec.loading import build
 from licframe.model.interfaces import Known
 from licframe.model.latent_model import LatentModel
-from licframe.profile.profile import load_profile
+from licframe.profile.profile import latent_profile
 
 
 def scheduler(**options: int):
-    model = build(load_profile("tiny", [f"context_scheduler.{k}={v}" for k, v in options.items()]))
+    model = build(latent_profile("tiny", [f"context_scheduler.{k}={v}" for k, v in options.items()]))
     return model.scheduler
 
 

@@ -36,32 +36,38 @@ def test_gain_times_inverse_is_one_at_the_start() -> None:
 
 @given(st.integers(1, 10**6))
 def test_size_search_finds_the_best_that_fits(limit: int) -> None:
-    def attempt(quality: int):
-        return 1000 + quality**2 * 50, lambda: 0.0
+    def size(quality: float) -> int:
+        return 1000 + int(quality) ** 2 * 50
+
+    def found() -> float:
+        return search(Target(size=limit), range(101), 50, 100, size, lambda _: 0.0)
 
     if limit < 1000:
         with pytest.raises(LimitError, match="at quality 0"):
-            search(Target(size=limit), 50, 100, attempt)
+            found()
         return
-    quality = search(Target(size=limit), 50, 100, attempt)
+    quality = found()
 
-    assert attempt(quality)[0] <= limit
-    assert quality == 100 or attempt(quality + 1)[0] > limit
+    assert size(quality) <= limit
+    assert quality == 100 or size(quality + 1) > limit
 
 
 @given(st.floats(20.1, 60))
 def test_psnr_search_finds_the_least_that_suffices(psnr: float) -> None:
-    def attempt(quality: int):
-        return 0, lambda: 20 + quality * 0.3
+    def shown(quality: float) -> float:
+        return 20 + quality * 0.3
+
+    def found() -> float:
+        return search(Target(psnr=psnr), range(101), 50, 100, lambda _: 0, shown)
 
     if psnr > 50:
         with pytest.raises(LimitError, match="quality 100"):
-            search(Target(psnr=psnr), 50, 100, attempt)
+            found()
         return
-    quality = search(Target(psnr=psnr), 50, 100, attempt)
+    quality = found()
 
-    assert attempt(quality)[1]() >= psnr
-    assert quality == 0 or attempt(quality - 1)[1]() < psnr
+    assert shown(quality) >= psnr
+    assert quality == 0 or shown(quality - 1) < psnr
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import load
+from licframe.codec.loading import load_latent
 from licframe.errors import ProfileError
 from licframe.model.refinement import LatentObjective
 from licframe.picture.tensors import tensor_of
-from licframe.profile.profile import load_profile
+from licframe.profile.profile import latent_profile
 from licframe.runtime import precision
 from licframe.testing.conformance import picture_of
 from licframe_plugins.refiners.relaxations import RELAXATIONS
@@ -52,13 +52,13 @@ def test_annealed_relaxations_end_in_rounding(name: str) -> None:
 @pytest.mark.skipif(not precision.has_bfloat16(torch.device("cpu")), reason="no bfloat16 here")
 def test_gradients_in_bfloat16_are_those_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a search follows points the same way, and what it is judged by is not rounded."""
-    codec = load("tiny")
+    codec = load_latent("tiny")
     found = []
     for has in (True, False):
         monkeypatch.setattr(precision, "has_bfloat16", lambda _, has=has: has)
         problem = problem_of(codec, quality=90)
         latent = problem.start.requires_grad_()
-        cost = problem.objective(latent, RELAXATIONS["straight-through"].make(0.0, torch.Generator()))
+        cost = problem.estimated_cost(latent, RELAXATIONS["straight-through"].make(0.0, torch.Generator()))
         found.append((*torch.autograd.grad(cost, latent), problem.true_cost(problem.start)))
     (short, judged), (full, expected) = found
 
@@ -68,7 +68,9 @@ def test_gradients_in_bfloat16_are_those_in_float32(monkeypatch: pytest.MonkeyPa
 
 
 def test_searching_lowers_the_true_cost() -> None:
-    codec = load("tiny", ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=60", "refiner.run=60"])
+    codec = load_latent(
+        "tiny", ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=60", "refiner.run=60"]
+    )
     problem = problem_of(codec)
     before = problem.true_cost(problem.start)
     refined = codec.refiner.refine(problem)
@@ -77,14 +79,14 @@ def test_searching_lowers_the_true_cost() -> None:
 
 
 def test_moves_lower_the_true_cost() -> None:
-    codec = load("tiny", ["refiner.plugin=rdo", "refiner.seconds=2"])
+    codec = load_latent("tiny", ["refiner.plugin=rdo", "refiner.seconds=2"])
     problem = problem_of(codec)
 
     assert problem.true_cost(codec.refiner.refine(problem)) < problem.true_cost(problem.start)
 
 
 def test_seconds_are_a_budget() -> None:
-    codec = load("tiny", ["refiner.plugin=lof", "refiner.seconds=0.5", "refiner.run=100000"])
+    codec = load_latent("tiny", ["refiner.plugin=lof", "refiner.seconds=0.5", "refiner.run=100000"])
     begin = time.monotonic()
     codec.refiner.refine(problem_of(codec))
 
@@ -93,7 +95,7 @@ def test_seconds_are_a_budget() -> None:
 
 def test_steps_are_a_budget_and_results_repeat() -> None:
     settings = ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=5", "refiner.run=3"]
-    codec = load("tiny", settings)
+    codec = load_latent("tiny", settings)
     first = codec.refiner.refine(problem_of(codec))
     problem = problem_of(codec)
     state = torch.get_rng_state()
@@ -105,10 +107,10 @@ def test_steps_are_a_budget_and_results_repeat() -> None:
 
 def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
     settings = ["refiner.plugin=lof", "refiner.seconds=0", "refiner.run=40", f"refiner.log={tmp_path}"]
-    codec = load("tiny", [*settings, "refiner.steps=40"])
+    codec = load_latent("tiny", [*settings, "refiner.steps=40"])
     problem = problem_of(codec)
     first = problem.true_cost(codec.refiner.refine(problem))
-    again = load("tiny", [*settings, "refiner.steps=1"])
+    again = load_latent("tiny", [*settings, "refiner.steps=1"])
     second = problem.true_cost(again.refiner.refine(problem_of(again)))
     (log,) = tmp_path.glob("*.jsonl")
     records = [json.loads(line) for line in log.read_text().splitlines()]
@@ -127,4 +129,4 @@ def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
 )
 def test_impossible_searches_are_refused(settings: list[str], said: str) -> None:
     with pytest.raises(ProfileError, match=said):
-        load_profile("tiny", ["refiner.plugin=lof", *settings])
+        latent_profile("tiny", ["refiner.plugin=lof", *settings])

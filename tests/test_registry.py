@@ -116,7 +116,7 @@ def test_the_core_names_no_plugin() -> None:
 def test_registering_imports_neither_torch_nor_numpy() -> None:
     code = (
         "import sys, licframe.registry.discovery as r, licframe.profile.profile as p, licframe.cli.app; r.registry(); "
-        "p.load_profile('tiny'); print([m for m in ('torch', 'numpy') if m in sys.modules])"
+        "p.latent_profile('tiny'); print([m for m in ('torch', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

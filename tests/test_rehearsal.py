@@ -17,10 +17,10 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import build
+from licframe.model.latent_model import LatentModel
 from licframe.model.refinement import LatentObjective
-from licframe.profile.profile import load_profile, shipped_profiles
+from licframe.profile.profile import latent_profile, shipped_profiles
 from licframe.testing.exactness import sample_images
 from licframe.training import (
     DISTORTIONS,
@@ -94,8 +94,8 @@ def photographs(tmp_path_factory) -> Photographs:
     return Photographs([folder], device=META, candidates=3, patch=176)
 
 
-def there(profile: str, settings: list[str] | None = None) -> LatentCodec:
-    return build(load_profile(profile, settings or [])).to(META)
+def there(profile: str, settings: list[str] | None = None) -> LatentModel:
+    return build(latent_profile(profile, settings or [])).to(META)
 
 
 def rehearse(trainer: Trainer, *, strict: bool = True) -> None:
@@ -107,14 +107,13 @@ def rehearse(trainer: Trainer, *, strict: bool = True) -> None:
         trainer.average.update(4)
 
 
-def trainer_of(codec: LatentCodec, source: Any, objective: Any, patch: int = 64, **more: Any) -> Trainer:
+def trainer_of(codec: LatentModel, source: Any, objective: Any, patch: int = 64, **more: Any) -> Trainer:
     return Trainer(codec, source, objective, Schedule(batch=2, patch=patch), HARDWARE, **more)
 
 
 @pytest.mark.parametrize("profile", sorted(shipped_profiles()))
 def test_a_step_of_every_profile(photographs: Photographs, profile: str) -> None:
-    codec = there(profile)
-    training = codec.profile.training
+    codec, training = there(profile), latent_profile(profile).training
     # The package for MS-SSIM makes its window in main memory: such a step is run, not recorded.
     similar = training.distortion == "ms-ssim"
     objective = RateDistortion(codec, DISTORTIONS[training.distortion])
@@ -154,12 +153,14 @@ def test_a_step_of_latent_overfitting(name: str) -> None:
     image = torch.rand(1, 3, 64, 64, device=META)
     relaxation = RELAXATIONS[name]
     with torch.no_grad():
-        start = codec.model.analyse(image, 50)
-    problem = LatentObjective(codec.model, image, start, 50)
+        start = codec.analyse(image, 50)
+    problem = LatentObjective(codec, image, start, 50)
     latent = start.clone().requires_grad_()
     for mode in (torch.enable_grad(), OnlyThere()):  # the first time indices are made
         with mode:
-            cost = problem.objective(latent, relaxation.make(0.5, None), unit_slope=relaxation.unit_slope)
+            cost = problem.estimated_cost(
+                latent, relaxation.make(0.5, None), unit_slope=relaxation.unit_slope
+            )
             cost.backward()
     assert latent.grad is not None
 
@@ -201,7 +202,7 @@ def test_the_rehearsal_finds_what_is_wrong(
 ) -> None:
     codec = there("tiny")
     made = trainer_of(codec, photographs, RateDistortion(codec))
-    gains = type(codec.model.gains).forward
+    gains = type(codec.gains).forward
 
     def spoilt(self: Any, quality: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         gain, inverse = gains(self, quality)
@@ -214,6 +215,6 @@ def test_the_rehearsal_finds_what_is_wrong(
         return gain, inverse
 
     rehearse(made)
-    monkeypatch.setattr(type(codec.model.gains), "forward", spoilt)
+    monkeypatch.setattr(type(codec.gains), "forward", spoilt)
     with pytest.raises((RuntimeError, AssertionError), match=r"meta|on cpu"):
         rehearse(made)

@@ -11,13 +11,13 @@ import torch
 
 from licframe.bitstream import container
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import build, decompress, entropy_models, load, load_for
+from licframe.codec.loading import build, decompress, entropy_models, load_for, load_latent, save
 from licframe.codec.target import Target
 from licframe.errors import ProfileError, WeightsMismatchError
 from licframe.model import latent_coding
 from licframe.picture.tensors import tensor_of
 from licframe.profile import weights
-from licframe.profile.profile import load_profile, profile_folder, shipped_profiles
+from licframe.profile.profile import latent_profile, profile_folder, shipped_profiles
 from licframe.runtime.clock import Clock
 from licframe.testing.conformance import picture_of, random_codec
 from licframe.training.transfer import transfer_context
@@ -37,10 +37,10 @@ DISTILLED = ["transform.plugin=distilled", *(f"transform.{o}" for o in SMALL)]
 
 
 def test_wavefront_and_raster_give_the_same_symbols() -> None:
-    raster = random_codec(load_profile("tiny", AR))
-    wavefront = random_codec(load_profile("tiny", [*AR, "context_scheduler.order=wavefront"]))
-    wavefront.load_state_dict(raster.model.state_dict())
-    wavefront.freeze()
+    raster = random_codec(latent_profile("tiny", AR))
+    wavefront = random_codec(latent_profile("tiny", [*AR, "context_scheduler.order=wavefront"]))
+    wavefront.model.load_state_dict(raster.model.state_dict())
+    wavefront.model.freeze()
     latent = torch.randn(1, 48, 5, 7, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         one, two = (latent_coding.encode(c.model, latent, 50, Clock()) for c in (raster, wavefront))
@@ -65,7 +65,7 @@ EVERY_SCHEDULER = {
 @pytest.mark.parametrize("scheduler", EVERY_SCHEDULER)
 def test_all_steps_at_once_are_all_steps_in_order(scheduler: str, size: tuple[int, int]) -> None:
     """Loss equal to 1e-6, gradients to 1e-3, whatever the size of the latent."""
-    made = random_codec(load_profile("tiny", EVERY_SCHEDULER[scheduler]))
+    made = random_codec(latent_profile("tiny", EVERY_SCHEDULER[scheduler]))
     image = tensor_of(picture_of(size[1], size[0])).repeat(2, 1, 1, 1)
     quality = torch.tensor([20.0, 60.0])
     found = []
@@ -76,7 +76,7 @@ def test_all_steps_at_once_are_all_steps_in_order(scheduler: str, size: tuple[in
         latent = made.model.transform.analysis(image, quality)
         bits, y = made.model.estimate_latent(latent, gain, quality, quantise, in_order=in_order)
         loss = bits.mean() + y.square().mean()
-        made.zero_grad()
+        made.model.zero_grad()
         loss.backward()
         gradients = {n: p.grad.clone() for n, p in made.model.named_parameters() if p.grad is not None}
         found.append((loss.detach(), gradients))
@@ -97,11 +97,11 @@ def straight_through(x: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("scheduler", ["msp", "checkerboard", "wavefront"])
 def test_a_context_learns_in_bfloat16(scheduler: str) -> None:
     """Weights cast by the pass without gradients are not used by the pass that needs them."""
-    made = random_codec(load_profile("tiny", EVERY_SCHEDULER[scheduler]))
+    made = random_codec(latent_profile("tiny", EVERY_SCHEDULER[scheduler]))
     image, quality = tensor_of(picture_of(64, 64)), torch.tensor([50.0])
     gradients = []
     for bfloat16 in (False, True):
-        made.zero_grad()
+        made.model.zero_grad()
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             bits = made.model.estimate(image, quality).bits.sum()
@@ -118,12 +118,12 @@ def test_a_context_learns_in_bfloat16(scheduler: str) -> None:
 
 
 def test_one_entropy_model_serves_every_pass() -> None:
-    codec = build(load_profile("tiny", ["context_scheduler.plugin=checkerboard"]))
+    model = build(latent_profile("tiny", ["context_scheduler.plugin=checkerboard"]))
 
-    assert len(codec.model.entropy_models) == 2
+    assert len(model.entropy_models) == 2
     with pytest.raises(ProfileError, match="names 2"):
-        build(load_profile("checkerboard", ["context_scheduler.plugin=msp"]))
-    assert len(load_profile("checkerboard", ["entropy_model.plugin=laplace"]).entropy_models) == 1
+        build(latent_profile("checkerboard", ["context_scheduler.plugin=msp"]))
+    assert len(latent_profile("checkerboard", ["entropy_model.plugin=laplace"]).entropy_models) == 1
 
 
 def test_empty_channels_are_left_out(codec: LatentCodec) -> None:
@@ -151,30 +151,33 @@ def folder(tmp_path: Path) -> Path:
     trunk = tmp_path / "tiny.safetensors"
     trunk.write_bytes((profile_folder() / "weights" / "tiny.safetensors").read_bytes())
     for name, settings in (("laplace", ["entropy_model.plugin=laplace"]), ("distilled", DISTILLED)):
-        made = build(load_profile("tiny", settings))
+        profile = latent_profile("tiny", settings)
+        made = build(profile)
         weights.load_shared(trunk, made)
         with torch.no_grad():
             for parameter in (
-                made.model.scheduler.parameters()
+                made.scheduler.parameters()
                 if name == "laplace"
-                else made.model.transform.synthesis_blocks.parameters()
+                else made.transform.synthesis_blocks.parameters()
             ):
                 parameter.add_(0.01 * torch.ones_like(parameter))
-        made.save(tmp_path / f"tiny+{name}.safetensors", {"patches": 1}, base=trunk)
+        save(made, profile, tmp_path / f"tiny+{name}.safetensors", {"patches": 1}, trunk)
     return tmp_path
 
 
 def test_weights_of_parts_lie_beside_their_trunk(folder: Path) -> None:
     own = f"weights.file={folder / 'tiny.safetensors'}"
-    trunk, other = load("tiny", [own]), load("tiny", ["entropy_model.plugin=laplace", own])
-    direct = load(
+    trunk, other = load_latent("tiny", [own]), load_latent("tiny", ["entropy_model.plugin=laplace", own])
+    direct = load_latent(
         "tiny", ["entropy_model.plugin=laplace", f"weights.file={folder / 'tiny+laplace.safetensors'}"]
     )
     size = (folder / "tiny+laplace.safetensors").stat().st_size
 
     assert trunk.fingerprint != other.fingerprint == direct.fingerprint
-    assert torch.equal(trunk.transform.analysis_linear[0].weight, other.transform.analysis_linear[0].weight)
-    assert not torch.equal(trunk.scheduler.base, other.scheduler.base)
+    assert torch.equal(
+        trunk.model.transform.analysis_linear[0].weight, other.model.transform.analysis_linear[0].weight
+    )
+    assert not torch.equal(trunk.model.scheduler.base, other.model.scheduler.base)
     assert size < (folder / "tiny.safetensors").stat().st_size
     data = other.encode(picture_of(60, 50), Target(quality=40)).data
     assert other.decode(data).picture.size == (60, 50)
@@ -185,10 +188,10 @@ def test_weights_of_parts_lie_beside_their_trunk(folder: Path) -> None:
 def test_parts_without_weights_say_how_to_fit_them(folder: Path) -> None:
     own = f"weights.file={folder / 'tiny.safetensors'}"
     with pytest.raises(WeightsMismatchError, match=r"entropy_model.plugin is gllmm .*--fit context"):
-        load("tiny", ["entropy_model.plugin=gllmm", own])
+        load_latent("tiny", ["entropy_model.plugin=gllmm", own])
     (folder / "tiny.safetensors").unlink()
     with pytest.raises(WeightsMismatchError, match=r"not beside them|belong to other"):
-        load(
+        load_latent(
             "tiny",
             [
                 "entropy_model.plugin=laplace",
@@ -201,7 +204,7 @@ def test_parts_without_weights_say_how_to_fit_them(folder: Path) -> None:
 def test_a_distilled_decoder_reads_its_teachers_files(folder: Path) -> None:
     profile = folder / "mine.toml"
     profile.write_text('extends = "tiny"\n[weights]\nfile = "tiny.safetensors"\n')
-    teacher = load(profile)
+    teacher = load_latent(profile)
     data = teacher.encode(picture_of(70, 50), Target(quality=60)).data
     student = load_for(container.read_header(data), profile, "distilled")
 
@@ -225,13 +228,13 @@ def test_a_mixture_starts_where_the_single_density_was(codec: LatentCodec, sched
         "autoregressive": AR,
     }[scheduler]
     single, mixture = (
-        load_profile("tiny", [*settings, f"entropy_model.plugin={model}"])
+        latent_profile("tiny", [*settings, f"entropy_model.plugin={model}"])
         for model in ("gaussian", "gaussian-mixture")
     )
     torch.manual_seed(0)
     old, made, back = build(single), build(mixture), build(single)
     for one in (old, made, back):
-        weights.load_shared(load_profile("tiny").weights_path, one)
+        weights.load_shared(latent_profile("tiny").weights_path, one)
     if (
         scheduler != "msp"
     ):  # something like trained: every tensor that decides the parameters away from its start
@@ -239,7 +242,7 @@ def test_a_mixture_starts_where_the_single_density_was(codec: LatentCodec, sched
             if "own" in name or "last" in name or "output" in name:
                 value.add_(torch.randn_like(value), alpha=0.02)
     assert transfer_context(made, old.scheduler.state_dict(), entropy_models(single.structure()))
-    assert transfer_context(back, made.model.scheduler.state_dict(), entropy_models(mixture.structure()))
+    assert transfer_context(back, made.scheduler.state_dict(), entropy_models(mixture.structure()))
     latent = codec.model.analyse(tensor_of(picture_of(96, 96)), 50)
     cost = []
     for one in (old, made, back):
@@ -249,15 +252,15 @@ def test_a_mixture_starts_where_the_single_density_was(codec: LatentCodec, sched
 
     assert cost[1] == pytest.approx(cost[0], rel=0.1)
     assert cost[2] == pytest.approx(cost[0], rel=1e-5)
-    kept = {k: v.clone() for k, v in made.model.scheduler.state_dict().items()}
+    kept = {k: v.clone() for k, v in made.scheduler.state_dict().items()}
     assert not transfer_context(made, {}, entropy_models(single.structure()))
     assert transfer_context(made, kept, entropy_models(mixture.structure()))
-    assert all(torch.equal(v, kept[k]) for k, v in made.model.scheduler.state_dict().items())
+    assert all(torch.equal(v, kept[k]) for k, v in made.scheduler.state_dict().items())
 
 
 @pytest.mark.parametrize("name", sorted(set(shipped_profiles())))
 def test_shipped_profiles_have_weights(name: str) -> None:
-    profile = load_profile(name)
+    profile = latent_profile(name)
     found = weights.find(profile.weights_path, profile.structure())
 
     assert json.dumps(found.record["structure"])
@@ -268,10 +271,10 @@ def test_shipped_profiles_have_weights(name: str) -> None:
 @torch.no_grad()
 def test_side_information_can_tell_means(scheduler: str) -> None:
     """A latent and its negative have the same scales, and other means."""
-    codec = build(load_profile("tiny", [f"context_scheduler.plugin={scheduler}"]))
+    model = build(latent_profile("tiny", [f"context_scheduler.plugin={scheduler}"]))
     generator = torch.Generator().manual_seed(0)
-    latent = torch.randn(1, codec.model.transform.latent_channels, 8, 8, generator=generator)
-    condition = codec.model.units.float_form(codec.model.gain_table[50][None], torch.tensor([50.0]))
-    one, two = (codec.model.scheduler.side(y, condition)["z"] for y in (latent, -latent))
+    latent = torch.randn(1, model.transform.latent_channels, 8, 8, generator=generator)
+    condition = model.units.float_form(model.gain_table[50][None], torch.tensor([50.0]))
+    one, two = (model.scheduler.side(y, condition)["z"] for y in (latent, -latent))
 
     assert not torch.allclose(one, two, atol=1e-3)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import load
+from licframe.codec.loading import load_latent
 from licframe.codec.target import Target
 from licframe.picture.images import Picture, from_array
 from licframe.testing.exactness import sample_images
@@ -36,7 +36,7 @@ def test_eight_threads_make_the_bytes_of_one(codec: LatentCodec) -> None:
 
 def test_threads_that_search(picture: Picture) -> None:
     """A refiner takes gradients; those of one thread are no business of another."""
-    codec = load("tiny", ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=4"])
+    codec = load_latent("tiny", ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=4"])
     alone = codec.encode(picture, Target(quality=50)).data
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda p: codec.encode(p, Target(quality=50)).data, [picture] * 4))
@@ -60,7 +60,7 @@ def test_no_global_setting_of_torch_changes(picture: Picture) -> None:
 
     torch.manual_seed(1234)
     before, state = settings(), torch.get_rng_state()
-    codec = load("tiny")
+    codec = load_latent("tiny")
     compressed(codec, picture)
 
     assert settings() == before

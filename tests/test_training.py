@@ -12,12 +12,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import build, load
+from licframe.codec.loading import build, load_latent
 from licframe.errors import LicframeError, WeightsMismatchError
 from licframe.evaluation import metrics
 from licframe.model.gains import lambda_of
 from licframe.model.latent_model import LatentModel
-from licframe.profile.profile import load_profile
+from licframe.profile.profile import latent_profile
 from licframe.profile.weights import load_shared, read_metadata
 from licframe.runtime.precision import has_bfloat16
 from licframe.testing.exactness import sample_images
@@ -87,7 +87,7 @@ def schedule(steps: int, **fields: object) -> Schedule:
 
 def trainer(source: Photographs, place: Path | None, steps: int, **more: object) -> Trainer:
     torch.manual_seed(0)
-    codec = build(load_profile("tiny"))
+    codec = build(latent_profile("tiny"))
     codec.model.initialise(source.patches(64, 64))
     settings = Settings(log_every=5)
     return Trainer(
@@ -149,7 +149,7 @@ def test_resume_goes_on_from_before_the_decay(photographs: Photographs, tmp_path
     second = trainer(photographs, tmp_path, 10)
     second.resume()
     assert second.patches == 14
-    state = second.codec.model.state_dict()
+    state = second.model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in first.undecayed.model.items())
     saved = {n: {k: v.clone() for k, v in s.items()} for n, s in second.optimisers.state().items()}
     written = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["moments"]
@@ -214,7 +214,7 @@ def test_checkpoints_of_the_first_version_are_read(photographs: Photographs, tmp
     def kind(name: str) -> str:
         return getattr(named[name], "licframe_kind", "matrix" if named[name].dim() == 4 else "bias")
 
-    ordered = [[n for n, _ in made.codec.model.named_parameters() if kind(n) == k] for k in kinds]
+    ordered = [[n for n, _ in made.model.named_parameters() if kind(n) == k] for k in kinds]
     numbered = [ordered[0], [n for some in ordered[1:] for n in some]]
     old = {
         "model": made.undecayed.model,
@@ -254,11 +254,11 @@ def test_a_run_keeps_what_it_did_not_make(folder: Path, tmp_path: Path) -> None:
     run = train("tiny", [folder], folder=tmp_path, **arguments)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.*")}
     gaussian, laplace = (
-        load_profile("tiny", [f"entropy_model.plugin={m}"]) for m in ("gaussian", "laplace")
+        latent_profile("tiny", [f"entropy_model.plugin={m}"]) for m in ("gaussian", "laplace")
     )
     for message, more in {
         "holds a run": {},
-        "another fit": {"fit": "context", "resume": True, "start": load_profile("tiny").weights_path},
+        "another fit": {"fit": "context", "resume": True, "start": latent_profile("tiny").weights_path},
         "new run": {"resume": True, "start": run.weights},
         "would overwrite": {"fit": "context", "start": run.undecayed, "overwrite": True},
         "patch=512": {"fit": "context", "schedule": schedule(2, crop=96, crop_share=1.0)},
@@ -321,15 +321,15 @@ def test_a_source_of_ones_own(tmp_path: Path) -> None:
 def test_nan_stops_the_run_with_the_batch_saved(photographs: Photographs, tmp_path: Path) -> None:
     heard = Heard()
     made = trainer(photographs, tmp_path, 10, callbacks=[heard])
-    before = made.codec.model.gains.log2_inverse.detach().clone()
-    torch.nn.init.constant_(made.codec.model.gains.log2_gain, float("nan"))
+    before = made.model.gains.log2_inverse.detach().clone()
+    torch.nn.init.constant_(made.model.gains.log2_gain, float("nan"))
 
     with pytest.raises(LicframeError, match="diverged"):
         made.run()
     (bad,) = torch.load(tmp_path / "bad_batch.pt", weights_only=True)
     assert bad[0].shape == (2, 3, 64, 64)
     assert bad[0].std() > 0
-    assert torch.equal(made.codec.model.gains.log2_inverse, before)
+    assert torch.equal(made.model.gains.log2_inverse, before)
     assert len(heard.remarks) == 5
     assert "rates halved" in heard.remarks[0]
 
@@ -357,7 +357,7 @@ def test_the_better_of_last_and_averaged_weights_is_left(photographs: Photograph
     held_out = HeldOut(photographs, 8, 64)
     made = trainer(photographs, None, 12, held_out=held_out)
     made.run()
-    end = {name: p.detach().clone() for name, p in made.codec.model.named_parameters()}
+    end = {name: p.detach().clone() for name, p in made.model.named_parameters()}
     chosen = made.measure()
     made.average.swap()
     other = made.measure()
@@ -368,10 +368,10 @@ def test_the_better_of_last_and_averaged_weights_is_left(photographs: Photograph
     assert other is not None
     assert chosen <= other
     assert made.lines[-1].held_out == pytest.approx(chosen)
-    averages = {True: made.average.values, False: dict(made.codec.model.named_parameters())}
+    averages = {True: made.average.values, False: dict(made.model.named_parameters())}
     assert any(all(torch.equal(end[n], v) for n, v in values.items()) for values in averages.values())
     alone.average.swap()
-    last = dict(alone.codec.model.named_parameters())
+    last = dict(alone.model.named_parameters())
     assert any(not torch.equal(last[n], v) for n, v in alone.average.values.items())
 
 
@@ -452,7 +452,7 @@ def test_what_scripts_would_replace_are_arguments(folder: Path, tmp_path: Path) 
         made[name] = train("tiny", [folder], **arguments, **more)
 
     assert len({run.fingerprint for run in made.values()}) == 6
-    gains = [made[name].load().gains.log2_gain.abs().mean() for name in ("own", "plain")]
+    gains = [made[name].load().model.gains.log2_gain.abs().mean() for name in ("own", "plain")]
     assert gains[0] < gains[1]
 
 
@@ -536,8 +536,8 @@ def test_similarity_is_ms_ssim_that_sees_the_borders() -> None:
 def test_ms_ssim_may_be_what_is_trained_for(autocast: bool) -> None:
     """The loss is rate plus 1280 lambda (1 - MS-SSIM), and its gradient raises MS-SSIM."""
     torch.manual_seed(0)
-    codec = load("tiny")
-    codec.requires_grad_(True)
+    model = load_latent("tiny").model
+    model.requires_grad_(True)
     picture = sample_images(1, 192, seed=2)[0][:192, :192]
     image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None] / 255
     quality = torch.tensor([29.0])
@@ -545,16 +545,16 @@ def test_ms_ssim_may_be_what_is_trained_for(autocast: bool) -> None:
     def judged() -> tuple[torch.Tensor, float, float]:
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             torch.manual_seed(1)
-            loss, detail = RateDistortion(codec, DISTORTIONS["ms-ssim"])(image, quality)
+            loss, detail = RateDistortion(model, DISTORTIONS["ms-ssim"])(image, quality)
             torch.manual_seed(1)
-            decoded = codec.model.estimate(image, quality).image.detach()
+            decoded = model.estimate(image, quality).image.detach()
         return loss, float(detail[1]), float(similarity(decoded, image))
 
     loss, bpp, before = judged()
     lam = lambda_of(quality)
     expected = (bpp + lam * 1280 * (1 - before)) / (lam / 0.013).sqrt()
     assert loss.item() == pytest.approx(float(expected), rel=1e-4)
-    weights = [p for n, p in codec.model.named_parameters() if "synthesis" in n and p.dim() == 4]
+    weights = [p for n, p in model.named_parameters() if "synthesis" in n and p.dim() == 4]
     gradients = torch.autograd.grad(loss, weights)
     with torch.no_grad():
         length = sum(float(g.square().sum()) for g in gradients) ** 0.5
@@ -572,21 +572,21 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
     photographs: Photographs, ends: int
 ) -> None:
     options = [*DISTILLED, f"transform.synthesis_ends={ends}"]
-    teacher = load("tiny")
-    student = build(load_profile("tiny", options))
-    load_shared(load_profile("tiny").weights_path, student)
-    student.model.transform.start_from(teacher.transform)
+    teacher = load_latent("tiny").model
+    student = build(latent_profile("tiny", options))
+    load_shared(latent_profile("tiny").weights_path, student)
+    student.transform.start_from(teacher.transform)
     torch.manual_seed(0)
     decoded = DecodedPatches(teacher, photographs, 12, 64, CPU)
     image, latent, picture, bits, quality = decoded.batch(12, 64)
-    before = {k: v.clone() for k, v in student.model.state_dict().items()}
-    stranger = build(load_profile("tiny", [*options, "transform.merged=96"]))
+    before = {k: v.clone() for k, v in student.state_dict().items()}
+    stranger = build(latent_profile("tiny", [*options, "transform.merged=96"]))
     with pytest.raises(WeightsMismatchError, match="give the student"):
         stranger.transform.start_from(teacher.transform)
 
     def error() -> float:
         with torch.no_grad():
-            return float((student.model.transform.synthesis(latent, quality) - image).square().mean())
+            return float((student.transform.synthesis(latent, quality) - image).square().mean())
 
     start = error()
     Trainer(student, decoded, Distillation(student, teacher), schedule(40, batch=4), CPU).run()
@@ -596,13 +596,13 @@ def test_distillation_teaches_a_small_synthesis_and_nothing_else(
         known = teacher.transform.synthesis(latent, quality)
     assert float((picture - known).abs().max()) < 1e-3
     assert error() < 0.97 * start
-    changed = {k for k, v in student.model.state_dict().items() if not torch.equal(v, before[k])}
+    changed = {k for k, v in student.state_dict().items() if not torch.equal(v, before[k])}
     assert changed
     assert all("transform.synthesis" in name for name in changed)
 
 
 def test_distilling_is_a_call(folder: Path, tmp_path: Path) -> None:
-    profile = load_profile("tiny", DISTILLED)
+    profile = latent_profile("tiny", DISTILLED)
     arguments = {"teacher": "tiny", "schedule": schedule(6), "hardware": CPU, "patches": 8}
     run = distill(profile, [folder], folder=tmp_path / "one", **arguments)
     again = distill(profile, [folder], folder=tmp_path / "two", start=run.weights, **arguments)
@@ -610,12 +610,12 @@ def test_distilling_is_a_call(folder: Path, tmp_path: Path) -> None:
     assert {name.split(".")[1].split("_")[0] for name in load_file(run.weights)} == {"synthesis"}
     assert run.patches == again.patches == 12
     assert run.fingerprint != again.fingerprint
-    with pytest.raises(LicframeError, match="another synthesis"):
+    with pytest.raises(LicframeError, match="another decoder"):
         distill(
             profile,
             [folder],
             folder=tmp_path / "three",
-            start=load_profile("fast").weights_path,
+            start=latent_profile("fast").weights_path,
             **arguments,
         )
 
@@ -623,28 +623,28 @@ def test_distilling_is_a_call(folder: Path, tmp_path: Path) -> None:
 def test_a_synthesis_learns_along(photographs: Photographs, tmp_path: Path) -> None:
     """A run without it can be gone on with, and the analysis hears of it."""
     trainer(photographs, tmp_path, 4).run()
-    student = build(load_profile("tiny", DISTILLED)).transform
+    student = build(latent_profile("tiny", DISTILLED)).transform
 
     def going_on() -> Trainer:
-        codec = build(load_profile("tiny"))
+        codec = build(latent_profile("tiny"))
         objective = RateDistortion(codec, auxiliary=student)
         made = Trainer(codec, photographs, objective, schedule(8), CPU, folder=tmp_path)
         made.resume()
         return made
 
     along = going_on()
-    before = {k: v.clone() for k, v in student.model.state_dict().items()}
+    before = {k: v.clone() for k, v in student.state_dict().items()}
     image, quality = torch.rand(1, 3, 64, 64), torch.tensor([50.0])
     found = []
-    for other in (None, along.codec.model.transform, student):
+    for other in (None, along.model.transform, student):
         torch.manual_seed(0)
-        loss = RateDistortion(along.codec, auxiliary=other)(image, quality)[0]
-        found.append(torch.autograd.grad(loss, along.codec.model.transform.analysis_linear[0].weight)[0])
+        loss = RateDistortion(along.model, auxiliary=other)(image, quality)[0]
+        found.append(torch.autograd.grad(loss, along.model.transform.analysis_linear[0].weight)[0])
     assert torch.allclose(found[1], found[0], rtol=1e-3)  # the same twice is the same
     assert not torch.allclose(found[2], found[0], rtol=1e-3)
     along.run()
 
-    after = student.model.state_dict()
+    after = student.state_dict()
     assert any(not torch.equal(after[k], v) for k, v in before.items())
     saved = torch.load(along.checkpoint, weights_only=True)
     assert saved["auxiliary"].keys() == before.keys()
@@ -653,20 +653,20 @@ def test_a_synthesis_learns_along(photographs: Photographs, tmp_path: Path) -> N
     ].keys()
     student.load_state_dict(before)
     going_on()
-    assert all(torch.equal(v, saved["auxiliary"][k]) for k, v in student.model.state_dict().items())
+    assert all(torch.equal(v, saved["auxiliary"][k]) for k, v in student.state_dict().items())
 
 
 def test_features_that_differ_in_number_are_matched_by_what_learns(
     photographs: Photographs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    teacher, student = load("tiny"), load("tiny")
-    whole = student.model.transform.features
+    teacher, student = load_latent("tiny").model, load_latent("tiny").model
+    whole = student.transform.features
 
     def fewer(latent: torch.Tensor, quality: torch.Tensor) -> dict[str, torch.Tensor]:
         found = whole(latent, quality)
         return found | {"1/8": found["1/8"][:, ::2]}
 
-    monkeypatch.setattr(student.model.transform, "features", fewer)
+    monkeypatch.setattr(student.transform, "features", fewer)
     objective = Distillation(student, teacher)
     assert objective.auxiliary is not None
     before = {k: v.clone() for k, v in objective.auxiliary.state_dict().items()}

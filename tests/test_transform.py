@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from licframe.profile.profile import load_profile
+from licframe.profile.profile import latent_profile
 from licframe.registry.discovery import load_class
 from licframe.runtime.precision import has_bfloat16
 from licframe.testing.exactness import sample_images
@@ -16,7 +16,9 @@ MIDDLE = torch.tensor([50.0])
 
 
 def make(**options):
-    choice = load_profile("tiny", [f"transform.{k}={str(v).lower()}" for k, v in options.items()]).transform
+    choice = latent_profile(
+        "tiny", [f"transform.{k}={str(v).lower()}" for k, v in options.items()]
+    ).transform
     return load_class(choice.part)(choice.options)
 
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from licframe.bitstream.container import read, read_header
-from licframe.codec.loading import build, load, load_for, save
+from licframe.codec.loading import build, load_for, load_latent, save
 from licframe.errors import NotExactError, WeightsMismatchError
 from licframe.model.latent_model import LatentModel
 from licframe.profile.profile import latent_profile
@@ -27,7 +27,7 @@ def saved(untrained: LatentModel, tmp_path: Path) -> Path:
 
 def test_round_trip_is_stable(saved: Path, tmp_path: Path) -> None:
     """Loading and saving again changes nothing: shipped weights can be trained on and compared."""
-    codec = load("tiny", [f"weights.file={saved}"])
+    codec = load_latent("tiny", [f"weights.file={saved}"])
     tables = codec.model.units.to_context.clone()
     again = tmp_path / "again.safetensors"
     assert (
@@ -65,7 +65,7 @@ def test_changed_weights_are_refused(saved: Path, edit) -> None:
     change(saved, edit)
 
     with pytest.raises(WeightsMismatchError, match="fingerprint"):
-        load("tiny", [f"weights.file={saved}"])
+        load_latent("tiny", [f"weights.file={saved}"])
 
 
 def test_nan_is_refused(untrained: LatentModel, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_nan_is_refused(untrained: LatentModel, tmp_path: Path) -> None:
     torch.nn.init.constant_(untrained.scheduler.base, float("nan"))
     save(untrained, latent_profile("tiny"), path, {})
     with pytest.raises(WeightsMismatchError, match="not finite"):
-        load("tiny", [f"weights.file={path}"])
+        load_latent("tiny", [f"weights.file={path}"])
     torch.nn.init.constant_(untrained.gains.log2_gain, float("nan"))
     with pytest.raises(NotExactError, match="diverged"):
         save(untrained, latent_profile("tiny"), path, {})
@@ -85,14 +85,14 @@ def test_what_is_no_weights_file_is_refused(tmp_path: Path, data: bytes) -> None
     path.write_bytes(data)
 
     with pytest.raises(WeightsMismatchError, match="not a licframe weights file"):
-        load("tiny", [f"weights.file={path}"])
+        load_latent("tiny", [f"weights.file={path}"])
 
 
 def test_truncated_file_is_refused(saved: Path) -> None:
     saved.write_bytes(saved.read_bytes()[:-100])
 
     with pytest.raises(WeightsMismatchError, match="damaged"):
-        load("tiny", [f"weights.file={saved}"])
+        load_latent("tiny", [f"weights.file={saved}"])
 
 
 def test_shipped_weights_fit_and_are_small() -> None:
@@ -100,7 +100,7 @@ def test_shipped_weights_fit_and_are_small() -> None:
         path = latent_profile(name).weights_path
         assert path is not None
         assert path.stat().st_size <= 16 * 2**20
-        assert load(name).fingerprint.hex() == read_metadata(path)["fingerprint"]
+        assert load_latent(name).fingerprint.hex() == read_metadata(path)["fingerprint"]
 
 
 def test_untrained_codec_can_be_built_for_every_profile() -> None:
@@ -128,9 +128,9 @@ def beside(trunk: Path, name: str, settings: list[str]) -> list[str]:
 
 def test_a_synthesis_and_a_context_of_one_trunk_combine(saved: Path) -> None:
     """Each is trained by itself; together they decode the files of the context."""
-    context = load("tiny", beside(saved, "w+laplace", ["entropy_model.plugin=laplace"]))
-    small = load("tiny", beside(saved, "w+small", SMALL))
-    both = load("tiny", [*SMALL, "entropy_model.plugin=laplace", f"weights.file={saved}"])
+    context = load_latent("tiny", beside(saved, "w+laplace", ["entropy_model.plugin=laplace"]))
+    small = load_latent("tiny", beside(saved, "w+small", SMALL))
+    both = load_latent("tiny", [*SMALL, "entropy_model.plugin=laplace", f"weights.file={saved}"])
     data = context.compress(noise_picture(56, 40), quality=40)
 
     assert small.fingerprint.hex() == read_metadata(saved)["fingerprint"]
@@ -153,4 +153,4 @@ def test_each_file_of_a_combination_is_checked(saved: Path, name: str) -> None:
     change(saved.with_stem(name), lambda tensors: next(iter(tensors.values())).add_(1))
 
     with pytest.raises(WeightsMismatchError, match="fingerprint"):
-        load("tiny", [*SMALL, "entropy_model.plugin=laplace", f"weights.file={saved}"])
+        load_latent("tiny", [*SMALL, "entropy_model.plugin=laplace", f"weights.file={saved}"])

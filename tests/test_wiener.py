@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from licframe.bitstream import container
-from licframe.codec.loading import load
+from licframe.codec.loading import load_latent
 from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError
 from licframe.evaluation.datasets import sample_picture
@@ -95,7 +95,9 @@ def test_strips_do_not_show(photograph: torch.Tensor, monkeypatch: pytest.Monkey
 
 def test_a_file_with_its_filter_is_nearer_to_the_original() -> None:
     picture = read_picture(sample_picture())
-    with_filter, without = (load("tiny", [f"picture_filter.plugin={name}"]) for name in ("wiener", "none"))
+    with_filter, without = (
+        load_latent("tiny", [f"picture_filter.plugin={name}"]) for name in ("wiener", "none")
+    )
     files = [codec.encode(picture, Target(quality=60)).data for codec in (with_filter, without)]
     found = [container.read(data) for data in files]
     errors = [psnr(picture.pixels, without.decode(data).picture.pixels) for data in files]
@@ -107,8 +109,8 @@ def test_a_file_with_its_filter_is_nearer_to_the_original() -> None:
 
 def test_a_target_size_holds_with_a_filter() -> None:
     picture = read_picture(sample_picture())
-    codec = load("tiny")
-    plain = load("tiny", ["picture_filter.plugin=none"])
+    codec = load_latent("tiny")
+    plain = load_latent("tiny", ["picture_filter.plugin=none"])
     tight = len(plain.encode(picture, Target(quality=60)).data) + 3
     data = codec.encode(picture, Target(size=tight)).data
 
@@ -118,7 +120,7 @@ def test_a_target_size_holds_with_a_filter() -> None:
 
 
 def test_a_wild_filter_gives_a_picture() -> None:
-    codec = load("tiny")
+    codec = load_latent("tiny")
     picture = read_picture(sample_picture())
     file = container.read(codec.encode(picture, Target(quality=0)).data)
     wild = container.File(
