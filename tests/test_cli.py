@@ -434,7 +434,7 @@ def test_a_decoder_is_trained_along_with_its_trunk(tmp_path: Path) -> None:
     wrong = ("--joint-decoder", "small.toml", "--set", "transform.merged=96", "--folder", "other")
     done = licframe(*leg[:6], *wrong, cwd=tmp_path)
     assert done.returncode == 2
-    assert "must differ in the synthesis alone" in done.stderr
+    assert "must differ in the decoder alone" in done.stderr
     done = licframe(*leg, "--joint-decoder", "small.toml", "--fit", "context", cwd=tmp_path)
     assert done.returncode == 2
     assert "leave out --fit" in done.stderr
@@ -466,7 +466,7 @@ def test_distil_and_begin_from_what_was_distilled(tmp_path: Path) -> None:
     wider = ("--set", "transform.synthesis_widths=[12,8,0]")
     done = licframe(*leg, *wider, "--folder", "no", "--start", made, cwd=tmp_path)
     assert done.returncode == 5
-    assert "another synthesis" in done.stderr
+    assert "another decoder" in done.stderr
 
 
 @pytest.mark.slow
