@@ -164,7 +164,8 @@ def _worker(
             json.dumps(attrs.asdict(setting)),
             json.dumps(list(qualities)),
         ],
-        env={**os.environ, **setting.environment},
+        # threads that wait asleep leave the cores to the other processes
+        env={**os.environ, "OMP_WAIT_POLICY": "passive", **setting.environment},
         capture_output=True,
         text=True,
         check=False,
