@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from licframe.registry.discovery import registry
-from licframe.testing.conformance import Conformance
+from licframe.testing.conformance import CodecConformance, Conformance, PictureFilterConformance
 from licframe.testing.exactness import sample_images
 
 pytestmark = pytest.mark.slow
@@ -108,6 +108,26 @@ class TestRdo(Conformance):
     @pytest.fixture
     def settings(self) -> list[str]:
         return ["refiner.plugin=rdo", "refiner.seconds=0.5"]
+
+
+class TestEveryPictureFilter(PictureFilterConformance):
+    @pytest.fixture(params=built_in("picture_filter"))
+    def settings(self, request: pytest.FixtureRequest) -> list[str]:
+        return [f"picture_filter.plugin={request.param}"]
+
+
+class TestTheLatentCodec(CodecConformance):
+    @pytest.fixture
+    def profile(self) -> str:
+        return "tiny"
+
+
+class TestOtherFormats(CodecConformance):
+    @pytest.fixture(params=["jpeg", "webp", "avif", "jpeg2000"])
+    def profile(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+        path = tmp_path / "other.toml"
+        path.write_text(f'[codec]\nplugin = "{request.param}"\n')
+        return path
 
 
 @pytest.fixture(scope="module")
