@@ -264,7 +264,7 @@ class PictureFilterConformance:
     def fitted(self, picture_filter: PictureFilter) -> Fitted:
         """Decoded picture, original and the filter's bytes, for what the filter finds worth sending."""
         found = []
-        for size in (*SIZES, (150, 130)):
+        for size in ((1, 1), (33, 2), (61, 45)):
             image = tensor_of(picture_of(*size))
             for decoded in self.distorted(image):
                 data = picture_filter.fit(decoded, image, 1e6)
@@ -327,7 +327,7 @@ class PictureFilterConformance:
         """Refiners follow its gradient."""
         for decoded, image, data in fitted:
             start = decoded.clone().requires_grad_()
-            (picture_filter.apply(start, data) - image).square().sum().backward()  # type: ignore[no-untyped-call]
+            (picture_filter.apply(start, data) - image).square().sum().backward()
 
             assert start.grad is not None
             assert bool(start.grad.isfinite().all())

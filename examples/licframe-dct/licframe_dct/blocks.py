@@ -16,8 +16,8 @@ FRACTION = 4
 """Fractional bits of coefficients and steps: they count sixteenths of a level."""
 _BITS = 12
 """Fractional bits of the matrices. Rounded so coarsely they do not depend on the last bit of a cosine."""
-_LARGEST = 2.0**22
-"""Of a coefficient; sums then stay below 2^53 (a row of the transform adds up to at most 2^14, twice)."""
+_LARGEST = 2.0**24
+"""Of a coefficient; sums then stay below 2^53, since a column of the cosines adds up to less than 2^14, twice."""
 
 _COSINES = torch.tensor(
     [

@@ -79,9 +79,7 @@ class Dct(ImageCodec):
         data, information = trial(quality)
         return Encoded(data, quality, clock.seconds, information)
 
-    def decode(
-        self, data: bytes, limits: Limits = DEFAULT_LIMITS, *, best_effort: bool = False
-    ) -> Decoded:
+    def decode(self, data: bytes, limits: Limits = DEFAULT_LIMITS, *, best_effort: bool = False) -> Decoded:
         clock = Clock(limits.seconds)
         with clock("alpha"):
             file = read_file(data, limits, best_effort=best_effort)

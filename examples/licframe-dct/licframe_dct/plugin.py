@@ -20,4 +20,6 @@ class DctOptions:
 
 @licframe.hookimpl
 def licframe_codecs() -> list[licframe.Part]:
-    return [licframe.Part("dct", 1, "8x8 cosine transforms, no weights", DctOptions, "licframe_dct.codec:Dct")]
+    return [
+        licframe.Part("dct", 1, "8x8 cosine transforms, no weights", DctOptions, "licframe_dct.codec:Dct")
+    ]

@@ -77,7 +77,9 @@ def pack(step: int, tables: Tensor) -> bytes:
     encoder = Encoder()
     _code_all(encoder, _OF_NUMBERS, torch.tensor([step, *lengths]))
     for plane, length in zip(tables, lengths.tolist(), strict=True):
-        _code_all(encoder, _OF_DIFFERENCES, plane[:length].diff(dim=0, prepend=torch.full((1, _CLASSES), -1)))
+        _code_all(
+            encoder, _OF_DIFFERENCES, plane[:length].diff(dim=0, prepend=torch.full((1, _CLASSES), -1))
+        )
     return encoder.finish()
 
 

@@ -53,7 +53,7 @@ class PillowBaseline(PixelCodec):
         try:
             with Image.open(io.BytesIO(data), formats=[self.format]) as image:
                 return np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise CorruptStreamError(
                 f"this is no sound {self.format} file ({error}); get a new copy of it"
             ) from error
