@@ -26,7 +26,7 @@ from licframe.errors import (
 )
 from licframe.exact.coder import BIT_TOTAL, LARGEST_RESIDUAL, Decoder, Encoder
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
-from licframe.exact.tables import TableBank
+from licframe.exact.tables import TOTAL_BITS, TableBank
 from licframe.exact.units import CENTRE_FRACTION, CONTEXT_LIMIT, Condition
 from licframe.model.gains import KNOTS, between_knots, error_weight, lambda_of
 from licframe.model.interfaces import (
@@ -44,8 +44,11 @@ from licframe.model.interfaces import (
     centre_to_float,
     trained_as,
 )
+from licframe.picture.alpha import encode as encode_alpha
+from licframe.picture.alpha import read as read_alpha
 from licframe.picture.error import psnr
 from licframe.picture.images import Picture
+from licframe.picture.tensors import pixels_of, tensor_of
 from licframe.registry.hooks import Part, added, hookimpl
 from licframe.runtime.clock import Clock
 from licframe.runtime.limits import DEFAULT as DEFAULT_LIMITS
@@ -60,6 +63,7 @@ __all__ = [
     "FRACTION",
     "KNOTS",
     "LARGEST_RESIDUAL",
+    "TOTAL_BITS",
     "Capabilities",
     "Clock",
     "Condition",
@@ -102,13 +106,17 @@ __all__ = [
     "added",
     "between_knots",
     "centre_to_float",
+    "encode_alpha",
     "error_weight",
     "full_precision",
     "hookimpl",
     "lambda_of",
+    "pixels_of",
     "psnr",
+    "read_alpha",
     "read_file",
     "search",
+    "tensor_of",
     "trained_as",
     "whole_quality",
     "write_file",

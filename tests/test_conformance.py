@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 from PIL import Image
 
+from licframe.bitstream import container
+from licframe.picture.images import from_array, read_picture
 from licframe.registry.discovery import registry
-from licframe.testing.conformance import Conformance
+from licframe.testing.conformance import CodecConformance, Conformance, PictureFilterConformance
 from licframe.testing.exactness import sample_images
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
+EXAMPLES = ("licframe-heavytail", "licframe-dct", "licframe-broken")
+DCT = ROOT / "examples" / "licframe-dct" / "dct.toml"
 _LOF = ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=3", "refiner.run=3"]
 _SMALL = {
     "hyperprior": ["hyper=8", "width=16", "hidden=16"],
@@ -110,11 +116,31 @@ class TestRdo(Conformance):
         return ["refiner.plugin=rdo", "refiner.seconds=0.5"]
 
 
+class TestEveryPictureFilter(PictureFilterConformance):
+    @pytest.fixture(params=built_in("picture_filter"))
+    def settings(self, request: pytest.FixtureRequest) -> list[str]:
+        return [f"picture_filter.plugin={request.param}"]
+
+
+class TestTheLatentCodec(CodecConformance):
+    @pytest.fixture
+    def profile(self) -> str:
+        return "tiny"
+
+
+class TestOtherFormats(CodecConformance):
+    @pytest.fixture(params=["jpeg", "webp", "avif", "jpeg2000"])
+    def profile(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+        path = tmp_path / "other.toml"
+        path.write_text(f'[codec]\nplugin = "{request.param}"\n')
+        return path
+
+
 @pytest.fixture(scope="module")
 def strangers(tmp_path_factory) -> Path:
-    """An environment beside this one, with the two example packages installed."""
+    """An environment beside this one, with the example packages installed."""
     place = tmp_path_factory.mktemp("strangers")
-    packages = [str(ROOT / "examples" / name) for name in ("licframe-heavytail", "licframe-broken")]
+    packages = [str(ROOT / "examples" / name) for name in EXAMPLES]
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(place), *packages]
     subprocess.run(install, check=True, capture_output=True)
     return place
@@ -127,9 +153,10 @@ def in_environment(place: Path, *command: str, cwd: Path = ROOT) -> subprocess.C
     )
 
 
-def test_a_strangers_package_passes_its_own_test(strangers: Path) -> None:
+@pytest.mark.parametrize("package", ["licframe-heavytail", "licframe-dct"])
+def test_a_strangers_package_passes_its_own_tests(strangers: Path, package: str) -> None:
     done = in_environment(
-        strangers, "-m", "pytest", "-q", "-p", "no:cacheprovider", "examples/licframe-heavytail/tests"
+        strangers, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"examples/{package}/tests"
     )
 
     assert done.returncode == 0, done.stdout[-2000:]
@@ -160,6 +187,46 @@ def test_a_profile_uses_a_strangers_parts(strangers: Path, tmp_path: Path) -> No
     assert trained.returncode == 0, trained.stderr
     assert done.returncode == 0, done.stderr
     assert "PSNR" in done.stdout
+
+
+def test_commands_take_a_strangers_codec(strangers: Path, tmp_path: Path) -> None:
+    def licframe(*arguments: object) -> str:
+        done = in_environment(strangers, "-m", "licframe", *map(str, arguments), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    (tmp_path / "pictures").mkdir()
+    picture = from_array(sample_images(1, 90)[0])
+    picture.save(tmp_path / "pictures" / "a.png")
+
+    licframe("compress", "pictures/a.png", "-p", DCT, "--size", 3000, "-o", "a.lic")
+    assert (tmp_path / "a.lic").stat().st_size <= 3000
+    shown = json.loads(licframe("info", "a.lic", "--json"))[0]
+    assert (shown["codec"], shown["weights"], list(shown["streams"])) == ("dct 1", "", ["dct 1"])
+    assert licframe("verify", "a.lic") == "a.lic: sound\n"
+    licframe("decompress", "a.lic", "-o", "again.png")
+    assert picture.psnr(read_picture(tmp_path / "again.png").pixels) > 20
+    assert "PSNR" in licframe("run", DCT, "pictures/a.png", "--set", "codec.rounding=0.5")
+    assert "licframe-dct 0.1.0" in licframe(
+        "bench", "rd", DCT, "--images", "pictures", "--qualities", "20,40"
+    )
+    assert "cosine" in licframe("plugins")
+    assert 'plugin = "dct"' in licframe("profiles", DCT)
+
+
+def test_each_file_is_given_to_its_own_codec(strangers: Path, tmp_path: Path) -> None:
+    """Two codecs without weights have the same fingerprint: none."""
+    Image.fromarray(sample_images(1, 40)[0]).save(tmp_path / "a.png")
+    in_environment(strangers, "-m", "licframe", "compress", "a.png", "-p", str(DCT), cwd=tmp_path)
+    file = container.read((tmp_path / "a.lic").read_bytes())
+    other = attrs.evolve(file, header=attrs.evolve(file.header, codec="nobody-has-this 9"))
+    (tmp_path / "b.lic").write_bytes(container.write(other))
+    for command in ("verify", "decompress"):
+        done = in_environment(
+            strangers, "-m", "licframe", command, "a.lic", "b.lic", "--json", cwd=tmp_path
+        )
+        assert done.returncode == 5
+        assert 'made by codec "nobody-has-this 9", which no installed plugin provides' in done.stderr
 
 
 def test_a_broken_package_is_listed_and_harms_nobody(strangers: Path) -> None:

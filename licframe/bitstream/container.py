@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from licframe.errors import CorruptStreamError
+from licframe.errors import CorruptStreamError, WeightsMismatchError
 from licframe.runtime.limits import DEFAULT, Limits
 
 MAGIC = b"\x89LIC\r\n\x1a"
@@ -107,6 +107,19 @@ class File:
     alpha: bytes | None = None
     streams: dict[str, Stream] = attrs.field(factory=dict)
     damage: tuple[str, ...] = ()
+
+    def check_streams(self, *known: str) -> None:
+        """Refuse a file that holds a critical side stream of another name; every codec must.
+
+        Raises:
+            WeightsMismatchError: naming it.
+        """
+        for name, stream in self.streams.items():
+            if stream.critical and name not in known:
+                raise WeightsMismatchError(
+                    f'the file holds a side stream "{name}" that codec {self.header.codec or "latent"} does not '
+                    "read; update the package that provides the codec"
+                )
 
 
 def write(file: File) -> bytes:

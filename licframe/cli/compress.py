@@ -138,7 +138,7 @@ def decompress(
     inputs = streams.sources(files)
     paths = streams.targets(inputs, output, ".png", overwrite)
     say = streams.reporter(paths, quiet, as_json)
-    codecs: dict[bytes, Any] = {}
+    codecs: dict[tuple[str, bytes], Any] = {}
     records: list[dict[str, Any]] = []
 
     def work(number: int) -> None:
@@ -146,11 +146,12 @@ def decompress(
         data = streams.read_lic(source, limits)
         # checked without torch: most damage then shows at once
         header = container.read(data, limits, best_effort=best_effort).header
-        if header.fingerprint not in codecs:
+        made_by = header.codec, header.fingerprint
+        if made_by not in codecs:
             from licframe.codec.loading import load_for
 
-            codecs[header.fingerprint] = load_for(header, profile, decoder, device=device)
-        decoded = codecs[header.fingerprint].decode(data, limits, best_effort=best_effort)
+            codecs[made_by] = load_for(header, profile, decoder, device=device)
+        decoded = codecs[made_by].decode(data, limits, best_effort=best_effort)
         picture = attrs.evolve(decoded.picture, metadata={}) if strip else decoded.picture
         streams.write(path, picture.encode(path.suffix.lower() or ".png", str(path)))
         seconds = sum(decoded.seconds.values())

@@ -40,6 +40,7 @@ def info(
                 "depth": header.depth,
                 "bpp": 8 * len(data) / (header.width * header.height),
                 "quality": header.quality,
+                "codec": header.codec or "latent",
                 "profile": header.profile,
                 "parts": list(header.parts),
                 "weights": header.fingerprint.hex(),

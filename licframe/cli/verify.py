@@ -30,7 +30,7 @@ def verify(
     limits = DEFAULT.with_settings(limit or [])
     inputs = streams.sources(files)
     say = streams.reporter([], quiet, as_json)
-    codecs: dict[bytes, Any] = {}
+    codecs: dict[tuple[str, bytes], Any] = {}
     records: list[dict[str, Any]] = []
 
     def work(number: int) -> None:
@@ -40,11 +40,12 @@ def verify(
         try:
             data = streams.read_lic(source, limits)
             header = container.read(data, limits).header
-            if header.fingerprint not in codecs:
+            made_by = header.codec, header.fingerprint
+            if made_by not in codecs:
                 from licframe.codec.loading import load_for
 
-                codecs[header.fingerprint] = load_for(header, profile, device=device)
-            codecs[header.fingerprint].verify(data, limits)
+                codecs[made_by] = load_for(header, profile, device=device)
+            codecs[made_by].verify(data, limits)
         except LicframeError as error:
             record["error"] = str(error)
             raise

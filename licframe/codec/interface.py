@@ -59,15 +59,19 @@ class Capabilities:
         lossless: the decoded picture is the picture.
         weights: it needs trained weights.
         depths: bits per sample that it keeps.
+        grey: it keeps a grey picture grey; else it becomes RGB.
         alpha: it keeps alpha.
         metadata: it keeps ICC profiles, EXIF and XMP.
+        checksums: a damaged file is an error, never another picture.
     """
 
     lossless: bool = False
     weights: bool = False
     depths: tuple[int, ...] = (8, 16)
+    grey: bool = True
     alpha: bool = True
     metadata: bool = True
+    checksums: bool = True
 
 
 class ImageCodec(ABC):
@@ -141,7 +145,9 @@ class PixelCodec(ImageCodec):
     its ``capabilities`` say.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(depths=(8,), alpha=False, metadata=False)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        depths=(8,), grey=False, alpha=False, metadata=False, checksums=False
+    )
 
     @abstractmethod
     def encode_pixels(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
@@ -179,4 +185,5 @@ class PixelCodec(ImageCodec):
         clock = Clock(limits.seconds)
         with clock("decode"):
             pixels = self.decode_pixels(data)
+        limits.check(pixels.shape[1], pixels.shape[0], "the image in the file")
         return Decoded(from_array(pixels), clock.seconds)

@@ -24,7 +24,6 @@ from licframe.model.latent_coding import CodedLatent
 from licframe.model.latent_model import LatentModel
 from licframe.model.refinement import LatentObjective
 from licframe.picture import alpha
-from licframe.picture.error import psnr
 from licframe.picture.images import Picture
 from licframe.picture.tensors import pixels_of, tensor_of
 from licframe.profile.profile import LatentProfile
@@ -203,11 +202,7 @@ class LatentCodec(ImageCodec):
         picture, shown = source.picture, self._synthesised(source, trial)
         if trial.correction is not None:
             shown = self.picture_filter.apply(shown, trial.correction)
-        pixels = pixels_of(shown, picture.mode, picture.depth)
-        if picture.alpha is not None and picture.alpha.any():
-            seen = picture.alpha > 0
-            return psnr(picture.pixels[seen], pixels[seen])
-        return psnr(picture.pixels, pixels)
+        return picture.psnr(pixels_of(shown, picture.mode, picture.depth))
 
     # -- a file to a picture --------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, Unidentifie
 
 from licframe.errors import FileError, ImageError, LicframeWarning, LimitError
 from licframe.picture import sixteen_bit
+from licframe.picture.error import psnr
 from licframe.runtime.atomic import write_atomically
 from licframe.runtime.limits import DEFAULT, Limits
 
@@ -110,6 +111,13 @@ class Picture:
         """Return what codecs are compared on: 8-bit RGB, without alpha and metadata."""
         pixels = self.to_8_bit().pixels
         return Picture(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2))
+
+    def psnr(self, pixels: NDArray[Any]) -> float:
+        """Return the PSNR in dB of decoded pixels of the same shape, over what is not fully transparent."""
+        if self.alpha is None or not self.alpha.any():
+            return psnr(self.pixels, pixels)
+        seen = self.alpha > 0
+        return psnr(self.pixels[seen], pixels[seen])
 
     def save(self, path: Path) -> None:
         """Write a picture file; the suffix decides the format. Written whole or not at all.

@@ -11,6 +11,9 @@
         def settings(self):
             return ["entropy_model.plugin=my-part"]
 
+``Conformance`` is for transforms, entropy models, context schedulers and refiners, ``PictureFilterConformance`` for picture
+filters, ``CodecConformance`` for codecs of any kind.
+
 The settings are those of ``--set``, applied to the small profile ``tiny``; the part is tested inside a whole
 codec with random weights: round trip, exactness across settings, shapes and odd sizes, gradients, freezing,
 saving and loading, NaN safety, declared capabilities. Needs pytest.
@@ -27,23 +30,27 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from licframe.bitstream import container
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import build, codec_of, load_latent, save
+from licframe.codec.loading import build, build_filter, codec_of, find_filter, load_latent, save
 from licframe.codec.target import Target
-from licframe.errors import LicframeError
+from licframe.errors import CorruptStreamError, LicframeError
 from licframe.evaluation.information import float_information
 from licframe.model import latent_coding
-from licframe.model.interfaces import Known
+from licframe.model.interfaces import Known, PictureFilter
 from licframe.model.refinement import LatentObjective
-from licframe.picture.images import Picture, from_array
 from licframe.picture.tensors import tensor_of
 from licframe.profile.profile import LatentProfile, latent_profile
 from licframe.runtime.clock import Clock
+from licframe.testing.codec_conformance import SIZES, CodecConformance, picture_of
 from licframe.testing.exactness import sample_images
 
-SIZES = ((1, 1), (1, 17), (33, 2), (61, 45), (96, 64))
+__all__ = ["CodecConformance", "Conformance", "PictureFilterConformance", "picture_of", "random_codec"]
+
+
+Fitted = list[tuple[Tensor, Tensor, bytes]]
 
 
 def random_codec(profile: LatentProfile, seed: int = 0) -> LatentCodec:
@@ -64,13 +71,6 @@ def _random_codec(profile: LatentProfile, seed: int) -> LatentCodec:
             parameter.add_(0.03 * torch.randn_like(parameter))
     model.tabulate()
     return codec_of(profile, model.freeze())
-
-
-def picture_of(width: int, height: int) -> Picture:
-    """Return a synthetic picture of that size."""
-    tile = sample_images(1, 160, seed=1)[0]
-    repeat = (-(-height // tile.shape[0]), -(-width // tile.shape[1]), 1)
-    return from_array(np.tile(tile, repeat)[:height, :width])
 
 
 class Conformance:
@@ -235,3 +235,128 @@ class Conformance:
         objective = LatentObjective(codec.model, image, latent, 40)
 
         assert objective.true_cost(codec.refiner.refine(objective)) <= objective.true_cost(latent)
+
+
+class PictureFilterConformance:
+    """Tests of a picture filter, by itself and in a whole codec; the fixture ``settings`` is that of ``Conformance``.
+
+    Options in the settings steer the fit; what they fitted, default options must apply.
+    """
+
+    @pytest.fixture
+    def settings(self) -> list[str]:
+        """The ``--set`` settings that put the filter into the profile ``tiny``."""
+        raise NotImplementedError(
+            "override the fixture settings, for example return ['picture_filter.plugin=mine']"
+        )
+
+    @pytest.fixture
+    def profile(self, settings: list[str]) -> LatentProfile:
+        """The profile with the filter."""
+        return latent_profile("tiny", settings)
+
+    @pytest.fixture
+    def picture_filter(self, profile: LatentProfile) -> PictureFilter:
+        """The filter."""
+        return build_filter(profile)
+
+    @pytest.fixture
+    def fitted(self, picture_filter: PictureFilter) -> Fitted:
+        """Decoded picture, original and the filter's bytes, for what the filter finds worth sending."""
+        found = []
+        for size in ((1, 1), (33, 2), (61, 45)):
+            image = tensor_of(picture_of(*size))
+            for decoded in self.distorted(image):
+                data = picture_filter.fit(decoded, image, 1e6)
+                if data is not None:
+                    found.append((decoded, image, data))
+        if picture_filter.sends:
+            assert found, "it never sends anything; override distorted() to give what it mends"
+        return found
+
+    def distorted(self, image: Tensor) -> list[Tensor]:
+        """Return ``image``, ``(1, 3, H, W)`` in [0, 1], as bad synthesis might show it."""
+        generator = torch.Generator().manual_seed(0)
+        noise = 0.05 * torch.randn(image.shape, generator=generator)
+        blurred = torch.nn.functional.avg_pool2d(image, 3, 1, 1, count_include_pad=False)
+        return [blurred, 0.8 * image + 0.05, (image + noise).clamp(0, 1), image]
+
+    def test_applying_it_gives_the_same_picture_again(
+        self, picture_filter: PictureFilter, fitted: Fitted
+    ) -> None:
+        """It keeps nothing from one picture to the next, and the decoded picture stays as it is."""
+        for decoded, _, data in fitted:
+            before = decoded.clone()
+            shown = picture_filter.apply(decoded, data)
+
+            assert shown.shape == decoded.shape
+            assert bool(shown.isfinite().all())
+            assert torch.equal(shown, picture_filter.apply(decoded, data))
+            assert torch.equal(decoded, before)
+
+    def test_none_is_worse_than_no_filter(self, picture_filter: PictureFilter) -> None:
+        """What is sent saves more error than its bytes cost, at any weight."""
+        image = tensor_of(picture_of(61, 45))
+        for decoded in self.distorted(image):
+            for weight in (1e-3, 1.0, 1e3, 1e6):
+                data = picture_filter.fit(decoded, image, weight)
+                if data is not None:
+                    shown = picture_filter.apply(decoded, data)
+                    error, before = (float((x - image).square().sum()) for x in (shown, decoded))
+                    assert weight * error + 8 * len(data) <= weight * before
+
+    def test_default_options_apply_what_others_fitted(
+        self, picture_filter: PictureFilter, fitted: Fitted, profile: LatentProfile
+    ) -> None:
+        """A decoder knows the name and version of the filter only."""
+        installed = find_filter(profile.picture_filter.label)
+        assert installed is not None
+        for decoded, _, data in fitted:
+            assert torch.equal(installed.apply(decoded, data), picture_filter.apply(decoded, data))
+
+    def test_any_size_takes_any_filter(self, picture_filter: PictureFilter, fitted: Fitted) -> None:
+        """Bytes from one picture, in a hostile file of another size, give a picture."""
+        for width, height in SIZES:
+            decoded = tensor_of(picture_of(width, height))
+            for *_, data in fitted:
+                assert picture_filter.apply(decoded, data).shape == decoded.shape
+
+    def test_it_is_differentiable_in_the_picture(
+        self, picture_filter: PictureFilter, fitted: Fitted
+    ) -> None:
+        """Refiners follow its gradient."""
+        for decoded, image, data in fitted:
+            start = decoded.clone().requires_grad_()
+            (picture_filter.apply(start, data) - image).square().sum().backward()
+
+            assert start.grad is not None
+            assert bool(start.grad.isfinite().all())
+            assert bool(start.grad.any())
+
+    def test_garbage_is_refused(self, picture_filter: PictureFilter, fitted: Fitted) -> None:
+        """Bytes that are no filter raise CorruptStreamError; other bytes are a filter, and give a finite picture."""
+        generator = np.random.default_rng(0)
+        decoded = tensor_of(picture_of(33, 20))
+        for size in (*range(40), 100, 1000):
+            try:
+                shown = picture_filter.apply(decoded, generator.bytes(size))
+            except CorruptStreamError:
+                continue
+            assert shown.shape == decoded.shape
+            assert bool(shown.isfinite().all())
+        for data in {data for *_, data in fitted} or {b""}:
+            with pytest.raises(CorruptStreamError):
+                picture_filter.apply(decoded, data + generator.bytes(61))
+
+    def test_a_codec_sends_and_reads_it(self, profile: LatentProfile) -> None:
+        """Its side stream bears its name; a codec with any filter of its own reads it and shows the same picture."""
+        codec = random_codec(profile)
+        plain = random_codec(latent_profile("tiny", ["picture_filter.plugin=none"]))
+        picture = picture_of(61, 45)
+        data = codec.encode(picture, Target(quality=90)).data
+        file = container.read(data)
+
+        assert set(file.streams) <= {profile.picture_filter.label}
+        assert file.payloads == container.read(plain.encode(picture, Target(quality=90)).data).payloads
+        codec.verify(data)
+        assert np.array_equal(plain.decode(data).picture.pixels, codec.decode(data).picture.pixels)

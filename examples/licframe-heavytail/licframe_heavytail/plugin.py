@@ -22,6 +22,17 @@ class FlatOptions:
     """Nothing to choose."""
 
 
+@attrs.frozen
+class LevelsOptions:
+    """What is fitted; a decoder need not know.
+
+    Attributes:
+        gain: a gain and an offset, or else the offset alone.
+    """
+
+    gain: bool = True
+
+
 @licframe.hookimpl
 def licframe_entropy_models() -> list[licframe.Part]:
     return [
@@ -44,5 +55,18 @@ def licframe_context_schedulers() -> list[licframe.Part]:
             "every element from its channel's own statistics",
             FlatOptions,
             "licframe_heavytail.flat:Flat",
+        )
+    ]
+
+
+@licframe.hookimpl
+def licframe_picture_filters() -> list[licframe.Part]:
+    return [
+        licframe.Part(
+            "levels",
+            1,
+            "gain and offset of each colour, six bytes",
+            LevelsOptions,
+            "licframe_heavytail.levels:Levels",
         )
     ]

@@ -12,7 +12,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from licframe.parts import PixelCodec, PluginLoadError
+from licframe.parts import CorruptStreamError, PixelCodec, PluginLoadError, UsageError
 
 from .plugin import Options
 
@@ -35,7 +35,13 @@ class PillowBaseline(PixelCodec):
         self.version = f"Pillow {PIL.__version__}, {self.library} {features.version(self.library)}"
 
     def asked(self, quality: float) -> dict[str, Any]:
-        """Return the arguments of ``save`` for a quality."""
+        """Return the arguments of ``save`` for a quality.
+
+        Raises:
+            UsageError: it is outside 0 to 100.
+        """
+        if not 0 <= quality <= 100:
+            raise UsageError(f"quality is {quality:g}; {self.format} takes 0 (smallest) to 100")
         return {"quality": int(quality)}
 
     def encode_pixels(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
@@ -44,8 +50,13 @@ class PillowBaseline(PixelCodec):
         return out.getvalue()
 
     def decode_pixels(self, data: bytes) -> NDArray[np.uint8]:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
+        try:
+            with Image.open(io.BytesIO(data), formats=[self.format]) as image:
+                return np.asarray(image.convert("RGB"))
+        except (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise CorruptStreamError(
+                f"this is no sound {self.format} file ({error}); get a new copy of it"
+            ) from error
 
 
 class Jpeg(PillowBaseline):
@@ -80,6 +91,8 @@ class Jpeg2000(PillowBaseline):
     fixed = MappingProxyType({"irreversible": True, "mct": 1})
 
     def asked(self, quality: float) -> dict[str, Any]:
+        if not quality >= 1:
+            raise UsageError(f"quality is {quality:g}; of JPEG 2000 it is the compression ratio, 1 or more")
         return {"quality_mode": "rates", "quality_layers": [quality]}
 
 
