@@ -2,7 +2,7 @@
 
 What stands in ``__all__`` keeps its meaning within a minor version, and a change of it is announced in the changelog one minor
 version ahead. Everything else inside licframe may move at any time. ``licframe.Part``, ``licframe.hookimpl`` and
-``licframe.added`` register parts without importing torch; this module imports it. ``licframe.testing.conformance`` is the
+``licframe.option_since`` register parts without importing torch; this module imports it. ``licframe.testing.conformance`` is the
 test that a part passes.
 """
 
@@ -46,7 +46,7 @@ from licframe.model.interfaces import (
 )
 from licframe.picture.error import psnr
 from licframe.picture.images import Picture
-from licframe.registry.hooks import Part, added, hookimpl
+from licframe.registry.hooks import Part, hookimpl, option_since
 from licframe.runtime.clock import Clock
 from licframe.runtime.limits import DEFAULT as DEFAULT_LIMITS
 from licframe.runtime.limits import Limits
@@ -99,13 +99,13 @@ __all__ = [
     "Transform",
     "UsageError",
     "WeightsMismatchError",
-    "added",
     "between_knots",
     "centre_to_float",
     "error_weight",
     "full_precision",
     "hookimpl",
     "lambda_of",
+    "option_since",
     "psnr",
     "read_file",
     "search",
