@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from licframe.codec.target import Target
     from licframe.picture.images import Picture
     from licframe.pillow import open  # noqa: A004 - as in Pillow
-    from licframe.registry.hooks import Part, added, hookimpl
+    from licframe.registry.hooks import Part, hookimpl, option_since
 
 __all__ = [
     "Decoded",
@@ -32,11 +32,11 @@ __all__ = [
     "Part",
     "Picture",
     "Target",
-    "added",
     "decompress",
     "hookimpl",
     "load",
     "open",
+    "option_since",
     "read",
 ]
 __version__ = "0.1.0"
@@ -49,11 +49,11 @@ _HOMES = {
     "Part": "registry.hooks",
     "Picture": "picture.images",
     "Target": "codec.target",
-    "added": "registry.hooks",
     "decompress": "codec.loading",
     "hookimpl": "registry.hooks",
     "load": "codec.loading",
     "open": "pillow",
+    "option_since": "registry.hooks",
     "read": "codec.loading",
 }
 

@@ -2,7 +2,7 @@
 
 What stands in ``__all__`` keeps its meaning within a minor version, and a change of it is announced in the changelog one minor
 version ahead. Everything else inside licframe may move at any time. ``licframe.Part``, ``licframe.hookimpl`` and
-``licframe.added`` register parts without importing torch; this module imports it. ``licframe.testing.conformance`` is the
+``licframe.option_since`` register parts without importing torch; this module imports it. ``licframe.testing.conformance`` is the
 test that a part passes.
 """
 
@@ -49,7 +49,7 @@ from licframe.picture.alpha import read as read_alpha
 from licframe.picture.error import psnr
 from licframe.picture.images import Picture
 from licframe.picture.tensors import pixels_of, tensor_of
-from licframe.registry.hooks import Part, added, hookimpl
+from licframe.registry.hooks import Part, hookimpl, option_since
 from licframe.runtime.clock import Clock
 from licframe.runtime.limits import DEFAULT as DEFAULT_LIMITS
 from licframe.runtime.limits import Limits
@@ -103,7 +103,6 @@ __all__ = [
     "Transform",
     "UsageError",
     "WeightsMismatchError",
-    "added",
     "between_knots",
     "centre_to_float",
     "encode_alpha",
@@ -111,6 +110,7 @@ __all__ = [
     "full_precision",
     "hookimpl",
     "lambda_of",
+    "option_since",
     "pixels_of",
     "psnr",
     "read_alpha",

@@ -101,33 +101,52 @@ def varint(data: bytes, offset: int) -> tuple[int, int]:
             return number, offset
 
 
-def read_container(data: bytes) -> tuple[dict, dict[bytes, bytes]]:
-    """Return the header's fields and the bodies of the chunks."""
+def read_container(data: bytes) -> tuple[dict, dict[bytes, bytes], dict[str, tuple[bytes, bool]]]:
+    """Return the header's fields, the bodies of the chunks, and side streams by name: data, and whether it is critical."""
     assert data[:8] == bytes([0x89, 0x4C, 0x49, 0x43, 0x0D, 0x0A, 0x1A, 1])
-    chunks, offset = {}, 8
+    chunks: dict[bytes, bytes] = {}
+    streams: dict[str, tuple[bytes, bool]] = {}
+    offset = 8
     while offset < len(data):
         length, start = varint(data, offset + 1)
         end = start + length
         assert int.from_bytes(data[end : end + 4], "little") == zlib.crc32(data[offset:end])
-        chunks[data[offset : offset + 1]] = data[start:end]
+        kind, body = data[offset : offset + 1], data[start:end]
+        if kind in (b"S", b"s"):
+            name = body[1 : 1 + body[0]].decode()
+            assert name not in streams
+            streams[name] = (body[1 + body[0] :], kind == b"S")
+        else:
+            assert kind not in chunks
+            chunks[kind] = body
         offset = end + 4
-    body = chunks.pop(b"H")
+    header = read_header(chunks.pop(b"H"))
+    assert not (chunks.keys() & {b"W"} if header["revision"] == 4 else streams)
+    if b"W" in chunks:  # of revision 3
+        streams["wiener 1"] = (chunks.pop(b"W"), True)
+    return header, chunks, streams
+
+
+def read_header(body: bytes) -> dict:
     width, offset = varint(body, 3)
     height, offset = varint(body, offset)
-    number, letters = int.from_bytes(body[offset + 6 :], "little"), ""
+    kind, names_at = body[1], offset + (0 if body[1] & 32 else 6)
+    number, letters = int.from_bytes(body[names_at:], "little"), ""
     while number > 1:
         letters = " abcdefghijklmnopqrstuvwxyz0123456789-._/"[number % 41] + letters
         number //= 41
-    header = {
+    profile, *names = letters.split("/")
+    return {
         "revision": body[0],
-        "mode": ("L", "RGB", "LA", "RGBA")[body[1] & 7],
-        "depth": 16 if body[1] & 8 else 8,
+        "mode": ("L", "RGB", "LA", "RGBA")[kind & 7],
+        "depth": 16 if kind & 8 else 8,
         "quality": body[2],
         "size": (width, height),
-        "fingerprint": body[offset : offset + 6],
-        "names": letters.split("/"),
+        "fingerprint": body[offset:names_at],
+        "profile": profile,
+        "codec": names.pop(0) if kind & 16 else "",
+        "parts": tuple(names),
     }
-    return header, chunks
 
 
 class Coder:

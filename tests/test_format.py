@@ -9,10 +9,13 @@ import pytest
 import torch
 
 from licframe.bitstream import container
+from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load_for
+from licframe.codec.target import Target
 from licframe.exact.units import CENTRE_FRACTION
 from licframe.model import latent_coding
 from licframe.model.interfaces import Known
+from licframe.picture.images import Picture
 from licframe.runtime.clock import Clock
 from licframe_plugins.picture_filters import wiener
 from tests import reference
@@ -24,7 +27,7 @@ GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.lic"))
 def test_an_independent_reader_decodes_golden_files(path: Path) -> None:
     """Container, tables and range decoder are the reader's; the predictions are the codec's."""
     data = path.read_bytes()
-    header, chunks = reference.read_container(data)
+    header, chunks, _ = reference.read_container(data)
     codec = load_for(container.read_header(data))
     assert codec.fingerprint[:6] == header["fingerprint"]
     payload = chunks[b"P"]
@@ -58,23 +61,57 @@ def test_an_independent_reader_applies_filters(seed: int) -> None:
     assert np.abs(ours.numpy() - reference.filtered(picture.astype(float), coefficients)).max() < 1e-4
 
 
-@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
-def test_both_readers_see_the_same_file(path: Path) -> None:
-    data = path.read_bytes()
+def assert_both_readers_see_the_same(data: bytes) -> None:
     file = container.read(data)
-    header, chunks = reference.read_container(data)
+    header, chunks, streams = reference.read_container(data)
 
-    assert (file.header.width, file.header.height) == header["size"]
-    assert (file.header.mode, file.header.depth, file.header.quality) == (
-        header["mode"],
-        header["depth"],
-        header["quality"],
-    )
-    assert [file.header.profile, *file.header.parts] == header["names"]
+    assert (file.header.width, file.header.height) == header.pop("size")
+    assert header == {name: getattr(file.header, name) for name in header}
     assert file.alpha == chunks.get(b"A")
-    old = container.Stream(chunks[b"W"]) if b"W" in chunks else None
-    assert file.streams == ({"wiener 1": old} if old else {})
+    assert file.streams == {name: container.Stream(*stream) for name, stream in streams.items()}
     assert {"icc": b"I", "exif": b"E", "xmp": b"X"}.keys() >= file.metadata.keys()
     assert [file.metadata.get(n) for n in ("icc", "exif", "xmp")] == [
         chunks.get(k) for k in (b"I", b"E", b"X")
     ]
+    ((payload, digest),) = file.payloads
+    assert chunks[b"P"] == digest.to_bytes(4, "little") + payload
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
+def test_both_readers_see_the_same_golden_file(path: Path) -> None:
+    assert_both_readers_see_the_same(path.read_bytes())
+
+
+@pytest.mark.parametrize("codec", ["", "dct 2"])
+@pytest.mark.parametrize("fingerprint", [b"", b"print!"])
+@pytest.mark.parametrize("critical", [True, False])
+def test_both_readers_see_the_same_new_file(codec: str, fingerprint: bytes, *, critical: bool) -> None:
+    """Codecs of other kinds, with and without weights; side streams of both sorts, one of them empty."""
+    header = container.Header(
+        width=300,
+        height=1,
+        mode="RGBA",
+        quality=100,
+        profile="mine_2.b",
+        parts=("a 1", "b-c 12", "d 3") if not codec else (),
+        fingerprint=fingerprint,
+        depth=16,
+        codec=codec,
+    )
+    streams = {"dct 2": container.Stream(b"", critical), "a" * 63: container.Stream(b"S", not critical)}
+    metadata = {"icc": b"i", "xmp": b"<x/>"}
+    data = container.write(container.File(header, ((b"payload", 2**31),), metadata, b"alpha", streams))
+
+    assert container.read(data).streams == streams
+    assert_both_readers_see_the_same(data)
+
+
+def test_a_new_file_holds_its_filter_as_a_side_stream(codec: LatentCodec, picture: Picture) -> None:
+    """What the codec writes beside the symbols is what the page says: a critical stream, named after its part."""
+    data = codec.encode(picture, Target(quality=90)).data
+    header, _, streams = reference.read_container(data)
+
+    assert header["revision"] == 4
+    ((name, (body, critical)),) = streams.items()
+    assert (name, critical) == ("wiener 1", True)
+    assert np.array_equal(reference.read_filter(body).ravel() * 256, wiener.unpack(body))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from licframe.codec.loading import load
+from licframe.codec.loading import load_latent
 from licframe.evaluation.information import float_information
 from licframe.model import latent_coding
 from licframe.picture.images import read_picture
@@ -27,14 +27,14 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--limit", type=int)
     args = parser.parse_args()
-    codec = load(args.profile)
+    codec = load_latent(args.profile)
     for quality in (0, 14, 29, 43, 57, 71, 86, 100):
         frozen = floating = 0.0
         for path in sorted(args.images.iterdir())[: args.limit]:
             with torch.inference_mode():
                 latent = codec.model.analyse(tensor_of(read_picture(path)), quality)
                 frozen += latent_coding.encode(codec.model, latent, quality, Clock()).information
-            floating += float_information(codec, latent, quality)
+            floating += float_information(codec.model, latent, quality)
         print(
             f"quality {quality:3}: float {floating:.0f} bits, frozen {frozen:.0f}, cost {frozen / floating - 1:+.3%}"
         )

@@ -17,7 +17,7 @@ import attrs
 import numpy as np
 import torch
 
-from licframe.codec.loading import load
+from licframe.codec.loading import load_latent
 from licframe.codec.target import Target
 from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
@@ -34,7 +34,7 @@ STRIDE = 6
 
 def cost(budget: float, path: Path, quality: int) -> float:
     """Return the cost of an image's file after a search of so many seconds; 0 for none."""
-    codec = load(
+    codec = load_latent(
         "balanced",
         [f"refiner.plugin={'lof' if budget else 'none'}"] + [f"refiner.seconds={budget}"] * bool(budget),
     )

@@ -22,7 +22,7 @@ import attrs
 import torch
 
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import load
+from licframe.codec.loading import load_latent
 from licframe.evaluation import datasets, rd
 from licframe.evaluation.bd import bd_rate
 from licframe.model import latent_coding
@@ -95,7 +95,7 @@ def l1_term(dataset: datasets.Dataset, weights: dict[str, str]) -> list[dict[str
                 qualities=(0, 14, 29, 43, 57, 71, 86, 100),
             )
             first = first or run
-            codec = load("balanced", overrides)
+            codec = load_latent("balanced", overrides)
             with torch.inference_mode():
                 images = images_of(dataset.paths)
                 coded = [
@@ -126,7 +126,7 @@ def main() -> None:
     args = parser.parse_args()
     dataset = datasets.find("kodak", args.data)
     dataset = attrs.evolve(dataset, paths=dataset.paths[:: len(dataset.paths) // args.limit])
-    codec = load("balanced")
+    codec = load_latent("balanced")
     record: dict[str, Any] = {"images": [path.name for path in dataset.paths]}
     record["zero_channels"] = zero_channels(codec, images_of(dataset.paths))
     if args.weights:

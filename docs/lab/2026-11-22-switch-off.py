@@ -16,9 +16,9 @@ import bjontegaard
 import torch
 
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import load
+from licframe.codec.loading import load_latent
 from licframe.evaluation import datasets
-from licframe.evaluation.blocks import removable_blocks, switched_off
+from licframe.evaluation.blocks import switched_off
 from licframe.model import latent_coding
 from licframe.model.interfaces import centre_to_float
 from licframe.picture.error import psnr_of
@@ -64,10 +64,10 @@ def main() -> None:
     args = parser.parse_args()
     found = datasets.find("kodak", args.data).paths
     paths = list(found[:: max(1, len(found) // args.limit)])[: args.limit]
-    codec = load(args.profile)
+    codec = load_latent(args.profile)
     whole = curve(codec, paths)
     rows = []
-    for name, block in removable_blocks(codec.model.transform).items():
+    for name, block in codec.model.transform.removable_blocks().items():
         with switched_off(block):
             rates, fidelities = curve(codec, paths)
         # Curves whose fidelity no longer rises with rate, or that share no interval, have no BD-rate.

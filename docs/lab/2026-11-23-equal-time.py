@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from licframe.model.gains import LAMBDA_MIN
-from licframe.profile.profile import load_profile
+from licframe.profile.profile import latent_profile
 from licframe.runtime.atomic import write_json
 from licframe.training import (
     RATES,
@@ -138,14 +138,14 @@ def run(variant: Variant, minutes: float, photographs: Photographs, images: Tens
     schedule = Schedule(minutes=minutes, **{**BASE, **variant.schedule})
     with tempfile.TemporaryDirectory() as folder:
         made = train(
-            load_profile("balanced", variant.settings),
+            latent_profile("balanced", variant.settings),
             photographs,
             folder=folder,
             schedule=schedule,
             settings=Settings(checkpoint_seconds=math.inf),
             **variant.arguments,
         )
-        found = losses(made.load(), images)
+        found = losses(made.load().model, images)
     return {"patches": made.patches, "loss": [round(x, 4) for x in found]}
 
 
@@ -190,7 +190,7 @@ def main() -> None:
         if not args.data or args.images is None:
             parser.error("name the training data with --data and Kodak with --images")
         photographs = Photographs(
-            args.data, candidates=load_profile("balanced").training.candidates, patch=384
+            args.data, candidates=latent_profile("balanced").training.candidates, patch=384
         )
         images = crops(sorted(args.images.glob("*.png")))
         for name in missing:

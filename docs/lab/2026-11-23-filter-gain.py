@@ -40,10 +40,10 @@ def main() -> None:
                     profile,
                     dataset,
                     Path(folder) / f"{profile}-{used}.json",
-                    overrides=(f"encoder.filter={used}",),
+                    overrides=(f"picture_filter.plugin={used}",),
                     qualities=QUALITIES,
                 )
-                for used in ("false", "true")
+                for used in ("none", "wiener")
             )
             record[profile] = {
                 metric: round(bd_rate(plain, filtered, metric).percent, 2) for metric in ("psnr", "ms_ssim")

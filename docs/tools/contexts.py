@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from licframe.codec.loading import load
+from licframe.codec.loading import load_latent
 from licframe.model import latent_coding
 from licframe.picture.images import read_picture
 from licframe.picture.tensors import tensor_of
@@ -51,7 +51,7 @@ def main() -> None:
     paths = sorted(args.images.iterdir())[: args.limit]
     records, base = [], None
     for name, (profile, settings) in contexts.items():
-        codec = load(profile, settings)
+        codec = load_latent(profile, settings)
         bits: list[float] = []
         begin = time.perf_counter()
         for path in paths:

@@ -22,7 +22,7 @@ import torch
 
 from licframe.bitstream import container
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import load, load_for
+from licframe.codec.loading import load_for, load_latent
 from licframe.evaluation import datasets, metrics
 from licframe.evaluation.complexity import multiplications
 from licframe.picture.images import read_picture
@@ -47,7 +47,7 @@ def kmac(codec: LatentCodec) -> float:
 def seconds(codecs: dict[str, LatentCodec], width: int, height: int) -> dict[str, list[float]]:
     """Return the seconds of every synthesis in every round."""
     latent = torch.randn(
-        1, next(iter(codecs.values())).transform.latent_channels, -(-height // 16), -(-width // 16)
+        1, next(iter(codecs.values())).model.transform.latent_channels, -(-height // 16), -(-width // 16)
     )
     quality = torch.full((1,), 50.0)
     found: dict[str, list[float]] = {name: [] for name in codecs}
@@ -94,7 +94,7 @@ def main() -> None:
     args = parser.parse_args()
     keep_freed()
     paths = datasets.find("kodak", args.data).paths[:: args.stride]
-    teacher = load(args.profile)
+    teacher = load_latent(args.profile)
     header = container.read_header(teacher.compress(np.zeros((16, 16, 3), np.uint8)))
     codecs = {args.profile: teacher}
     codecs |= {name: load_for(header, args.profile, name) for name in args.decoders}

@@ -20,7 +20,7 @@ import atheris
 with atheris.instrument_imports(include=["licframe"]):
     from licframe.bitstream import container
     from licframe.codec.latent import LatentCodec
-    from licframe.codec.loading import load
+    from licframe.codec.loading import load_latent
     from licframe.errors import LicframeError
     from licframe.picture import alpha
     from licframe.runtime.limits import Limits
@@ -57,7 +57,7 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=int, default=600)
     args = parser.parse_args()
-    codec = load("tiny")
+    codec = load_latent("tiny")
 
     def one_input(data: bytes) -> None:
         attempt(codec, data)

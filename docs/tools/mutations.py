@@ -30,13 +30,13 @@ def work(seed: int, count: int) -> None:
     import torch
 
     from licframe.bitstream import container
-    from licframe.codec.loading import load, load_for
+    from licframe.codec.loading import load_for, load_latent
     from licframe.errors import LicframeError
     from licframe.testing.mutations import OPERATIONS, mutate
 
     torch.set_num_threads(1)
     files = {path.stem: path.read_bytes() for path in sorted(GOLDEN.glob("*.lic"))}
-    codec = load("tiny")
+    codec = load_latent("tiny")
     for data in files.values():
         codec.decode(data)
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -17,23 +17,23 @@ hookspec = pluggy.HookspecMarker("licframe")
 hookimpl = pluggy.HookimplMarker("licframe")
 
 
-_ADDED = "licframe.added"
+_LATER = "licframe.option_since"
 
 
-def added(**field: Any) -> Any:
+def option_since(**field: Any) -> Any:
     """Return an ``attrs.field`` for an option that a part gains after weights of it exist.
 
     While it has its default it is no part of what weights are checked against, so those stay usable.
     """
-    return attrs.field(metadata={_ADDED: True}, **field)
+    return attrs.field(metadata={_LATER: True}, **field)
 
 
 def identity(options: Any) -> dict[str, Any]:
-    """Return the options by name that weights belong to, without those of ``added`` at their default."""
+    """Return the options by name that weights belong to, without those of ``option_since`` at their default."""
     return {
         field.name: getattr(options, field.name)
         for field in attrs.fields(type(options))
-        if _ADDED not in field.metadata or getattr(options, field.name) != field.default
+        if _LATER not in field.metadata or getattr(options, field.name) != field.default
     }
 
 

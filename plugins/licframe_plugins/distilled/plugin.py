@@ -24,7 +24,7 @@ class Options(ResidualOptions):
 
     synthesis: tuple[int, ...] = attrs.field(default=(0, 0, 0), validator=three)
     synthesis_widths: tuple[int, ...] = attrs.field(default=(16, 32, 0), validator=three)
-    synthesis_ends: int = licframe.added(default=3, validator=in_((1, 3)))
+    synthesis_ends: int = licframe.option_since(default=3, validator=in_((1, 3)))
 
 
 @licframe.hookimpl

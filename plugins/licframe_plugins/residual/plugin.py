@@ -34,8 +34,8 @@ class Options:
     widths: tuple[int, ...] = attrs.field(default=(48, 96, 128), validator=_counts)
     analysis: tuple[int, ...] = attrs.field(default=(0, 2, 2), validator=three)
     synthesis: tuple[int, ...] = attrs.field(default=(1, 2, 2), validator=three)
-    conditioned: bool = licframe.added(default=False, validator=instance_of(bool))
-    conditioned_analysis: bool = licframe.added(default=False, validator=instance_of(bool))
+    conditioned: bool = licframe.option_since(default=False, validator=instance_of(bool))
+    conditioned_analysis: bool = licframe.option_since(default=False, validator=instance_of(bool))
 
     @widths.validator
     def _three_or_six(self, _: object, value: tuple[int, ...]) -> None:
