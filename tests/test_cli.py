@@ -204,7 +204,8 @@ def test_plugins_lists_parts_and_failures(folder: Path, tmp_path: Path) -> None:
         "context_scheduler",
         "entropy_model",
         "refiner",
-        "baseline",
+        "picture_filter",
+        "codec",
     }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -71,8 +74,30 @@ def test_psnr_search_finds_the_least_that_suffices(psnr: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"quality": 101}, {"quality": -1}, {"bpp": 0.0}, {"size": -3}, {"psnr": 30.0, "bpp": 1.0}]
+    "asked",
+    [
+        {"quality": "50"},
+        {"quality": True},
+        {"quality": math.nan},
+        {"bpp": 0.0},
+        {"bpp": math.inf},
+        {"size": -3},
+        {"size": 10.5},
+        {"psnr": 30.0, "bpp": 1.0},
+    ],
 )
 def test_impossible_targets_are_refused(asked: dict) -> None:
     with pytest.raises(UsageError):
         Target(**asked)
+
+
+@pytest.mark.parametrize("quality", [101, -1, 49.5])
+def test_a_profile_has_whole_qualities_from_0_to_100(codec, picture, quality: float) -> None:
+    with pytest.raises(UsageError, match="from 0"):
+        codec.encode(picture, Target(quality=quality))
+
+
+@pytest.mark.parametrize("quality", [np.int64(50), np.uint8(50), np.float32(50), 50.0])
+def test_a_quality_may_be_any_whole_number(quality: object) -> None:
+    assert Target(quality=quality) == Target(quality=50)
+    assert type(Target(quality=quality).quality) is int

@@ -153,7 +153,7 @@ def test_a_deeper_transform_starts_where_the_trained_one_is(tmp_path: Path) -> N
     out = tmp_path / "start.safetensors"
     larger = [word for setting in WITH_BLOCKS for word in ("--set", setting)]
     said = run("deepen", "tiny", "tiny", out, *larger)
-    old, new = load_latent("tiny").model, load_latent("tiny", [*WITH_BLOCKS, f"weights.file={out}"])
+    old, new = load_latent("tiny").model, load_latent("tiny", [*WITH_BLOCKS, f"weights.file={out}"]).model
     image, quality = torch.rand(1, 3, 64, 64), torch.full((1,), 50.0)
     with torch.no_grad():
         before, after = (codec.estimate(image, quality, noisy=False) for codec in (old, new))

@@ -98,7 +98,7 @@ def test_conditioned_blocks_know_each_quality(kind: str, side: str) -> None:
         make(plugin=kind, synthesis=[1, 1, 1], analysis=[1, 1, 1], conditioned=c, conditioned_analysis=c)
         for c in (False, True)
     )
-    model.load_state_dict(plain.model.state_dict(), strict=False)
+    model.load_state_dict(plain.state_dict(), strict=False)
     x = torch.rand(3, 3, 32, 32) if side == "analysis" else torch.randn(3, model.latent_channels, 2, 2)
     run, plainly = getattr(model, side), getattr(plain, side)
     quality = torch.tensor([0.0, 43.0, 100.0])

@@ -44,7 +44,7 @@ class Target:
                 isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
             )
             if not number or (name != "quality" and not value > 0):
-                raise LimitError(
+                raise UsageError(
                     f"{name} is {value}; it must be a number{' above 0' * (name != 'quality')}"
                 )
         if self.size is not None and not isinstance(self.size, int):
