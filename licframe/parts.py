@@ -26,7 +26,7 @@ from licframe.errors import (
 )
 from licframe.exact.coder import BIT_TOTAL, LARGEST_RESIDUAL, Decoder, Encoder
 from licframe.exact.layers import FRACTION, ExactConv, ExactReLU
-from licframe.exact.tables import TOTAL_BITS, TableBank
+from licframe.exact.tables import TOTAL_BITS, TableBank, read_arrays
 from licframe.exact.units import CENTRE_FRACTION, CONTEXT_LIMIT, Condition
 from licframe.model.gains import KNOTS, between_knots, error_weight, lambda_of
 from licframe.model.interfaces import (
@@ -50,10 +50,12 @@ from licframe.picture.error import psnr
 from licframe.picture.images import Picture
 from licframe.picture.tensors import pixels_of, tensor_of
 from licframe.registry.hooks import Part, hookimpl, option_since
+from licframe.runtime.atomic import written_whole
 from licframe.runtime.clock import Clock
 from licframe.runtime.limits import DEFAULT as DEFAULT_LIMITS
 from licframe.runtime.limits import Limits
 from licframe.runtime.precision import full_precision
+from licframe.runtime.progress import progress_bar
 
 __all__ = [
     "BIT_TOTAL",
@@ -112,12 +114,15 @@ __all__ = [
     "lambda_of",
     "option_since",
     "pixels_of",
+    "progress_bar",
     "psnr",
     "read_alpha",
+    "read_arrays",
     "read_file",
     "search",
     "tensor_of",
     "trained_as",
     "whole_quality",
     "write_file",
+    "written_whole",
 ]

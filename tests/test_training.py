@@ -88,7 +88,7 @@ def schedule(steps: int, **fields: object) -> Schedule:
 def trainer(source: Photographs, place: Path | None, steps: int, **more: object) -> Trainer:
     torch.manual_seed(0)
     codec = build(latent_profile("tiny"))
-    codec.model.initialise(source.patches(64, 64))
+    codec.initialise(source.patches(64, 64))
     settings = Settings(log_every=5)
     return Trainer(
         codec, source, RateDistortion(codec), schedule(steps), CPU, folder=place, settings=settings, **more

@@ -182,7 +182,7 @@ from licframe.codec.loading import load_latent
 from licframe.picture.images import from_array
 from licframe.codec.target import Target
 name, overrides, width, height, quality = json.loads(sys.argv[1])
-codec = load(name, overrides)
+codec = load_latent(name, overrides)
 y, x = np.mgrid[:height, :width]
 waves = 128 + 60 * np.sin(x / 9) + 50 * np.cos(y / 7)
 pixels = np.repeat(waves.clip(0, 255).astype(np.uint8)[..., None], 3, 2)

@@ -314,7 +314,7 @@ def _override(tables: dict[str, Any], text: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
-    if (table, option) == ("weights", "file"):
+    if (table, option) == ("weights", "file") and parsed:
         parsed = str(Path(str(parsed)).resolve())  # relative to where the user is
     old = tables.setdefault(table, {})
     if isinstance(old, list) and option == "plugin":  # one for every pass

@@ -21,6 +21,7 @@ import attrs
 
 from licframe.errors import WeightsMismatchError
 from licframe.profile.profile import profile_folder
+from licframe.runtime.atomic import written_whole
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -194,11 +195,9 @@ def save(
         ]
         if coding[0] == coding[1] and all(map(_of_transform, tensors)):
             record["codes_as"] = trunk["fingerprint"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, {"licframe": json.dumps(record)})
-    partial.chmod(0o644)  # safetensors leaves files that only their owner can read
-    partial.replace(path)
+    with written_whole(path) as partial:
+        save_file(tensors, partial, {"licframe": json.dumps(record)})
+        partial.chmod(0o644)  # safetensors leaves files that only their owner can read
     return fingerprint
 
 

@@ -14,8 +14,6 @@ together, so a symbol costs a few array operations and no table of its own.
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +32,7 @@ from licframe.parts import (
     LimitError,
     SymbolCoder,
     WeightsMismatchError,
+    read_arrays,
 )
 
 from .families import FAMILIES
@@ -58,15 +57,9 @@ class _Bank:
     """Upper tails of every family and scale, and powers of two, as integers from a file with a digest."""
 
     def __init__(self, package: str, name: str) -> None:
-        try:
-            data = importlib.resources.files(package).joinpath(name).read_bytes()
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                right, powers, digest = file["tails"], file["powers"], str(file["digest"])
-        except (OSError, KeyError, ValueError) as error:
-            raise WeightsMismatchError(
-                f"cannot read cumulative tables {name} of {package}: {error}; reinstall {package}"
-            ) from error
-        if bank_digest(right, powers) != digest:
+        arrays = read_arrays(package, name)
+        right, powers = arrays["tails"], arrays["powers"]
+        if bank_digest(right, powers) != str(arrays["digest"]):
             raise WeightsMismatchError(
                 f"cumulative tables {name} of {package} are damaged; reinstall {package}"
             )

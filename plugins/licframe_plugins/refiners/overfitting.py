@@ -10,10 +10,10 @@ start from. After each run the latent is rounded and really coded, and kept only
 from __future__ import annotations
 
 import json
-import sys
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from licframe.parts import RefinementObjective, Refiner
+from licframe.parts import RefinementObjective, Refiner, progress_bar, written_whole
 
 from .plugin import OverfittingOptions
 from .relaxations import RELAXATIONS, Relaxation
@@ -45,7 +45,12 @@ class LatentOverfitting(Refiner):
             if again < cost:
                 best, cost = saved, again
         generator = torch.Generator(objective.start.device).manual_seed(options.seed)
-        with _progress(options.progress) as show:
+        with progress_bar("overfitting") if options.progress else nullcontext() as bar:
+
+            def show(share: float, cost: float | Tensor) -> None:
+                if bar is not None:
+                    bar.update(share, text=f"cost {float(cost):.0f}")
+
             for relaxation, rate, restart in self._settings():
                 if budget.spent():
                     break
@@ -153,9 +158,8 @@ class _Log:
 
     def save(self, latent: Tensor) -> None:
         if self.path is not None:
-            partial = self.path.with_suffix(".partial")
-            torch.save(latent.clone(), partial)
-            partial.replace(self.path.with_suffix(".pt"))
+            with written_whole(self.path.with_suffix(".pt")) as partial:
+                torch.save(latent.clone(), partial)
 
     def latent(self) -> Tensor | None:
         """Return the best latent of an earlier search of this image at this quality."""
@@ -165,27 +169,3 @@ class _Log:
             self.path.with_suffix(".pt"), weights_only=True, map_location=self._device
         )
         return saved
-
-
-class _progress:  # noqa: N801 - used like a function
-    """A bar on a terminal, nothing elsewhere."""
-
-    def __init__(self, wanted: bool) -> None:
-        self._bar: Any = None
-        self._wanted = wanted and sys.stderr.isatty()
-
-    def __enter__(self) -> Any:
-        if not self._wanted:
-            return lambda *_: None
-        from rich.console import Console
-        from rich.progress import Progress, TextColumn
-
-        columns = (*Progress.get_default_columns(), TextColumn("cost {task.fields[cost]}"))
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._bar.start()
-        task = self._bar.add_task("overfitting", total=1.0, cost=0.0)
-        return lambda share, cost: self._bar.update(task, completed=share, cost=f"{float(cost):.0f}")
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
