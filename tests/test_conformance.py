@@ -129,7 +129,7 @@ class TestTheLatentCodec(CodecConformance):
 
 
 class TestOtherFormats(CodecConformance):
-    @pytest.fixture(params=["jpeg", "webp", "avif", "jpeg2000"])
+    @pytest.fixture(params=["jpeg", "webp", "avif"])
     def profile(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         path = tmp_path / "other.toml"
         path.write_text(f'[codec]\nplugin = "{request.param}"\n')
@@ -147,7 +147,8 @@ def strangers(tmp_path_factory) -> Path:
 
 
 def in_environment(place: Path, *command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(place)}
+    paths = os.pathsep.join(filter(None, [str(place), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": paths}
     return subprocess.run(
         [sys.executable, *command], env=environment, cwd=cwd, capture_output=True, text=True, check=False
     )
@@ -189,44 +190,72 @@ def test_a_profile_uses_a_strangers_parts(strangers: Path, tmp_path: Path) -> No
     assert "PSNR" in done.stdout
 
 
-def test_commands_take_a_strangers_codec(strangers: Path, tmp_path: Path) -> None:
-    def licframe(*arguments: object) -> str:
-        done = in_environment(strangers, "-m", "licframe", *map(str, arguments), cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+_COMMANDS = """
+import contextlib, io, json, sys
+from licframe import cli
+said = []
+for sys.argv in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            code = cli.main()
+        except SystemExit as end:
+            code = end.code
+    said.append((code or 0, out.getvalue(), err.getvalue()))
+print(json.dumps(said))
+"""
 
+
+def commands(place: Path, cwd: Path, *lines: tuple[object, ...]) -> list[tuple[int, str, str]]:
+    """Run commands in one process; return exit code, output and errors of each."""
+    texts = json.dumps([["licframe", *map(str, line)] for line in lines])
+    done = in_environment(place, "-c", _COMMANDS, texts, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_commands_take_a_strangers_codec(strangers: Path, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     picture = from_array(sample_images(1, 90)[0])
     picture.save(tmp_path / "pictures" / "a.png")
-
-    licframe("compress", "pictures/a.png", "-p", DCT, "--size", 3000, "-o", "a.lic")
-    assert (tmp_path / "a.lic").stat().st_size <= 3000
-    shown = json.loads(licframe("info", "a.lic", "--json"))[0]
-    assert (shown["codec"], shown["weights"], list(shown["streams"])) == ("dct 1", "", ["dct 1"])
-    assert licframe("verify", "a.lic") == "a.lic: sound\n"
-    licframe("decompress", "a.lic", "-o", "again.png")
-    assert picture.psnr(read_picture(tmp_path / "again.png").pixels) > 20
-    assert "PSNR" in licframe("run", DCT, "pictures/a.png", "--set", "codec.rounding=0.5")
-    assert "licframe-dct 0.1.0" in licframe(
-        "bench", "rd", DCT, "--images", "pictures", "--qualities", "20,40"
+    said = commands(
+        strangers,
+        tmp_path,
+        ("compress", "pictures/a.png", "-p", DCT, "--size", 3000, "-o", "a.lic"),
+        ("info", "a.lic", "--json"),
+        ("verify", "a.lic"),
+        ("decompress", "a.lic", "-o", "again.png"),
+        ("run", DCT, "pictures/a.png", "--set", "codec.rounding=0.5"),
+        ("bench", "rd", DCT, "--images", "pictures", "--qualities", "20,40"),
+        ("plugins",),
+        ("profiles", DCT),
     )
-    assert "cosine" in licframe("plugins")
-    assert 'plugin = "dct"' in licframe("profiles", DCT)
+    _, info, verify, _, run, bench, plugins, profiles = (out for _, out, _ in said)
+    shown = json.loads(info)[0]
+
+    assert [(code, err) for code, _, err in said if code] == []
+    assert (tmp_path / "a.lic").stat().st_size <= 3000
+    assert (shown["codec"], shown["weights"], list(shown["streams"])) == ("dct 1", "", ["dct 1"])
+    assert verify == "a.lic: sound\n"
+    assert picture.psnr(read_picture(tmp_path / "again.png").pixels) > 20
+    assert "PSNR" in run
+    assert "licframe-dct 0.1.0" in bench
+    assert "cosine" in plugins
+    assert 'plugin = "dct"' in profiles
 
 
 def test_each_file_is_given_to_its_own_codec(strangers: Path, tmp_path: Path) -> None:
     """Two codecs without weights have the same fingerprint: none."""
     Image.fromarray(sample_images(1, 40)[0]).save(tmp_path / "a.png")
-    in_environment(strangers, "-m", "licframe", "compress", "a.png", "-p", str(DCT), cwd=tmp_path)
+    commands(strangers, tmp_path, ("compress", "a.png", "-p", DCT))
     file = container.read((tmp_path / "a.lic").read_bytes())
     other = attrs.evolve(file, header=attrs.evolve(file.header, codec="nobody-has-this 9"))
     (tmp_path / "b.lic").write_bytes(container.write(other))
-    for command in ("verify", "decompress"):
-        done = in_environment(
-            strangers, "-m", "licframe", command, "a.lic", "b.lic", "--json", cwd=tmp_path
-        )
-        assert done.returncode == 5
-        assert 'made by codec "nobody-has-this 9", which no installed plugin provides' in done.stderr
+    said = commands(
+        strangers, tmp_path, ("verify", "a.lic", "b.lic"), ("decompress", "a.lic", "b.lic", "-o", "out")
+    )
+    for code, _, err in said:
+        assert code == 5
+        assert 'made by codec "nobody-has-this 9", which no installed plugin provides' in err
 
 
 def test_a_broken_package_is_listed_and_harms_nobody(strangers: Path) -> None:
