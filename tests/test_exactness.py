@@ -14,7 +14,11 @@ pytestmark = pytest.mark.slow
 def test_every_pair_of_settings_agrees(tmp_path: Path) -> None:
     images = exactness.sample_images(2, 150)
     # compiling takes a C++ compiler and a minute; docs/tools/exactness.py does it
-    tried = {name: setting for name, setting in exactness.SETTINGS.items() if not setting.compiled and setting.available}
+    tried = {
+        name: setting
+        for name, setting in exactness.SETTINGS.items()
+        if not setting.compiled and setting.available
+    }
     report = exactness.matrix(["tiny"], images, tried, tmp_path)["tiny"]
 
     assert report.pairs == 2 * 2 * len(tried) ** 2

@@ -16,13 +16,13 @@ from licframe_plugins.entropy_models.families import FAMILIES
 from licframe_plugins.entropy_models.mixture import Mixture, bank_digest, make_bank
 from licframe_plugins.entropy_models.plugin import GllmmOptions, MixtureOptions, SingleOptions
 from licframe_plugins.entropy_models.scales import scale_index
-from licframe_plugins.entropy_models.single import Gaussian, Laplace, Logistic, Student, make_tables
+from licframe_plugins.entropy_models.single import Gaussian, Laplace, Logistic, StudentT, make_tables
 
 MODELS = {
     "gaussian": lambda: Gaussian(SingleOptions()),
     "laplace": lambda: Laplace(SingleOptions()),
     "logistic": lambda: Logistic(SingleOptions()),
-    "student": lambda: Student(SingleOptions()),
+    "student-t": lambda: StudentT(SingleOptions()),
     "gaussian-mixture": lambda: Mixture(MixtureOptions()),
     "gllmm": lambda: Mixture(GllmmOptions()),
 }

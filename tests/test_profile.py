@@ -14,7 +14,9 @@ from licframe.cli.app import app
 from licframe.codec.loading import build, build_filter
 from licframe.errors import LicframeError, ProfileError, UnknownPluginError
 from licframe.evaluation.complexity import complexity
+from licframe.profile import profile as profile_module
 from licframe.profile.profile import latent_profile, shipped_profiles
+from licframe.registry.discovery import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 MINIMAL = """
@@ -202,3 +204,19 @@ def test_an_added_option_leaves_old_weights_usable() -> None:
     assert without == default
     assert "conditioned" not in without["parts"][0]
     assert used["parts"][0]["conditioned"] is True
+
+
+def test_an_old_name_of_a_plugin_keeps_the_options_beside_it(tmp_path: Path, monkeypatch) -> None:
+    """A profile that extends another may name the same plugin as it was named before."""
+    found = registry()
+    parts = {kind: dict(items) for kind, items in found.parts.items()}
+    items = parts["context_scheduler"]
+    items["msp"] = attrs.evolve(
+        items["msp"], part=attrs.evolve(items["msp"].part, aliases=("multi-scale",))
+    )
+    monkeypatch.setattr(profile_module, "registry", lambda: attrs.evolve(found, parts=parts))
+    path = tmp_path / "mine.toml"
+    path.write_text('extends = "tiny"\n[context_scheduler]\nplugin = "multi-scale"\nblocks = 2\n')
+    mine = latent_profile(path, ["context_scheduler.plugin=multi-scale"]).context_scheduler
+
+    assert (mine.part.name, mine.options.width, mine.options.blocks) == ("msp", 32, 2)

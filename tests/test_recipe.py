@@ -105,7 +105,7 @@ def test_a_checkpoint_of_another_profile_is_named(
 
     state = untrained.state_dict()
     key, value = next(iter(untrained.named_parameters()))
-    Checkpoint(state, {key: value + 1, "also.x": torch.zeros(1)}, {}, 0, 0.0).write(tmp_path / "a.pt")
+    Checkpoint(state, {key: value + 1, "auxiliary.x": torch.zeros(1)}, {}, 0, 0.0).write(tmp_path / "a.pt")
 
     assert torch.equal(
         dict(model_of(latent_profile("tiny"), tmp_path / "a.pt").named_parameters())[key], value + 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from licframe.errors import PluginLoadError, UnknownPluginError
-from licframe.registry.discovery import discover, load_class, registry
+from licframe.registry.discovery import discover, find_labelled, load_class, registry
 from licframe.registry.hooks import Part
 
 GOOD = """
@@ -121,3 +121,31 @@ def test_registering_imports_neither_torch_nor_numpy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+RENAMED = GOOD.replace('"{module}.missing:Model")', '"{module}.missing:Model", ("burden", "weight"))')
+
+
+def test_a_part_is_found_by_the_names_that_it_had(tmp_path: Path, monkeypatch) -> None:
+    install(tmp_path, "lic_new", RENAMED)
+    found = found_in(tmp_path, monkeypatch)
+
+    part = found.find("entropy_model", "burden")
+    assert part is found.find("entropy_model", "heavy") is found.named("entropy_model", "weight")
+    assert list(found.parts["entropy_model"]) == ["heavy"]
+    assert (part.recorded, Part("a", 1, "", object, "").recorded) == ("burden", "a")
+
+
+def test_a_name_that_another_part_had_is_taken(tmp_path: Path, monkeypatch) -> None:
+    install(tmp_path, "lic_a", RENAMED)
+    install(tmp_path, "lic_b", GOOD.replace('"heavy"', '"weight"'))
+    found = found_in(tmp_path, monkeypatch)
+
+    (failure,) = found.failures
+    assert failure.plugin == "lic_b"
+    assert '"heavy" is already provided by lic_a' in failure.error
+
+
+def test_files_name_parts_by_either_name() -> None:
+    assert find_labelled("entropy_model", "student 1") is find_labelled("entropy_model", "student-t 1")
+    assert find_labelled("entropy_model", "student 2") is None

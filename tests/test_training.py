@@ -235,6 +235,29 @@ def test_checkpoints_of_the_first_version_are_read(photographs: Photographs, tmp
     assert all(torch.equal(found[n][k], v) for n in moments for k, v in moments[n].items())
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_old_names_in_checkpoints_are_read(tmp_path: Path, version: int) -> None:
+    """What is trained beside the model was called "also" before version 3."""
+    one, names = torch.ones(1), ("scheduler.base", "also.weight", "transform.also.bias")
+    average = dict.fromkeys(names, one)
+    old = {"model": {"scheduler.base": one}, "average": average, "patches": 3, "minutes": 0.5}
+    if version == 1:
+        old |= {"also": {"weight": one}, "optimisers": []}
+    else:
+        moments = {name: {"momentum": one} for name in names}
+        old |= {"version": 2, "auxiliary": {"weight": one}, "moments": moments, "of": {"profile": "x"}}
+    torch.save(old, tmp_path / "a.pt")
+    found = Checkpoint.read(tmp_path / "a.pt", {})
+    found.write(tmp_path / "b.pt")
+    again = Checkpoint.read(tmp_path / "b.pt", {})
+
+    for state in (found, again):
+        assert list(state.average) == ["scheduler.base", "auxiliary.weight", "transform.also.bias"]
+        assert list(state.moments) == ([] if version == 1 else list(state.average))
+        assert state.auxiliary == {"weight": one}
+        assert state.of == ({} if version == 1 else {"profile": "x"})
+
+
 def test_resume_from_nothing_or_damage_is_named(photographs: Photographs, tmp_path: Path) -> None:
     made = trainer(photographs, tmp_path, 1)
     with pytest.raises(LicframeError, match="nothing to resume"):
@@ -648,9 +671,10 @@ def test_a_synthesis_learns_along(photographs: Photographs, tmp_path: Path) -> N
     assert any(not torch.equal(after[k], v) for k, v in before.items())
     saved = torch.load(along.checkpoint, weights_only=True)
     assert saved["auxiliary"].keys() == before.keys()
-    assert {"also.synthesis_blocks.0.first.weight", "transform.synthesis_blocks.0.first.weight"} <= saved[
-        "average"
-    ].keys()
+    assert {
+        "auxiliary.synthesis_blocks.0.first.weight",
+        "transform.synthesis_blocks.0.first.weight",
+    } <= saved["average"].keys()
     student.load_state_dict(before)
     going_on()
     assert all(torch.equal(v, saved["auxiliary"][k]) for k, v in student.state_dict().items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from licframe.bitstream.container import read, read_header
-from licframe.codec.loading import build, load_for, load_latent, save
+from licframe.codec.loading import build, entropy_models, load_for, load_latent, save
 from licframe.errors import NotExactError, WeightsMismatchError
 from licframe.model.latent_model import LatentModel
 from licframe.profile.profile import latent_profile
@@ -154,3 +155,29 @@ def test_each_file_of_a_combination_is_checked(saved: Path, name: str) -> None:
 
     with pytest.raises(WeightsMismatchError, match="fingerprint"):
         load_latent("tiny", [*SMALL, "entropy_model.plugin=laplace", f"weights.file={saved}"])
+
+
+def test_a_part_with_a_new_name_keeps_its_weights() -> None:
+    """Weights record the first name that a part had; profiles may use either."""
+    new, old = (latent_profile("balanced", [f"entropy_model.plugin={n}"]) for n in ("student-t", "student"))
+    path = new.weights_path
+    assert path is not None
+    recorded = read_metadata(path)["structure"]
+
+    assert new == old
+    assert "entropy_model" in {part["kind"] for part in recorded["parts"] if part["plugin"] == "student"}
+    assert json.loads(json.dumps(new.structure())) == recorded
+    assert new.parts[-1] == "student-t 1"
+    assert [type(model).__name__ for model in entropy_models(recorded)] == ["StudentT"]
+
+
+def test_weights_of_a_renamed_part_are_saved_and_found(untrained: LatentModel, tmp_path: Path) -> None:
+    """A context that was fitted to them begins from them, beside base weights that know the old name."""
+    base = tmp_path / "w.safetensors"
+    profile = latent_profile("tiny", ["entropy_model.plugin=student-t"])
+    fingerprint = save(untrained, profile, base, {})
+    small = load_latent("tiny", [*beside(base, "w+small", [*SMALL, "entropy_model.plugin=student"])])
+
+    assert read_metadata(base)["structure"]["parts"][-1]["plugin"] == "student"
+    assert small.fingerprint.hex() == fingerprint
+    assert small.decompress(small.compress(noise_picture(40, 24))).size == (40, 24)

@@ -224,8 +224,10 @@ def _with_decoder(profile: Profile, decoder: str) -> LatentProfile:
             if base not in (record.get("codes_as"), record["fingerprint"]):
                 continue
             transform = next(p for p in record["structure"]["parts"] if p["kind"] == "transform")
-            known.append(transform["plugin"])
-            if transform["plugin"] == decoder:
+            part = registry().named("transform", transform["plugin"])
+            names = (transform["plugin"],) if part is None else part.names
+            known.append(names[0])
+            if decoder in names:
                 return profile.with_transform(
                     {k: v for k, v in transform.items() if k not in ("kind", "version")}
                 )

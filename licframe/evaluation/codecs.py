@@ -66,8 +66,8 @@ def codec_named(name: str, overrides: tuple[str, ...] = (), device: str = "cpu")
         from licframe.evaluation.command import Command
 
         return CodecUnderTest(path.stem, "baseline", Command.read(path))
-    if name in others:
-        part = others[name].part
+    part = registry().named("codec", name)
+    if part is not None:
         return CodecUnderTest(name, "baseline", load_class(part)(part.options()))
     raise ProfileError(
         f'no codec "{name}": it is neither a profile, a TOML file nor a codec of a plugin; '

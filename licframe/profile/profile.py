@@ -47,7 +47,7 @@ import tomli_w
 from attrs.validators import ge, gt, in_, le
 
 from licframe.errors import ProfileError, suggestion
-from licframe.registry.discovery import registry
+from licframe.registry.discovery import KINDS, registry
 from licframe.registry.hooks import Part, identity
 
 LATENT = "latent"
@@ -175,7 +175,7 @@ class LatentProfile(Profile):
             "parts": [
                 {
                     "kind": c.kind,
-                    "plugin": c.part.name,
+                    "plugin": c.part.recorded,
                     "version": c.part.version,
                     **_lists(identity(c.options)),
                 }
@@ -294,7 +294,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         if (
             isinstance(value, dict)
             and isinstance(old, dict)
-            and value.get("plugin", old.get("plugin")) == old.get("plugin")
+            and _same_plugin(key, value.get("plugin", old.get("plugin")), old.get("plugin"))
         ):
             below[key] = {**old, **value}
         else:  # another plugin has other options
@@ -321,10 +321,16 @@ def _override(tables: dict[str, Any], text: str) -> None:
         tables[table] = old = {"plugin": parsed}
     if not isinstance(old, dict):
         raise ProfileError(f"--set {text}: [[{table}]] has several entries; write a profile instead")
-    if option == "plugin" and old.get("plugin") != parsed:
+    if option == "plugin" and not _same_plugin(table, old.get("plugin"), parsed):
         tables[table] = {"plugin": parsed}
     else:
         old[option] = parsed
+
+
+def _same_plugin(table: str, one: Any, other: Any) -> bool:
+    """Return whether two names in a table are of one plugin."""
+    part = registry().named(table, one) if table in KINDS else None
+    return bool(one == other or (part is not None and other in part.names))
 
 
 def _codec_named(tables: Mapping[str, Any]) -> str:

@@ -33,6 +33,7 @@ KINDS = MappingProxyType(
     }
 )
 """Kinds of parts, each a table of a profile, and the hook that lists each."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
 @attrs.frozen
@@ -60,15 +61,22 @@ class Registry:
     parts: Mapping[str, Mapping[str, Registered]]
     failures: Sequence[Failure]
 
+    def named(self, kind: str, name: str) -> Part | None:
+        """Return the part of that kind and name, or that had the name before; None if there is none."""
+        for registered in self.parts[kind].values():
+            if name in registered.part.names:
+                return registered.part
+        return None
+
     def find(self, kind: str, name: str, where: str = "") -> Part:
-        """Return the part of that kind and name.
+        """Return the part of that kind and name, as ``named``.
 
         Raises:
             UnknownPluginError: with the known names, a guess, and the plugins that failed to load.
         """
-        known = self.parts[kind]
-        if name in known:
-            return known[name].part
+        part, known = self.named(kind, name), self.parts[kind]
+        if part is not None:
+            return part
         failed = "; ".join(f"{f.plugin} of {f.distribution} ({f.error})" for f in self.failures)
         raise UnknownPluginError(
             f'unknown {kind} "{name}"{where}; {suggestion(name, known)}; '
@@ -79,8 +87,8 @@ class Registry:
 def find_labelled(kind: str, label: str) -> Part | None:
     """Return the installed part of a label, "name version", as files record it; None if there is none."""
     name, _, version = label.rpartition(" ")
-    registered = registry().parts[kind].get(name)
-    return registered.part if registered is not None and str(registered.part.version) == version else None
+    part = registry().named(kind, name)
+    return part if part is not None and str(part.version) == version else None
 
 
 def load_class(part: Part) -> Any:
@@ -114,12 +122,11 @@ def discover(entry_points: Sequence[entrypoints.EntryPoint]) -> Registry:
         try:
             found = _load(entry)
             for kind, part in found:
-                if part.name in parts[kind]:
-                    other = parts[kind][part.name]
+                for other in [o for o in parts[kind].values() if {*o.part.names} & {*part.names}]:
                     if (other.plugin, other.part) == (entry.name, part):
                         continue  # the same distribution is on the path twice
                     raise PluginLoadError(
-                        f'{kind} "{part.name}" is already provided by {other.plugin} of '
+                        f'{kind} "{other.part.name}" is already provided by {other.plugin} of '
                         f"{other.distribution}; uninstall one of them"
                     )
             for kind, part in found:
@@ -139,7 +146,7 @@ def _load(entry: entrypoints.EntryPoint) -> list[tuple[str, Part]]:
     found = []
     for kind, hook in KINDS.items():
         for part in [p for group in getattr(manager.hook, hook)() for p in group]:
-            if not isinstance(part, Part) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", part.name):
+            if not isinstance(part, Part) or not all(_NAME.fullmatch(name) for name in part.names):
                 raise PluginLoadError(
                     f"{hook} returned {part!r}; expected licframe.Part objects whose name is lower "
                     "case letters, digits and hyphens, at most 32"

@@ -47,6 +47,7 @@ class Part:
         summary: one line for ``licframe plugins``.
         options: attrs class of the part's own checked options; must not import torch.
         target: "module:Class", imported on first use.
+        aliases: names that it had before, the first one first; profiles and files that use them work on.
     """
 
     name: str
@@ -54,6 +55,17 @@ class Part:
     summary: str
     options: type
     target: str
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and its aliases."""
+        return (self.name, *self.aliases)
+
+    @property
+    def recorded(self) -> str:
+        """The name in the structure of weights: the first it ever had, so that a new one changes no fingerprint."""
+        return (*self.aliases, self.name)[0]
 
 
 @hookspec

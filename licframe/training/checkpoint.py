@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from licframe.errors import FileError
 from licframe.model.interfaces import parameter_kind
 from licframe.runtime.atomic import written_whole
 
+_VERSION = 3
+"""1: moments are numbered. 1 and 2: names of the auxiliary's parameters begin with "also."."""
 _OLD_KINDS = ("matrix", "linear", "output", "bias", "scale")
 
 
@@ -24,7 +27,7 @@ class Checkpoint:
 
     Attributes:
         model, auxiliary: state of the codec, and of what is trained beside it.
-        average: the averaged parameters by name, those of the auxiliary after "also.".
+        average: the averaged parameters by name, those of the auxiliary after "auxiliary.".
         moments: of the optimisers, by parameter's name; empty where they were left out.
         patches, minutes: seen and taken so far, over all runs.
         of: what was trained, by aspect (see ``Trainer``); empty in old files.
@@ -41,7 +44,7 @@ class Checkpoint:
     def write(self, path: Path) -> None:
         """Write the checkpoint whole or not at all."""
         with written_whole(path) as partial:
-            torch.save({"version": 2, **attrs.asdict(self, recurse=False)}, partial)
+            torch.save({"version": _VERSION, **attrs.asdict(self, recurse=False)}, partial)
 
     @classmethod
     def read(cls, path: Path, named: Mapping[str, Tensor]) -> Checkpoint:
@@ -55,17 +58,20 @@ class Checkpoint:
         """
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            if state.get("version", 1) == 1:
-                return cls(
-                    state["model"],
-                    state["average"],
-                    _named_moments(state["optimisers"], named),
-                    state["patches"],
-                    state["minutes"],
-                    state.get("also"),
-                )
+            version = state.get("version", 1)
+            if version == 1:
+                moments = _named_moments(state["optimisers"], named)
+                state |= {"moments": moments, "auxiliary": state.get("also")}
+            if version <= 2:
+                state |= {key: _renamed(state[key]) for key in ("average", "moments")}
+            optional = {key: state[key] for key in ("auxiliary", "of") if key in state}
             return cls(
-                **{field.name: state[field.name] for field in attrs.fields(cls) if field.name in state}
+                state["model"],
+                state["average"],
+                state["moments"],
+                state["patches"],
+                state["minutes"],
+                **optional,
             )
         except FileNotFoundError as error:
             raise FileError(f"nothing to resume: there is no {path}; leave out --resume") from error
@@ -73,6 +79,11 @@ class Checkpoint:
             raise FileError(
                 f"cannot resume from {path}: it is damaged ({str(error).splitlines()[0]}); use another --folder"
             ) from error
+
+
+def _renamed(by_name: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what belongs to parameters by the names that they have today."""
+    return {re.sub(r"^also\.", "auxiliary.", name): value for name, value in by_name.items()}
 
 
 def _named_moments(

@@ -209,7 +209,7 @@ class Trainer:
         device = hardware.device
         named = dict(model.named_parameters())
         if objective.auxiliary is not None:
-            named |= {f"also.{name}": p for name, p in objective.auxiliary.named_parameters()}
+            named |= {f"auxiliary.{name}": p for name, p in objective.auxiliary.named_parameters()}
         self.optimisers = (optimiser or Optimiser()).over(named.items())
         self.average = Average(self.optimisers.parameters)
         self.undecayed: Checkpoint | None = None

@@ -65,6 +65,6 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "laplace": Family(_laplace_tail, _laplace, 14.0),
         "logistic": Family(lambda u: torch.sigmoid(-u), _logistic, 15.0),
         # Standardised: u = t * sqrt(3/4), so that the scale is the standard deviation.
-        "student": Family(_student_tail, _student_exact, 11.6),
+        "student-t": Family(_student_tail, _student_exact, 11.6),
     }
 )

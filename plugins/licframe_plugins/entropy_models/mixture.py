@@ -86,7 +86,7 @@ class Mixture(EntropyModel):
 
     def __init__(self, options: MixtureOptions) -> None:
         super().__init__()
-        self.families = options.families
+        self.families = tuple("student-t" if family == "student" else family for family in options.families)
         count = len(self.families)
         self.kinds = ("centre",) * count + ("log2_scale",) * count + ("weight",) * count
         if not _bank:

@@ -10,7 +10,14 @@ from attrs.validators import and_, deep_iterable, in_, max_len, min_len
 
 import licframe
 
-_NAMES = ("gaussian", "laplace", "logistic", "student")
+_SINGLE = (
+    ("gaussian", "Gaussian", ()),
+    ("laplace", "Laplace", ()),
+    ("logistic", "Logistic", ()),
+    ("student-t", "StudentT", ("student",)),
+)
+"""Name, class and former names of each family."""
+_NAMES = [one for name, _, aliases in _SINGLE for one in (name, *aliases)]
 _families: Callable[[Any, Any, tuple[str, ...]], Any] = and_(
     min_len(1), max_len(16), deep_iterable(in_(_NAMES))
 )
@@ -26,7 +33,7 @@ class MixtureOptions:
     """The components of a mixture.
 
     Attributes:
-        families: family of each component: gaussian, laplace, logistic or student.
+        families: family of each component: gaussian, laplace, logistic or student-t.
     """
 
     families: tuple[str, ...] = attrs.field(default=("gaussian",) * 3, validator=_families)
@@ -53,9 +60,10 @@ def licframe_entropy_models() -> list[licframe.Part]:
             version=1,
             summary=f"one {name.capitalize()} density per element; 97 integer tables, 1/8 octave apart",
             options=SingleOptions,
-            target=f"licframe_plugins.entropy_models.single:{name.capitalize()}",
+            target=f"licframe_plugins.entropy_models.single:{class_name}",
+            aliases=aliases,
         )
-        for name in _NAMES
+        for name, class_name, aliases in _SINGLE
     ]
     mixtures = [
         licframe.Part(

@@ -72,14 +72,14 @@ class Logistic(Single):
     family = "logistic"
 
 
-class Student(Single):
+class StudentT(Single):
     """Student's t with eight degrees of freedom; the scale is its standard deviation.
 
     Predictions of the scale are uncertain themselves, so residuals have heavier tails than a Gaussian of any
     scale. Of the shapes we fitted to coded residuals this one came nearest, and its distribution function is algebraic.
     """
 
-    family = "student"
+    family = "student-t"
 
 
 def make_tables(family: str) -> Sequence[tuple[int, list[float]]]:
