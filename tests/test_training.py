@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import build, load_latent
 from licframe.errors import LicframeError, WeightsMismatchError
 from licframe.evaluation import metrics
@@ -454,12 +453,12 @@ def test_what_scripts_would_replace_are_arguments(folder: Path, tmp_path: Path) 
     """Optimiser, rounding, weights of samples, and an objective of one's own."""
 
     class Constant(Objective):
-        def __init__(self, codec: LatentCodec) -> None:
+        def __init__(self, codec: LatentModel) -> None:
             super().__init__()
             self.codec = codec
 
         def forward(self, *batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            loss = self.codec.model.gains.log2_gain.square().mean() * torch.ones(len(batch[1]))
+            loss = self.codec.gains.log2_gain.square().mean() * torch.ones(len(batch[1]))
             return loss.mean(), torch.stack([loss, loss, loss]).detach()
 
     made = {}
