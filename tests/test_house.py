@@ -80,6 +80,20 @@ def test_parts_come_in_through_the_doors(folder: str) -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("folder", ["licframe", "plugins", "examples"])
+def test_functions_fit_on_a_screen(folder: str) -> None:
+    """At most 60 lines below the signature, which is a table of options in commands, and the docstring."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno is not None:
+                first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+                assert node.end_lineno - first.lineno < 60, f"{path}:{node.lineno} {node.name}"
+
+
+def test_the_latent_codec_fits_on_a_few_screens() -> None:
+    assert len((ROOT / "licframe" / "codec" / "latent.py").read_text().splitlines()) <= 250
+
+
 def test_the_core_names_no_plugin() -> None:
     for path in (ROOT / "licframe").rglob("*.py"):
         assert "licframe_plugins" not in path.read_text(), path

@@ -73,8 +73,14 @@ def compress(
     ready = [picture_of(inputs[0])] if len(inputs) == 1 else []
 
     from licframe.codec.loading import load
+    from licframe.errors import UsageError
 
     codec = load(checked, device=device)
+    if codec.suffix != ".lic":
+        raise UsageError(
+            f"{profile} is a codec of {codec.suffix} files, which licframe decompress does not read; measure it with "
+            f"licframe run {profile}, or name a profile of .lic files"
+        )
     records: list[dict[str, Any]] = []
 
     def work(number: int) -> None:

@@ -51,23 +51,26 @@ def run(
     picture = images.read_picture(source)
     codec = load(checked, device=device)
     encoded = codec.encode(picture, target)
-    file = output / f"{source.stem}.lic"
+    file = output / f"{source.stem}{codec.suffix}"
     write_atomically(file, encoded.data)
 
     data = file.read_bytes()
     decoded = codec.decode(data)
-    decoded.picture.save(output / f"{source.stem}.decoded.png")
-    comparison = side_by_side(picture.to_8_bit().pixels, decoded.picture.to_8_bit().pixels)
+    shown = decoded.picture
+    if shown.mode != picture.mode or shown.depth != picture.depth:  # a codec that keeps less than that
+        picture = picture.to_rgb()
+    shown.save(output / f"{source.stem}.decoded.png")
+    comparison = side_by_side(picture.to_8_bit().pixels, shown.to_8_bit().pixels)
     images.Picture(comparison).save(output / f"{source.stem}.comparison.png")
 
-    png_bytes = len(picture.encode(".png"))
     width, height = picture.size
-    before, after = picture.pixels, decoded.picture.pixels
-    similarity, why_not = metrics.ms_ssim(before, after), metrics.without_ms_ssim(width, height)
+    similarity, why_not = (
+        metrics.ms_ssim(picture.pixels, shown.pixels),
+        metrics.without_ms_ssim(width, height),
+    )
     if picture.alpha is not None and picture.alpha.any():  # what nobody sees is not kept
         similarity, why_not = None, "the picture has transparent pixels"
-        visible = picture.alpha > 0
-        before, after = before[visible], after[visible]
+    png_bytes = len(picture.encode(".png"))
     result: dict[str, Any] = {
         "profile": checked.name,
         "image": str(source),
@@ -76,7 +79,7 @@ def run(
         "quality": encoded.quality,
         "bytes": len(data),
         "bpp": 8 * len(data) / (width * height),
-        "psnr_db": metrics.psnr(before, after),
+        "psnr_db": picture.psnr(shown.pixels),
         "ms_ssim": similarity,
         "encode_seconds": sum(encoded.seconds.values()),
         "decode_seconds": sum(decoded.seconds.values()),
@@ -89,20 +92,31 @@ def run(
     if as_json:
         print_json(result)
         return
-    shown = f"not measured: {why_not}"
-    if similarity is not None:
-        shown = f"{similarity:.4f} ({metrics.decibel(similarity):.2f} dB)"
-    rows = [
-        ["image", f"{source.name}, {width}x{height}"],
-        ["file", f"{len(data)} bytes, {result['bpp']:.3f} bits per pixel, quality {encoded.quality}"],
+    note = f"wrote {file.name}, {source.stem}.decoded.png and .comparison.png into {output}"
+    print_table(f"licframe {checked.name}", ["", "measured"], _rows(result, source.name, why_not), note)
+
+
+def _rows(result: dict[str, Any], name: str, why_not: str | None) -> list[list[str]]:
+    """Return the table that is shown.
+
+    Args:
+        why_not: why MS-SSIM was not measured, where it was not.
+    """
+    from licframe.evaluation.metrics import decibel
+
+    similarity = f"not measured: {why_not}"
+    if result["ms_ssim"] is not None:
+        similarity = f"{result['ms_ssim']:.4f} ({decibel(result['ms_ssim']):.2f} dB)"
+    rate = f"{result['bpp']:.3f} bits per pixel"
+    return [
+        ["image", f"{name}, {result['width']}x{result['height']}"],
+        ["file", f"{result['bytes']} bytes, {rate}, quality {result['quality']}"],
         ["smaller than PNG", f"{result['smaller_than_png']:.1f} times ({result['png_bytes']} bytes)"],
         ["PSNR", f"{result['psnr_db']:.2f} dB"],
-        ["MS-SSIM", shown],
-        ["encode", _stages(encoded.seconds)],
-        ["decode", _stages(decoded.seconds)],
+        ["MS-SSIM", similarity],
+        ["encode", _stages(result["encode_stages"])],
+        ["decode", _stages(result["decode_stages"])],
     ]
-    note = f"wrote {source.stem}.lic, .decoded.png and .comparison.png into {output}"
-    print_table(f"licframe {checked.name}", ["", "measured"], rows, note)
 
 
 def side_by_side(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:

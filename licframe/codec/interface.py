@@ -86,6 +86,8 @@ class ImageCodec(ABC):
     #: qualities worth measuring, about 0.1 to 2 bpp on photographs, on the codec's own scale
     qualities: Sequence[float]
     capabilities: ClassVar[Capabilities] = Capabilities()
+    #: of the files that it writes; what is not ".lic" only this codec reads
+    suffix: str = ".lic"
 
     @abstractmethod
     def encode(self, picture: Picture, target: Target | None = None) -> Encoded:

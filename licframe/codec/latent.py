@@ -11,7 +11,6 @@ from torch import Tensor
 
 import licframe
 from licframe.bitstream import container
-from licframe.bitstream.container import Stream
 from licframe.codec import corrections
 from licframe.codec.corrections import FindFilter
 from licframe.codec.interface import Capabilities, Decoded, Encoded, ImageCodec
@@ -20,7 +19,6 @@ from licframe.errors import CorruptStreamError, WeightsMismatchError
 from licframe.model import latent_coding
 from licframe.model.gains import error_weight
 from licframe.model.interfaces import PictureFilter, Refiner
-from licframe.model.latent_coding import CodedLatent
 from licframe.model.latent_model import LatentModel
 from licframe.model.refinement import LatentObjective
 from licframe.picture import alpha
@@ -48,7 +46,7 @@ class _Trial:
     """A latent ``(1, C, h, w)`` of a source, coded, and the bytes of the filter that mends its picture."""
 
     latent: Tensor
-    coded: CodedLatent
+    coded: latent_coding.CodedLatent
     correction: bytes | None = None
 
 
@@ -177,11 +175,11 @@ class LatentCodec(ImageCodec):
         )
         streams = {}
         if trial.correction is not None:
-            streams[self.profile.picture_filter.label] = Stream(trial.correction)
+            streams[self.profile.picture_filter.label] = container.Stream(trial.correction)
         payloads = ((coded.payload, coded.digest),)
         return container.write(container.File(header, payloads, picture.metadata, source.alpha, streams))
 
-    def _check(self, coded: CodedLatent, clock: Clock) -> None:
+    def _check(self, coded: latent_coding.CodedLatent, clock: Clock) -> None:
         """Decode what is to be written, and compare."""
         with clock("check"):
             shape = coded.y.shape[-2:]

@@ -66,7 +66,7 @@ class Command(PixelCodec):
     """A codec that is a program."""
 
     def __init__(self, options: CommandOptions) -> None:
-        self.options = options
+        self.options, self.suffix = options, options.suffix
         self.qualities, self.version = options.qualities, options.version
         self._size = (0, 0)
 

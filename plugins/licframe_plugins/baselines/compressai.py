@@ -27,6 +27,7 @@ class CompressaiBaseline(PixelCodec):
     that CompressAI's coder makes.
     """
 
+    suffix = ".bin"
     #: CompressAI's name of the model
     model: ClassVar[str]
 

@@ -62,7 +62,7 @@ class PillowBaseline(PixelCodec):
 class Jpeg(PillowBaseline):
     """JPEG with optimised Huffman tables and the usual 4:2:0."""
 
-    format, library = "JPEG", "jpg"
+    format, library, suffix = "JPEG", "jpg", ".jpg"
     qualities = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
     fixed = MappingProxyType({"optimize": True})
 
@@ -70,7 +70,7 @@ class Jpeg(PillowBaseline):
 class WebP(PillowBaseline):
     """Lossy WebP, slowest method."""
 
-    format, library = "WEBP", "webp"
+    format, library, suffix = "WEBP", "webp", ".webp"
     qualities = (1, 5, 10, 25, 40, 55, 70, 80, 90, 95)
     fixed = MappingProxyType({"method": 6})
 
@@ -78,7 +78,7 @@ class WebP(PillowBaseline):
 class Avif(PillowBaseline):
     """AVIF without colour subsampling."""
 
-    format, library = "AVIF", "avif"
+    format, library, suffix = "AVIF", "avif", ".avif"
     qualities = (10, 20, 30, 40, 50, 60, 70, 80, 90)
     fixed = MappingProxyType({"subsampling": "4:4:4", "speed": 4})
 
@@ -86,7 +86,7 @@ class Avif(PillowBaseline):
 class Jpeg2000(PillowBaseline):
     """JPEG 2000, steered by its compression ratio."""
 
-    format, library = "JPEG2000", "jpg_2000"
+    format, library, suffix = "JPEG2000", "jpg_2000", ".jp2"
     qualities = (240, 160, 96, 64, 48, 32, 24, 16, 12)
     fixed = MappingProxyType({"irreversible": True, "mct": 1})
 
@@ -99,7 +99,7 @@ class Jpeg2000(PillowBaseline):
 class JpegXl(PillowBaseline):
     """JPEG XL through pillow-jxl-plugin."""
 
-    format, library = "JXL", "jxl"
+    format, library, suffix = "JXL", "jxl", ".jxl"
     qualities = (1, 15, 30, 45, 60, 70, 80, 90, 94)
     fixed = MappingProxyType({"effort": 7})
 
