@@ -94,6 +94,8 @@ def straight_through(x: torch.Tensor) -> torch.Tensor:
     return x + (x.round() - x).detach()
 
 
+# where torch cannot say whether a CPU has bfloat16, it is not used
+@pytest.mark.skipif(not hasattr(torch.cpu, "get_capabilities"), reason="an old torch")
 @pytest.mark.parametrize("scheduler", ["msp", "checkerboard", "wavefront"])
 def test_a_context_learns_in_bfloat16(scheduler: str) -> None:
     """Weights cast by the pass without gradients are not used by the pass that needs them."""

@@ -12,7 +12,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Return whether a device multiplies bfloat16 matrices in hardware; elsewhere they are slower than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):  # an old torch cannot say
         return False
     has = torch.cpu.get_capabilities()
     return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
