@@ -107,7 +107,7 @@ class CodecConformance:
     def test_modes_and_depths(self, codec: ImageCodec, fresh: ImageCodec, mode: str, depth: int) -> None:
         """What the capabilities declare comes back; the rest is refused, or left out."""
         can = codec.capabilities
-        picture = of_mode(picture_of(95, 63), mode, depth)
+        picture = of_mode(picture_of(96, 64), mode, depth)
         whole = (
             depth in can.depths
             and (can.grey or "RGB" in mode)
