@@ -259,13 +259,13 @@ class _Descent(Refiner):
     """One gradient step, kept if the true cost falls."""
 
     def refine(self, problem):
-        latent = problem.start.clone().requires_grad_()
+        latent = problem.analysed.clone().requires_grad_()
         problem.estimated_cost(latent).backward()
         for size in (1e-4, 1e-5, 1e-6):
             moved = (latent - size * latent.grad).detach()
-            if problem.true_cost(moved) < problem.true_cost(problem.start):
+            if problem.true_cost(moved) < problem.true_cost(problem.analysed):
                 return moved
-        return problem.start
+        return problem.analysed
 
 
 def test_a_refiner_may_take_gradients(codec: LatentCodec, picture: Picture, monkeypatch) -> None:

@@ -57,9 +57,9 @@ def test_gradients_in_bfloat16_are_those_in_float32(monkeypatch: pytest.MonkeyPa
     for has in (True, False):
         monkeypatch.setattr(precision, "has_bfloat16", lambda _, has=has: has)
         problem = problem_of(codec, quality=90)
-        latent = problem.start.requires_grad_()
+        latent = problem.analysed.requires_grad_()
         cost = problem.estimated_cost(latent, RELAXATIONS["straight-through"].make(0.0, torch.Generator()))
-        found.append((*torch.autograd.grad(cost, latent), problem.true_cost(problem.start)))
+        found.append((*torch.autograd.grad(cost, latent), problem.true_cost(problem.analysed)))
     (short, judged), (full, expected) = found
 
     assert not torch.equal(short, full)
@@ -72,7 +72,7 @@ def test_searching_lowers_the_true_cost() -> None:
         "tiny", ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=60", "refiner.run=60"]
     )
     problem = problem_of(codec)
-    before = problem.true_cost(problem.start)
+    before = problem.true_cost(problem.analysed)
     refined = codec.refiner.refine(problem)
 
     assert problem.true_cost(refined) < 0.995 * before
@@ -82,7 +82,7 @@ def test_moves_lower_the_true_cost() -> None:
     codec = load_latent("tiny", ["refiner.plugin=rdo", "refiner.seconds=2"])
     problem = problem_of(codec)
 
-    assert problem.true_cost(codec.refiner.refine(problem)) < problem.true_cost(problem.start)
+    assert problem.true_cost(codec.refiner.refine(problem)) < problem.true_cost(problem.analysed)
 
 
 def test_seconds_are_a_budget() -> None:

@@ -155,7 +155,7 @@ class LatentCodec(ImageCodec):
                 self.model, source.image.clone(), trial.latent.clone(), quality, correction
             )
             latent = self.refiner.refine(objective).detach()
-            if torch.equal(latent, objective.start):
+            if torch.equal(latent, objective.analysed):
                 return trial
             coded = latent_coding.encode(self.model, latent, quality, Clock())
         return self._filtered(source, _Trial(latent, coded, trial.correction), clock)

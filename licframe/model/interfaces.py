@@ -223,7 +223,7 @@ class EntropyModel(nn.Module, ABC):
     kinds: tuple[str, ...]
 
     @property
-    def start(self) -> tuple[float, ...]:
+    def initial_bias(self) -> tuple[float, ...]:
         """What to add to each parameter before training, so that components begin apart."""
         return (0.0,) * len(self.kinds)
 
@@ -253,7 +253,7 @@ class ParameterAxis:
 
     Attributes:
         axis: along it lie ``groups`` runs of P equal parts.
-        table: the tensor is parameters, to which the model's ``start`` was added; else a last layer's weight or bias.
+        table: the tensor is parameters, to which the model's ``initial_bias`` was added; else a last layer's weight or bias.
         pass_index: which of the entropy models.
     """
 
@@ -350,12 +350,12 @@ class RefinementObjective(Protocol):
 
     Attributes:
         image: ``(1, 3, H, W)`` in [0, 1].
-        start: the latent of the analysis.
+        analysed: the latent of the analysis.
         gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
     """
 
     image: Tensor
-    start: Tensor
+    analysed: Tensor
     gain: Tensor
 
     def estimated_cost(
@@ -387,7 +387,7 @@ class Refiner(ABC):
 
     @abstractmethod
     def refine(self, objective: RefinementObjective) -> Tensor:
-        """Return a latent ``(1, C, h, w)`` in coefficient units, never worse than ``objective.start``.
+        """Return a latent ``(1, C, h, w)`` in coefficient units, never worse than ``objective.analysed``.
 
         The codec rounds it in coding order, as ``objective.true_cost`` does.
         """

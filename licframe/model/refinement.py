@@ -18,7 +18,7 @@ class LatentObjective:
 
     Attributes:
         image: ``(1, 3, H, W)`` in [0, 1].
-        start: the latent of the analysis, in coefficient units.
+        analysed: the latent of the analysis, in coefficient units.
         gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
         quality: 0..100; weight: bits that a squared error of one is worth, samples in [0, 1].
     """
@@ -27,7 +27,7 @@ class LatentObjective:
         self,
         model: LatentModel,
         image: Tensor,
-        start: Tensor,
+        analysed: Tensor,
         quality: int,
         correction: tuple[PictureFilter, bytes] | None = None,
     ) -> None:
@@ -37,7 +37,7 @@ class LatentObjective:
             model: frozen.
             correction: the filter that the decoded picture goes through, with its bytes; None for none.
         """
-        self.image, self.start, self.quality = image, start, quality
+        self.image, self.analysed, self.quality = image, analysed, quality
         self.gain = model.gain_table[quality][:, None, None].clone()
         self.weight = error_weight(quality)
         self._model, self._correction = model, correction
@@ -65,7 +65,7 @@ class LatentObjective:
 
     @torch.no_grad()
     def rounded(self, latent: Tensor) -> Tensor:
-        """Return the latent that a decoder has, in the units of ``start``."""
+        """Return the latent that a decoder has, in the units of ``analysed``."""
         return centre_to_float(self._coded(latent).y) / self.gain
 
     @torch.no_grad()

@@ -54,7 +54,7 @@ def _latent_digest(record: list[str]) -> None:
 
 class _Unrefined(Refiner):
     def refine(self, objective: RefinementObjective) -> Tensor:
-        return objective.start
+        return objective.analysed
 
 
 def _main(

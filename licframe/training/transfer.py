@@ -1,4 +1,4 @@
-"""Begin from a context that was trained with other entropy models, or on another trunk."""
+"""Begin from a context that was trained with other entropy models, or on other base weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def transfer_context(
     """Fill a codec's scheduler from the trained state of another of its class, where the sizes are equal.
 
     The entropy models may differ: each parameter begins as the old one of its kind (the first, if there are several),
-    apart by the models' own starts; what the old models lacked begins at its start.
+    apart by the models' initial biases; what the old models lacked begins at its initial bias.
 
     Args:
         state: the other's ``state_dict``; models: its entropy models.
@@ -50,11 +50,11 @@ def transfer_context(
 def _rearranged(tensor: Tensor, at: ParameterAxis, old: EntropyModel, new: EntropyModel) -> Tensor:
     parts = tensor.unflatten(at.axis, (at.groups, len(old.kinds), -1)).unbind(at.axis + 1)
     columns = []
-    for kind, start in zip(new.kinds, new.start, strict=True):
+    for kind, bias in zip(new.kinds, new.initial_bias, strict=True):
         if kind in old.kinds:
             which = old.kinds.index(kind)
-            column, shift = parts[which], start - old.start[which]
+            column, shift = parts[which], bias - old.initial_bias[which]
         else:
-            column, shift = torch.zeros_like(parts[0]), start
+            column, shift = torch.zeros_like(parts[0]), bias
         columns.append(column + shift if at.table else column)
     return torch.stack(columns, at.axis + 1).flatten(at.axis, at.axis + 2)

@@ -17,7 +17,7 @@ class Flat(ContextScheduler):
         super().__init__()
         (entropy,) = entropy_models
         self.channels, self.kinds = latent_channels, entropy.kinds
-        self.start = torch.tensor(entropy.start)
+        self.initial_bias = torch.tensor(entropy.initial_bias)
         self.own = trained_as("scale", nn.Parameter(torch.zeros(len(self.kinds), latent_channels)))
 
     def plan(self, h: int, w: int) -> Sequence[Step]:
@@ -33,5 +33,5 @@ class Flat(ContextScheduler):
 
     @torch.no_grad()
     def initialise(self, latents: Tensor, std: Tensor) -> None:
-        self.own.add_(self.start[:, None])
+        self.own.add_(self.initial_bias[:, None])
         self.own[self.kinds.index("log2_scale")] += std.clamp_min(1e-3).log2()

@@ -93,7 +93,7 @@ class Mixture(EntropyModel):
             _bank.append(_Bank("licframe_plugins.entropy_models", "mixture.npz"))
 
     @property
-    def start(self) -> tuple[float, ...]:
+    def initial_bias(self) -> tuple[float, ...]:
         """Scales of one family's components begin an octave apart, the middle one with most of the weight."""
         count = len(self.families)
         seen = [self.families[:k].count(family) for k, family in enumerate(self.families)]

@@ -36,7 +36,7 @@ class HyperpriorContext(ContextScheduler):
         super().__init__()
         self.channels = latent_channels
         self.kinds = [model.kinds for model in entropy_models]
-        self._starts = [torch.tensor(model.start) for model in entropy_models]
+        self._initial = [torch.tensor(model.initial_bias) for model in entropy_models]
         self.hyperprior = Hyperprior(latent_channels, options.hyper, options.width, entropy_models[0])
         own = [
             trained_as("scale", nn.Parameter(torch.zeros(len(kinds), latent_channels)))
@@ -78,8 +78,8 @@ class HyperpriorContext(ContextScheduler):
     @torch.no_grad()
     def initialise(self, latents: Tensor, std: Tensor) -> None:
         self.hyperprior.initialise(std)
-        for own, kinds, start in zip(self._tables(), self.kinds, self._starts, strict=True):
-            own.add_(start[:, None])
+        for own, kinds, bias in zip(self._tables(), self.kinds, self._initial, strict=True):
+            own.add_(bias[:, None])
             for p, kind in enumerate(kinds):
                 if kind == "log2_scale":
                     own[p].add_(std.clamp_min(1e-3).log2())

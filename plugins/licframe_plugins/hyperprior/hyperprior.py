@@ -52,7 +52,7 @@ class Hyperprior(nn.Module):
         self.second = ExactConv(width, 4 * width, 3)
         self.act = ExactReLU()
         # Each channel of z has its own parameters, whatever the entropy model.
-        own = torch.tensor(entropy.start)[:, None].repeat(1, hyper)
+        own = torch.tensor(entropy.initial_bias)[:, None].repeat(1, hyper)
         self.own = trained_as("scale", nn.Parameter(own))
 
     def initialise(self, std: Tensor) -> None:

@@ -116,7 +116,7 @@ class MultiScaleProgressive(ContextScheduler):
         (entropy,) = entropy_models
         self.options = options
         self.kinds = entropy.kinds
-        self.start = torch.tensor(entropy.start)
+        self.initial_bias = torch.tensor(entropy.initial_bias)
         edges = [0, *options.groups, latent_channels]
         if edges != sorted(set(edges)):
             raise ProfileError(
@@ -231,8 +231,8 @@ class MultiScaleProgressive(ContextScheduler):
         """Set the channels' own scales and how far neighbours predict each channel."""
         scales = [p for p, kind in enumerate(self.kinds) if kind == "log2_scale"]
         with torch.no_grad():
-            self.base.add_(self.start[:, None])
-            self.own.add_(self.start[:, None])
+            self.base.add_(self.initial_bias[:, None])
+            self.own.add_(self.initial_bias[:, None])
             self.base[scales] += std.clamp_min(1e-3).log2()
             for level in range(self.options.levels):
                 grid = latents[:, :, :: 2**level, :: 2**level]

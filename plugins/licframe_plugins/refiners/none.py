@@ -10,7 +10,7 @@ from .plugin import NoneOptions
 
 
 class NoRefinement(Refiner):
-    """Return the start; costs nothing."""
+    """Return the latent of the analysis; costs nothing."""
 
     searches = False
 
@@ -18,4 +18,4 @@ class NoRefinement(Refiner):
         self.options = options
 
     def refine(self, objective: RefinementObjective) -> Tensor:
-        return objective.start
+        return objective.analysed

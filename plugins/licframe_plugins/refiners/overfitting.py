@@ -37,14 +37,14 @@ class LatentOverfitting(Refiner):
         options = self.options
         budget = _Budget(options.seconds, options.steps)
         log = _Log(options.log, objective)
-        best, cost = objective.start, objective.true_cost(objective.start)
+        best, cost = objective.analysed, objective.true_cost(objective.analysed)
         log.add(cost=cost, kept=True)
         saved = log.latent()
         if saved is not None:
             again = objective.true_cost(saved)
             if again < cost:
                 best, cost = saved, again
-        generator = torch.Generator(objective.start.device).manual_seed(options.seed)
+        generator = torch.Generator(objective.analysed.device).manual_seed(options.seed)
         with progress_bar("overfitting") if options.progress else nullcontext() as bar:
 
             def show(share: float, cost: float | Tensor) -> None:
@@ -54,7 +54,7 @@ class LatentOverfitting(Refiner):
             for relaxation, rate, restart in self._settings():
                 if budget.spent():
                     break
-                start = objective.start if restart == "start" else best
+                start = objective.analysed if restart == "start" else best
                 candidate = self._run(
                     objective, start, RELAXATIONS[relaxation], rate, budget, generator, show
                 )
@@ -140,11 +140,12 @@ class _Log:
 
     def __init__(self, folder: str, objective: RefinementObjective) -> None:
         self.begin = time.monotonic()
-        self._device = objective.start.device
+        self._device = objective.analysed.device
         self.path: Path | None = None
         if folder:
             key = zlib.crc32(
-                objective.start.cpu().numpy().tobytes(), zlib.crc32(objective.gain.cpu().numpy().tobytes())
+                objective.analysed.cpu().numpy().tobytes(),
+                zlib.crc32(objective.gain.cpu().numpy().tobytes()),
             )
             self.path = Path(folder) / f"{key:08x}.jsonl"
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ class RdoQuantisation(Refiner):
 
     def refine(self, objective: RefinementObjective) -> Tensor:
         end = time.monotonic() + self.options.seconds
-        best, cost = objective.start, objective.true_cost(objective.start)
+        best, cost = objective.analysed, objective.true_cost(objective.analysed)
         share = self.options.share
         while time.monotonic() < end and share * best.numel() / len(_PHASES) >= 1:
             improved = False
