@@ -37,6 +37,7 @@ from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import build, build_filter, codec_of, find_filter, load_latent, save
 from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError, LicframeError
+from licframe.evaluation.blocks import switched_off
 from licframe.evaluation.information import float_information
 from licframe.model import latent_coding
 from licframe.model.interfaces import Known, PictureFilter
@@ -173,6 +174,26 @@ class Conformance:
 
         assert not missing
         assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+
+    def test_the_decoder_is_what_the_synthesis_uses(self, profile: LatentProfile) -> None:
+        """Its parameters are those that the synthesis alone depends on; without a removable block it works, too."""
+        transform = random_codec(profile).model.transform
+        latent, quality = torch.randn(1, transform.latent_channels, 3, 2), torch.tensor([50.0])
+        image = torch.rand(1, 3, 3 * transform.stride, 2 * transform.stride)
+        inside = set(transform.decoder.parameters())
+        for work, decoding in ((transform.synthesis, True), (transform.analysis, False)):
+            transform.zero_grad()
+            work(latent if decoding else image, quality).square().sum().backward()
+            used = {p for p in transform.parameters() if p.grad is not None}
+            assert used <= inside if decoding else not used & inside
+        assert transform.decoder_keys() <= transform.state_dict().keys()
+
+        modules = dict(transform.named_modules())
+        for name, block in transform.removable_blocks().items():
+            assert modules[name] is block
+            with torch.no_grad(), switched_off(block):
+                assert transform.synthesis(latent, quality).shape == image.shape
+                assert transform.analysis(image, quality).shape == latent.shape
 
     def test_saved_weights_decode_the_same(
         self, codec: LatentCodec, settings: list[str], tmp_path: Path
