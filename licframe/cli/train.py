@@ -49,7 +49,7 @@ def train(
         str,
         typer.Option(
             "--fit",
-            help="all; context: scheduler and entropy models only, on cached latents of --start's transform; "
+            help="all; context: context and entropy models only, on cached latents of --start's transform; "
             "transform: transform and gains only.",
         ),
     ] = "all",
