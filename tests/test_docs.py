@@ -117,6 +117,7 @@ def test_files_named_in_the_documents_exist() -> None:
         "CONTRIBUTING.md",
         "RELEASING.md",
         "docs/format.md",
+        "docs/glossary.md",
         "docs/training.md",
         "profiles/weights/README.md",
     ):
@@ -125,6 +126,16 @@ def test_files_named_in_the_documents_exist() -> None:
         ):
             if "mine" not in path:
                 assert (ROOT / path).exists(), (page, path)
+
+
+def test_the_glossary_is_in_order_and_linked() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    entries = re.findall(r"^\*\*([^*]+)\.\*\*", text, re.MULTILINE)
+
+    assert entries == sorted(entries, key=str.casefold)
+    assert len(set(entries)) == len(entries) == text.count("\n**")
+    for page in ("README.md", "CONTRIBUTING.md"):
+        assert "`docs/glossary.md`" in (ROOT / page).read_text()
 
 
 @pytest.mark.parametrize("kind", sorted(discovery.KINDS))

@@ -1,4 +1,4 @@
-"""What the training recipe needs beside a run: the loss on crops, deeper starts, refitting what belongs to a trunk."""
+"""What the training recipe needs beside a run: the loss on crops, deeper starts, refitting what belongs to base weights."""
 
 from __future__ import annotations
 
@@ -191,11 +191,11 @@ def recipe(folder: Path, text: str) -> Path:
 
 
 FIT = """
-trunk = "tiny"
+base = "tiny"
 
 [[part]]
 name = "laplace"
-command = "train tiny --set entropy_model.plugin=laplace --fit context --start {trunk} --latents 8 --batch 1 --set training.patch=64"
+command = "train tiny --set entropy_model.plugin=laplace --fit context --start {base} --latents 8 --batch 1 --set training.patch=64"
 minutes = 2
 begin = "--context"
 """
@@ -205,7 +205,7 @@ def test_refit_puts_parts_in_place_and_begins_from_the_last(pictures: Path, tmp_
     path = recipe(tmp_path / "weights", FIT)
     page = path.parent / "README.md"
     page.write_text(
-        "| file | by | leg | patches | minutes | sha256 |\n|---|---|---|---|---|---|\n| `tiny+laplace` | | | | | |\n"
+        "| file | by | run | patches | minutes | sha256 |\n|---|---|---|---|---|---|\n| `tiny+laplace` | | | | | |\n"
     )
     options = (
         "--data",
@@ -239,7 +239,7 @@ def test_refit_puts_parts_in_place_and_begins_from_the_last(pictures: Path, tmp_
 def test_a_part_that_fails_says_where_and_leaves_the_old_file(pictures: Path, tmp_path: Path) -> None:
     path = recipe(
         tmp_path / "weights",
-        'trunk = "tiny"\n[[part]]\nname = "x"\ncommand = "train nothing"\nminutes = 1\n',
+        'base = "tiny"\n[[part]]\nname = "x"\ncommand = "train nothing"\nminutes = 1\n',
     )
     old = path.parent / "tiny+x.safetensors"
     old.write_bytes(b"old")
@@ -253,10 +253,10 @@ def test_a_part_that_fails_says_where_and_leaves_the_old_file(pictures: Path, tm
 @pytest.mark.parametrize(
     "text",
     [
-        "trunk = 1 2",
+        "base = 1 2",
         "part = []\n",
-        'trunk = "a"\n[[part]]\nname = "x"\n',
-        'trunk = "a"\nmore = 1\npart = []',
+        'base = "a"\n[[part]]\nname = "x"\n',
+        'base = "a"\nmore = 1\npart = []',
     ],
 )
 def test_a_bad_recipe_is_named(tmp_path: Path, text: str) -> None:
@@ -265,9 +265,9 @@ def test_a_bad_recipe_is_named(tmp_path: Path, text: str) -> None:
         Recipe.read(tmp_path / "refit.toml")
 
 
-def test_the_shipped_recipe_names_every_file_beside_the_trunk() -> None:
+def test_the_shipped_recipe_names_every_file_beside_the_base_weights() -> None:
     found = Recipe.read(WEIGHTS / "refit.toml")
 
     assert {found.file(part.name) for part in found.part} == {p.name for p in WEIGHTS.glob("balanced+*")}
     for part in found.part:
-        assert "{trunk}" in part.command or part.command.startswith("distill ")
+        assert "{base}" in part.command or part.command.startswith("distill ")

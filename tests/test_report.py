@@ -15,7 +15,7 @@ from licframe.codec.target import Target
 from licframe.errors import LicframeError, ResultsError, UsageError
 from licframe.evaluation import ablation, datasets, rd, report
 from licframe.evaluation.codecs import codec_named
-from licframe.evaluation.showcase import equal_bytes, showcase
+from licframe.evaluation.comparison import compare, equal_bytes
 from licframe.picture.images import from_array
 from licframe.testing.exactness import sample_images
 
@@ -38,7 +38,7 @@ def page(folder: Path, tmp_path_factory) -> Path:
         rd.measure("jpeg", dataset, place / "jpeg.json", qualities=(1, 4, 8, 20)),
     ]
     path = place / "report.html"
-    shown = showcase(folder / "a.png", "tiny", "jpeg", 30)
+    shown = compare(folder / "a.png", "tiny", "jpeg", 30)
     path.write_text(report.render(found, [found[1]], [shown], "A & B"))
     return path
 

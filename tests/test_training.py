@@ -244,7 +244,12 @@ def test_old_names_in_checkpoints_are_read(tmp_path: Path, version: int) -> None
         old |= {"also": {"weight": one}, "optimisers": []}
     else:
         moments = {name: {"momentum": one} for name in names}
-        old |= {"version": 2, "auxiliary": {"weight": one}, "moments": moments, "of": {"profile": "x"}}
+        old |= {
+            "version": 2,
+            "auxiliary": {"weight": one},
+            "moments": moments,
+            "of": {"profile": "x", "trunk": "y"},
+        }
     torch.save(old, tmp_path / "a.pt")
     found = Checkpoint.read(tmp_path / "a.pt", {})
     found.write(tmp_path / "b.pt")
@@ -254,7 +259,7 @@ def test_old_names_in_checkpoints_are_read(tmp_path: Path, version: int) -> None
         assert list(state.average) == ["scheduler.base", "auxiliary.weight", "transform.also.bias"]
         assert list(state.moments) == ([] if version == 1 else list(state.average))
         assert state.auxiliary == {"weight": one}
-        assert state.of == ({} if version == 1 else {"profile": "x"})
+        assert state.of == ({} if version == 1 else {"profile": "x", "base": "y"})
 
 
 def test_resume_from_nothing_or_damage_is_named(photographs: Photographs, tmp_path: Path) -> None:

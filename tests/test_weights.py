@@ -116,18 +116,18 @@ SMALL = [
 ]
 
 
-def beside(trunk: Path, name: str, settings: list[str]) -> list[str]:
-    """Write weights of parts on a trunk beside it; return the settings that name them."""
-    settings = [*settings, f"weights.file={trunk}"]
+def beside(base: Path, name: str, settings: list[str]) -> list[str]:
+    """Write weights of parts on base weights beside it; return the settings that name them."""
+    settings = [*settings, f"weights.file={base}"]
     profile = latent_profile("tiny", settings)
     model = build(profile)
-    if load_shared(trunk, model) == []:  # the same transform
+    if load_shared(base, model) == []:  # the same transform
         torch.nn.init.normal_(model.scheduler.base, std=0.1)
-    save(model, profile, trunk.parent / f"{name}.safetensors", {}, trunk)
+    save(model, profile, base.parent / f"{name}.safetensors", {}, base)
     return settings
 
 
-def test_a_synthesis_and_a_context_of_one_trunk_combine(saved: Path) -> None:
+def test_a_synthesis_and_a_context_of_the_same_base_weights_combine(saved: Path) -> None:
     """Each is trained by itself; together they decode the files of the context."""
     context = load_latent("tiny", beside(saved, "w+laplace", ["entropy_model.plugin=laplace"]))
     small = load_latent("tiny", beside(saved, "w+small", SMALL))

@@ -1,11 +1,11 @@
-"""What a choice is worth in equal time: short legs from nothing, one thing changed at a time.
+"""What a choice is worth in equal time: short runs from nothing, one thing changed at a time.
 
     OMP_NUM_THREADS=1 python docs/lab/2026-11-23-equal-time.py --data photographs/ --images data/kodak -o docs/results/equal_time.json
     python docs/lab/2026-11-23-equal-time.py -o docs/results/equal_time.json --only adamw noise --data ... --images ...
     python docs/lab/2026-11-23-equal-time.py -o docs/results/equal_time.json --table
 
-Each leg takes the same minutes, from the linear start, on as many cores as torch has; the figure is the loss on sixty crops
-of Kodak (``licframe bench loss``). Legs that the file holds are kept. What wins early need not win late.
+Each run takes the same minutes, from the linear start, on as many cores as torch has; the figure is the loss on sixty crops
+of Kodak (``licframe bench loss``). Runs that the file holds are kept. What wins early need not win late.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def adamw(rate: float) -> Optimiser:
 
 def soap(params: list[Tensor], rate: Tensor) -> torch.optim.Optimizer:
     """Return SOAP, the library's, at 0.003; its step costs more than Muon's."""
-    from pytorch_optimizer import SOAP  # only this leg needs it: pip install pytorch-optimizer
+    from pytorch_optimizer import SOAP  # only this run needs it: pip install pytorch-optimizer
 
     class Soap(SOAP):  # type: ignore[misc]
         def step(self, closure: Any = None) -> None:
@@ -134,7 +134,7 @@ VARIANTS = {
 
 
 def run(variant: Variant, minutes: float, photographs: Photographs, images: Tensor) -> dict[str, Any]:
-    """Return the losses of one leg."""
+    """Return the losses of one run."""
     schedule = Schedule(minutes=minutes, **{**BASE, **variant.schedule})
     with tempfile.TemporaryDirectory() as folder:
         made = train(
@@ -151,18 +151,18 @@ def run(variant: Variant, minutes: float, photographs: Photographs, images: Tens
 
 def table(record: dict[str, Any]) -> str:
     """Return what was found as Markdown, best first."""
-    legs = record["legs"]
-    base = legs.get("base", next(iter(legs.values())))["loss"]
+    runs = record["legs"]
+    base = runs.get("base", next(iter(runs.values())))["loss"]
     lines = [
         "| change | patches | loss, quality 5 / 50 / 95 | mean | against `balanced` |",
         "|---|---|---|---|---|",
     ]
-    mean = {name: sum(row["loss"]) / len(row["loss"]) for name, row in legs.items()}
+    mean = {name: sum(row["loss"]) / len(row["loss"]) for name, row in runs.items()}
     for name in sorted(mean, key=lambda name: mean[name]):
-        loss = legs[name]["loss"]
+        loss = runs[name]["loss"]
         change = mean[name] / (sum(base) / len(base)) - 1
         lines.append(
-            f"| {VARIANTS[name].text} | {legs[name]['patches']:,} | {loss[0]:.3f} / {loss[2]:.3f} / "
+            f"| {VARIANTS[name].text} | {runs[name]['patches']:,} | {loss[0]:.3f} / {loss[2]:.3f} / "
             f"{loss[4]:.3f} | {mean[name]:.4f} | {change:+.1%} |"
         )
     return "\n".join(lines)

@@ -26,9 +26,9 @@ from licframe.errors import ResultsError
 from licframe.evaluation import metrics
 from licframe.evaluation.bd import bd_rate
 from licframe.evaluation.codecs import codec_named
+from licframe.evaluation.comparison import equal_bytes
 from licframe.evaluation.rd import Job, run_job
 from licframe.evaluation.results import Results, mean_curve
-from licframe.evaluation.showcase import equal_bytes
 from licframe.picture.images import Picture, read_picture
 from licframe.runtime.atomic import write_json
 

@@ -36,7 +36,7 @@ COMMANDS = {
     ),
     "refit": (
         "refit",
-        "Fit contexts and syntheses to a trunk that was trained anew, and put each in place.",
+        "Fit contexts and syntheses to base weights that were trained anew, and put each in place.",
     ),
     "ablate": (
         "ablate",

@@ -1,4 +1,4 @@
-"""``licframe refit``: fit anew what belongs to a trunk."""
+"""``licframe refit``: fit anew what belongs to base weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import typer
 
 
 def refit(
-    trunk: Annotated[
+    base: Annotated[
         Path | None,
-        typer.Argument(help="New weights of the trunk; those beside the recipe if left out."),
+        typer.Argument(help="New base weights; those beside the recipe if left out."),
     ] = None,
     data: Annotated[
         list[Path] | None,
@@ -38,7 +38,7 @@ def refit(
         bool, typer.Option("--table", help="Fit nothing: only the table in README.md beside the weights.")
     ] = False,
 ) -> None:
-    """Fit contexts and syntheses to a trunk that was trained anew, and put each in place.
+    """Fit contexts and syntheses to base weights that were trained anew, and put each in place.
 
     Begins from the files that are replaced, where the recipe says so. Where a README.md lies beside the weights,
     patches, minutes and hashes of its table follow.
@@ -48,8 +48,8 @@ def refit(
 
     if not table and not data:
         raise UsageError("name the training data with --data")
-    if table and (trunk or only):
-        raise UsageError("--table fits nothing; leave out the trunk and --only")
+    if table and (base or only):
+        raise UsageError("--table fits nothing; leave out the base weights and --only")
     from licframe.runtime.atomic import read_file, write_atomically
     from licframe.training import refit as refitting
 
@@ -59,7 +59,7 @@ def refit(
             read,
             data or [],
             folder=folder,
-            trunk=trunk,
+            base=base,
             only=only or (),
             factor=factor,
             jobs=jobs or os.cpu_count() or 1,

@@ -59,10 +59,10 @@ def report(
         if name not in by_name:
             raise ResultsError(f'no results of anchor "{name}"; there are {", ".join(by_name)}')
         anchors.append(by_name[name])
-    showcases = []
+    comparisons = []
     if show:
-        from licframe.evaluation.showcase import showcase
+        from licframe.evaluation.comparison import compare
 
-        showcases = [showcase(path, profile, baseline, quality, tuple(overrides or ())) for path in show]
-    write_atomically(output, page.render(drawn, anchors, showcases, title))
+        comparisons = [compare(path, profile, baseline, quality, tuple(overrides or ())) for path in show]
+    write_atomically(output, page.render(drawn, anchors, comparisons, title))
     typer.echo(f"wrote {output}, {output.stat().st_size / 1e6:.1f} MB")

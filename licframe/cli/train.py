@@ -49,7 +49,7 @@ def train(
         str,
         typer.Option(
             "--fit",
-            help="all; context: scheduler and entropy models only, on cached latents of --start's transform; "
+            help="all; context: context and entropy models only, on cached latents of --start's transform; "
             "transform: transform and gains only.",
         ),
     ] = "all",
@@ -57,14 +57,14 @@ def train(
         Path | None,
         typer.Option(
             "--context",
-            help="With --fit context: begin from the context in this file, fitted to another trunk.",
+            help="With --fit context: begin from the context in this file, fitted to other base weights.",
         ),
     ] = None,
     joint_decoder: Annotated[
         str | None,
         typer.Option(
             "--joint-decoder",
-            help="A profile with another synthesis, such as fast, that learns along: the analysis then learns what both "
+            help="A profile with another synthesis, such as fast, that is trained too: the analysis then learns what both "
             "can decode.",
         ),
     ] = None,

@@ -11,9 +11,9 @@ from string import Template
 from licframe.errors import ResultsError
 from licframe.evaluation import plots
 from licframe.evaluation.bd import METRICS, bd_rate
+from licframe.evaluation.comparison import Comparison
 from licframe.evaluation.metrics import decibel
 from licframe.evaluation.results import Results
-from licframe.evaluation.showcase import Showcase
 
 _TEMPLATE = Path(__file__).parent / "data" / "report.html"
 _PICTURES = "<h2>Pictures at equal bytes</h2>"
@@ -22,7 +22,7 @@ _PICTURES = "<h2>Pictures at equal bytes</h2>"
 def render(
     results: Sequence[Results],
     anchors: Sequence[Results],
-    showcases: Sequence[Showcase] = (),
+    comparisons: Sequence[Comparison] = (),
     title: str = "",
 ) -> str:
     """Return the page as HTML; it needs no network.
@@ -44,7 +44,7 @@ def render(
     return Template(_TEMPLATE.read_text("utf-8")).substitute(
         title=html.escape(title),
         summary=html.escape(_summary(dataset, measured)),
-        showcases="\n".join([_PICTURES, *map(_viewer, showcases)]) if showcases else "",
+        comparisons="\n".join([_PICTURES, *map(_viewer, comparisons)]) if comparisons else "",
         psnr=plots.rate_distortion(list(everything.values()), "psnr"),
         ms_ssim=plots.rate_distortion(list(everything.values()), "ms_ssim"),
         trade_offs=_trade_offs(measured, anchors[0]) if anchors else "",
@@ -144,17 +144,17 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="wide" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
 
 
-def _viewer(case: Showcase) -> str:
-    name = html.escape(case.name)
+def _viewer(comparison: Comparison) -> str:
+    name = html.escape(comparison.name)
     images = "\n".join(
         f'<img src="{view.address}" alt="{name}: {html.escape(view.label)}" data-view="{number}">'
-        for number, view in enumerate(case.views)
+        for number, view in enumerate(comparison.views)
     )
 
     def options(chosen: int) -> str:
         return "".join(
             f'<option value="{n}"{" selected" * (n == chosen)}>{html.escape(v.label)}</option>'
-            for n, v in enumerate(case.views)
+            for n, v in enumerate(comparison.views)
         )
 
     return f"""<section class="viewer">
@@ -168,5 +168,5 @@ def _viewer(case: Showcase) -> str:
 {images}
 <div class="line"></div></div></div>
 <label class="slide">border <input type="range" min="0" max="100" value="50" step="0.5" aria-label="border between left and right"></label>
-<p class="caption">{html.escape(case.caption)}</p>
+<p class="caption">{html.escape(comparison.caption)}</p>
 </section>"""

@@ -101,7 +101,7 @@ class Training:
         beta: weight of mean|y|, the L1 term.
         distortion: "mse", or "ms-ssim" for pictures judged by that, with patches of at least 176.
         rate: multiplies all learning rates.
-        candidates: each patch is the busiest of so many draws; 1 takes every draw. Photographs are smoother than what
+        candidates: each patch is the most detailed of so many draws; 1 takes every draw. Photographs are smoother than what
             is hard to code: with 3 their mean gradient is that of Kodak.
     """
 

@@ -5,7 +5,7 @@ from the stored numbers by exact operations, so the file alone fixes every proba
 fingerprint is a SHA-256 of the structure and of all tensors; a .lic file carries its first bytes.
 Reading a fingerprint needs no torch.
 
-A file may hold only what differs from the weights of a trunk, named by fingerprint: another context
+A file may hold only what differs from base weights, named by fingerprint: another context
 scheduler fitted on the same latents, or a smaller synthesis for the same files.
 """
 
@@ -63,9 +63,9 @@ class ResolvedWeights:
     """Weights of a structure: the files that make them up, and what the last says about itself.
 
     Attributes:
-        files: one file, or the file of a trunk and one that replaces some of its parts.
+        files: one file, or the base weights and a file that replaces some of its parts.
         record: fingerprint, structure and training record of the whole.
-        decoder: other weights of the same trunk, whose transform takes the place of these; it decodes the same files.
+        decoder: other weights on the same base weights, whose transform takes the place of these; it decodes the same files.
     """
 
     files: tuple[Path, ...]
@@ -95,8 +95,8 @@ class ResolvedWeights:
 def find(path: Path, structure: Mapping[str, Any]) -> ResolvedWeights:
     """Find the weights of a structure, starting from a weights file.
 
-    The file may hold all of them; or be a trunk beside which another file replaces the parts that differ, or one file
-    the synthesis and another what codes; or be such a file itself, whose trunk lies beside it or comes with licframe.
+    The file may hold all of them; or be base weights beside which another file replaces the parts that differ, or one file
+    the synthesis and another what codes; or be such a file itself, whose base weights lie beside it or comes with licframe.
 
     Raises:
         WeightsMismatchError: no such weights; says which parts have none and how to fit them.
@@ -105,23 +105,23 @@ def find(path: Path, structure: Mapping[str, Any]) -> ResolvedWeights:
     record = read_metadata(path)
     if record["structure"] == wanted:
         return ResolvedWeights(files_of(path), record)
-    own = [
+    beside = [
         ResolvedWeights((path, other), found)
         for other, found in neighbours(path.parent)
         if found.get("base") == record["fingerprint"]
     ]
-    for one in own:
+    for one in beside:
         if one.record["structure"] == wanted:
             return one
     transform, rest = _split_transform(wanted)
     coding = [
         one
-        for one in own
+        for one in beside
         if _split_transform(one.record["structure"]) == (_split_transform(record["structure"])[0], rest)
     ]
     decoding = [
         one
-        for one in own
+        for one in beside
         if "codes_as" in one.record and _split_transform(one.record["structure"])[0] == transform
     ]
     if coding and decoding:
@@ -140,18 +140,18 @@ def _split_transform(structure: Mapping[str, Any]) -> tuple[list[Any], list[Any]
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
-    """Return a weights file, after that of its trunk if it replaces only parts of one.
+    """Return a weights file, after its base weights if it replaces only parts of them.
 
     Raises:
-        WeightsMismatchError: the trunk is neither beside it nor among those that come with licframe.
+        WeightsMismatchError: the base weights are neither beside it nor among those that come with licframe.
     """
     record = read_metadata(path)
     if "base" not in record:
         return (path,)
     for folder in (path.parent, profile_folder() / "weights"):
-        for trunk, own in neighbours(folder):
-            if own["fingerprint"] == record["base"]:
-                return trunk, path
+        for base, its in neighbours(folder):
+            if its["fingerprint"] == record["base"]:
+                return base, path
     raise WeightsMismatchError(
         f"weights {path} replace parts of weights {record['base'][:12]}, which are not beside them; "
         "put that file there"
@@ -186,15 +186,15 @@ def save(
     fingerprint = _fingerprint(tensors, structure)
     record = {"format": _FORMAT, "fingerprint": fingerprint, "structure": structure, "training": training}
     if base is not None:
-        trunk = read_metadata(base)
-        record["base"] = trunk["fingerprint"]
+        below = read_metadata(base)
+        record["base"] = below["fingerprint"]
         old = load_file(base)
         tensors = {k: v for k, v in tensors.items() if k not in old or not torch.equal(old[k], v)}
         coding = [
-            _split_transform(whole)[1] for whole in (trunk["structure"], json.loads(json.dumps(structure)))
+            _split_transform(whole)[1] for whole in (below["structure"], json.loads(json.dumps(structure)))
         ]
         if coding[0] == coding[1] and all(map(_of_transform, tensors)):
-            record["codes_as"] = trunk["fingerprint"]
+            record["codes_as"] = below["fingerprint"]
     with written_whole(path) as partial:
         save_file(tensors, partial, {"licframe": json.dumps(record)})
         partial.chmod(0o644)  # safetensors leaves files that only their owner can read
@@ -230,11 +230,11 @@ def _assembled(found: ResolvedWeights, expected: Mapping[str, Any]) -> dict[str,
     """Return the tensors of weights, checked against their fingerprint.
 
     Args:
-        expected: names of the module that is filled; a trunk may hold others, of parts that are replaced.
+        expected: names of the module that is filled; base weights may hold others, of parts that are replaced.
     """
-    *trunk, last = found.files
+    *base, last = found.files
     tensors = _read(last)
-    for file in trunk:
+    for file in base:
         kept = [
             before == after
             for before, after in zip(
@@ -259,13 +259,15 @@ def _of_transform(name: str) -> bool:
 def load_shared(path: Path, module: nn.Module) -> list[str]:
     """Fill what a module has in common with a weights file; return the names that were not filled.
 
-    This is how parts are fitted on the trunk of other weights.
+    This is how parts are fitted on the base of other weights.
     """
-    own: dict[str, Tensor] = {}
+    stored: dict[str, Tensor] = {}
     for file in files_of(path):
-        own |= _read(file)
+        stored |= _read(file)
     state = module.state_dict()
-    shared = {k: own[k].to(v.dtype) for k, v in state.items() if k in own and own[k].shape == v.shape}
+    shared = {
+        k: stored[k].to(v.dtype) for k, v in state.items() if k in stored and stored[k].shape == v.shape
+    }
     module.load_state_dict(shared, strict=False)
     return [name for name in state if name not in shared]
 

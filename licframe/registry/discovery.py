@@ -131,7 +131,7 @@ def discover(entry_points: Sequence[entrypoints.EntryPoint]) -> Registry:
                     )
             for kind, part in found:
                 parts[kind][part.name] = Registered(part, entry.name, distribution)
-        except Exception as error:  # noqa: BLE001 - whatever a stranger raises
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises
             failures.append(Failure(entry.name, distribution, f"{type(error).__name__}: {error}"))
     return Registry(parts, failures)
 

@@ -1,4 +1,4 @@
-"""What a run begins from: the best linear codec, a trunk, another context, another synthesis."""
+"""What a run begins from: the best linear codec, base weights, another context, another synthesis."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def another_decoder(
     wrong = [k for k, v in own.items() if k not in decoding and state.get(k, v[..., :0]).shape != v.shape]
     if wrong:
         raise UsageError(
-            f"{name} cannot learn along: its transform has another {wrong[0]} than {profile.name}'s; it must "
+            f"{name} cannot be trained together with {profile.name}: its transform has another {wrong[0]} ; it must "
             "differ in the decoder alone"
         )
     if base is not None:
@@ -76,14 +76,14 @@ def keep_the_rest(model: LatentModel, profile: LatentProfile, fit: str, base: Pa
         module.requires_grad_(fit == "context")
 
 
-def begin_context(model: LatentModel, cached: Source, trunk: Path, context: Path | None) -> bool:
+def begin_context(model: LatentModel, cached: Source, base: Path, context: Path | None) -> bool:
     """Begin from the context of other weights where it fits, else from what latents show; return whether it fits.
 
     Raises:
         WeightsMismatchError: ``context`` does not fit.
     """
     model.scheduler.initialise(cached.batch(INITIAL_PATCHES, 0)[0], model.units.std)
-    source = context or trunk
+    source = context or base
     state = weights.part_state(source, "scheduler")
     fitted = transfer_context(model, state, entropy_models(weights.read_metadata(source)["structure"]))
     if not fitted and context is not None:

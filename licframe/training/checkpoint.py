@@ -17,7 +17,7 @@ from licframe.model.interfaces import parameter_kind
 from licframe.runtime.atomic import written_whole
 
 _VERSION = 3
-"""1: moments are numbered. 1 and 2: names of the auxiliary's parameters begin with "also."."""
+"""1: moments are numbered. 1 and 2: names of the auxiliary's parameters begin with "also.", and ``of`` has "trunk" for "base"."""
 _OLD_KINDS = ("matrix", "linear", "output", "bias", "scale")
 
 
@@ -64,6 +64,7 @@ class Checkpoint:
                 state |= {"moments": moments, "auxiliary": state.get("also")}
             if version <= 2:
                 state |= {key: _renamed(state[key]) for key in ("average", "moments")}
+                state["of"] = {{"trunk": "base"}.get(k, k): v for k, v in state.get("of", {}).items()}
             optional = {key: state[key] for key in ("auxiliary", "of") if key in state}
             return cls(
                 state["model"],

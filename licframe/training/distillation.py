@@ -21,7 +21,7 @@ from licframe.training.hardware import Hardware
 from licframe.training.objective import Objective
 
 _FEATURES_UNTIL, _PICTURE_UNTIL = 0.1, 0.5
-"""Shares of a leg in which features, and the teacher's picture, are compared."""
+"""Shares of a run in which features, and the teacher's picture, are compared."""
 
 _LEAST_ERROR = 1e-5
 """Patches that the teacher decodes better than this, 50 dB, count as if it did not."""
@@ -76,7 +76,7 @@ class Distillation(Objective):
     number, through 1x1 projections that exist only in training.
 
     Args:
-        image_weight, feature_weight: a and b at the beginning. a falls linearly to 0 in half of the leg, b in a tenth.
+        image_weight, feature_weight: a and b at the beginning. a falls linearly to 0 in half of the run, b in a tenth.
     """
 
     def __init__(

@@ -123,7 +123,7 @@ class RateDistortion(Objective):
         terms: what is added, such as ``l1_term``.
         weight: maps lambdas ``(N,)`` to the weights of samples.
         quantise: what takes the place of rounding; its derivative counts as one.
-        auxiliary: a transform whose synthesis decodes the same latents and learns along; D is then the mean of both,
+        auxiliary: a transform whose synthesis decodes the same latents and is trained too; D is then the mean of both,
             and the analysis learns what both can undo.
     """
 

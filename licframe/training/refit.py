@@ -1,12 +1,12 @@
-"""Fit everything that belongs to a trunk anew, once the trunk was trained: contexts, syntheses, other transforms.
+"""Fit anew what belongs to base weights, once these were trained: contexts, syntheses, other transforms.
 
 A recipe says how, in a TOML file beside the weights::
 
-    trunk = "balanced"             # balanced.safetensors, in the recipe's folder
+    base = "balanced"              # balanced.safetensors, in the recipe's folder
 
     [[part]]                       # one for each file balanced+NAME.safetensors
     name = "small"
-    command = "train small --fit context --start {trunk} --rate 0.3"    # of licframe, without data, folder and minutes
+    command = "train small --fit context --start {base} --rate 0.3"    # of licframe, without data, folder and minutes
     minutes = 4
     begin = "--context"            # the option that names the file which this one replaces; left out, it begins anew
 """
@@ -34,7 +34,7 @@ from licframe.runtime.atomic import make_folder, read_file, write_atomically
 
 @attrs.frozen
 class Part:
-    """What is fitted on a trunk; fields as in the module's text."""
+    """What is fitted on base weights; fields as in the module's text."""
 
     name: str
     command: str
@@ -44,10 +44,10 @@ class Part:
 
 @attrs.frozen
 class Recipe:
-    """What belongs to a trunk: files in ``folder``, the trunk's and one for each part."""
+    """What belongs to base weights: files in ``folder``, theirs and one for each part."""
 
     folder: Path
-    trunk: str
+    base: str
     part: tuple[Part, ...]
 
     @classmethod
@@ -64,12 +64,12 @@ class Recipe:
             )
         except (ValueError, cattrs.BaseValidationError) as error:
             raise ProfileError(
-                f"{path} is no recipe ({error}); it has a trunk and [[part]]s with name, command, minutes, begin"
+                f"{path} is no recipe ({error}); it has a base and [[part]]s with name, command, minutes, begin"
             ) from error
 
     def file(self, part: str = "") -> str:
-        """Return the name of the weights file of a part, or of the trunk."""
-        return f"{self.trunk}{f'+{part}' if part else ''}.safetensors"
+        """Return the name of the weights file of a part, or of the base weights."""
+        return f"{self.base}{f'+{part}' if part else ''}.safetensors"
 
 
 def refit(
@@ -77,18 +77,18 @@ def refit(
     data: Sequence[Path],
     *,
     folder: Path,
-    trunk: Path | None = None,
+    base: Path | None = None,
     only: Sequence[str] = (),
     factor: float = 1.0,
     jobs: int = 1,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Fit parts to a trunk, each with a command in a process of its own, and put each in place once it is fitted.
+    """Fit parts to base weights, each with a command in a process of its own, and put each in place once it is fitted.
 
     Args:
         data: of the training.
         folder: gets a run folder for each part, and the files that were there before.
-        trunk: new weights to put in place first; those that are there if left out.
+        base: new weights to put in place first; those that are there if left out.
         only: names of parts; all if empty.
         factor: of all minutes; jobs: parts that are fitted at once, which share the cores.
         tell: is told in a line what begins and ends.
@@ -103,7 +103,7 @@ def refit(
     before, place = folder / "before", recipe.folder / recipe.file()
     if jobs < 1:
         raise UsageError(f"jobs is {jobs}; use 1 or more")
-    new = None if trunk is None else read_file(trunk)
+    new = None if base is None else read_file(base)
     shutil.rmtree(before, ignore_errors=True)
     make_folder(before)
     for path in sorted(recipe.folder.glob("*.safetensors")):
@@ -111,12 +111,12 @@ def refit(
     if new is not None:
         write_atomically(place, new)
     if not place.is_file():
-        raise FileError(f"there is no trunk {place}; name its weights")
+        raise FileError(f"there are no base weights {place}; name them")
     threads = max(1, (os.cpu_count() or 1) // jobs)
 
     def fit(name: str) -> None:
         part, run, old = parts[name], folder / name, before / recipe.file(name)
-        words = part.command.format(trunk=place).split()
+        words = part.command.format(base=place).split()
         words += ["--folder", str(run), "--minutes", f"{part.minutes * factor:g}", "--overwrite"]
         words += [part.begin, str(old)] * bool(part.begin and old.is_file())
         words += [word for path in data for word in ("--data", str(path))]

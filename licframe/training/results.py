@@ -31,7 +31,7 @@ class Run:
         folder: holds the files below, the log, the resolved profile, the list of pictures and the checkpoint.
         weights: the new weights; fingerprint: theirs.
         undecayed: weights before the decay, in float16: a next run goes on from them, as from the checkpoint.
-        auxiliary: weights of the synthesis that learned along, where one did.
+        auxiliary: weights of the synthesis that was trained with the codec, where one was.
         patches, minutes: of this run and those that it went on from.
         lines: of the log.
     """
@@ -80,7 +80,7 @@ def finish(
 
     Args:
         base: weights of which only what differs is written.
-        other: the model of a decoder that learned along, and its profile.
+        other: the model of a decoder that was trained with the codec, and its profile.
         record: more of what the weights say about themselves, such as those they began from.
         tabulate: the gains are no longer those of ``base``.
     """
@@ -129,7 +129,7 @@ def finish(
 def _save_decoder(
     other: LatentModel, profile: LatentProfile, path: Path, record: dict[str, Any], base: Path
 ) -> None:
-    """Write a decoder that was trained along, beside the new base weights."""
+    """Write a decoder that was trained with the codec, beside the new base weights."""
     decoding = other.cpu().transform.decoder_keys()
     state = {k: v.clone() for k, v in other.transform.state_dict().items() if k in decoding}
     weights.load_shared(base, other)

@@ -44,7 +44,7 @@ from licframe.training.supply import Data, Name, Pictures
 FITS = ("all", "context", "transform")
 
 MakeObjective = Callable[[LatentModel, Transform | None], Objective]
-"""Makes an objective of a codec and of a transform whose synthesis learns along, or None."""
+"""Makes an objective of a codec and of a transform whose synthesis is trained with its own, or None."""
 
 
 def train(
@@ -75,11 +75,11 @@ def train(
         data: folders, tar shards or pictures, of which every twentieth is held out; or a source of one's own.
         folder: of the run; its checkpoint is what ``resume`` goes on from. One with a checkpoint is refused otherwise,
             unless it may be overwritten.
-        start: weights to begin from, instead of the best linear codec; with another ``fit``, those of a trunk.
-        fit: all; context, which fits scheduler and entropy models on cached latents of the trunk's transform; or
+        start: weights to begin from, instead of the best linear codec; with another ``fit``, base weights.
+        fit: all; context, which fits scheduler and entropy models on cached latents of the base weights' transform; or
             transform, which trains transform and gains.
         context: with fit context, weights whose context to begin from.
-        joint_decoder: a profile with another synthesis for the same latents, which learns along.
+        joint_decoder: a profile with another synthesis for the same latents, trained together with the profile's own.
         schedule, optimiser, objective: by default as the profile's ``[training]`` says; see ``Schedule.of``.
         callbacks: are told each line of the log; the folder gets it anyway.
         latents: patches whose latents are cached for fit context.
@@ -90,16 +90,16 @@ def train(
         LicframeError: training diverged.
     """
     checked = profile if isinstance(profile, LatentProfile) else latent_profile(str(profile))
-    folder, trunk = Path(folder), start or checked.weights_path
+    folder, base = Path(folder), start or checked.weights_path
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
-    _check(fit, context, joint_decoder, trunk)
+    _check(fit, context, joint_decoder, base)
     objective = objective or default_objective(checked.training, fit, schedule)
     if resume and fit == "all" and start is not None:
         raise UsageError("--start is for a new run; a run that is resumed goes on from its checkpoint")
     if fit != "all" and schedule.crop_share:
         raise UsageError("--crop is for a whole codec; with --fit set the patch: --set training.patch=512")
-    begun = fingerprints(start=trunk if fit != "all" else start, context=context)
-    kept = (start, context, trunk if fit != "all" else None)
+    begun = fingerprints(start=base if fit != "all" else start, context=context)
+    kept = (start, context, base if fit != "all" else None)
     _refuse_folder(folder, kept, resume=resume, overwrite=overwrite)
     with torch.random.fork_rng(), hardware.settings():
         torch.manual_seed(seed)
@@ -108,9 +108,9 @@ def train(
             _tell(callbacks, text)
         model, other = build(checked), None
         if joint_decoder is not None:
-            other = another_decoder(model, checked, joint_decoder, trunk if resume else start)
-        if fit != "all" and trunk is not None:
-            keep_the_rest(model, checked, fit, trunk)
+            other = another_decoder(model, checked, joint_decoder, base if resume else start)
+        if fit != "all" and base is not None:
+            keep_the_rest(model, checked, fit, base)
         elif start is not None and not resume:
             weights.load(start, model, checked.structure())
         elif not resume:
@@ -120,10 +120,10 @@ def train(
                 pictures.training.batch(INITIAL_PATCHES, schedule.patch)[0].cpu(),
             )
         model.to(hardware.device)
-        if fit == "context" and trunk is not None:
+        if fit == "context" and base is not None:
             pictures = pictures.cached(model, latents, schedule.patch)
-            if begin_context(model, pictures.training, trunk, context):
-                _tell(callbacks, f"starting from the context of {(context or trunk).name}")
+            if begin_context(model, pictures.training, base, context):
+                _tell(callbacks, f"starting from the context of {(context or base).name}")
         trainer = Trainer(
             model,
             pictures.training,
@@ -139,13 +139,13 @@ def train(
             of={
                 "profile": str(checked.structure()),
                 "fit": fit,
-                "trunk": begun.get("start", "") if fit != "all" else "",
+                "base": begun.get("start", "") if fit != "all" else "",
             },
         )
         _go(trainer, checked, pictures.listing, resume=resume)
-        base = weights.files_of(trunk)[0] if fit != "all" and trunk is not None else None
+        file = weights.files_of(base)[0] if fit != "all" and base is not None else None
         return finish(
-            trainer, checked, pictures.listing, base, other, record=begun, tabulate=fit == "transform"
+            trainer, checked, pictures.listing, file, other, record=begun, tabulate=fit == "transform"
         )
 
 
@@ -254,15 +254,15 @@ def refuse_overwriting(folder: Path, *sources: Path | None) -> None:
             raise UsageError(f"the run would overwrite {kept}, which it begins from; use another --folder")
 
 
-def _check(fit: str, context: Path | None, joint_decoder: str | None, trunk: Path | None) -> None:
+def _check(fit: str, context: Path | None, joint_decoder: str | None, base: Path | None) -> None:
     if fit not in FITS:
         raise UsageError(f"--fit {fit}: expected {', '.join(FITS)}")
     if fit != "context" and context is not None:
         raise UsageError("--context is for --fit context; a whole codec begins from --start")
     if fit != "all" and joint_decoder is not None:
-        raise UsageError("another synthesis learns along with a whole codec; leave out --fit")
-    if fit != "all" and trunk is None:
-        raise UsageError(f"--fit {fit} needs weights of a trunk: name them with --start")
+        raise UsageError("another synthesis is trained with a whole codec; leave out --fit")
+    if fit != "all" and base is None:
+        raise UsageError(f"--fit {fit} needs base weights: name them with --start")
 
 
 def _refuse_folder(folder: Path, kept: Sequence[Path | None], *, resume: bool, overwrite: bool) -> None:

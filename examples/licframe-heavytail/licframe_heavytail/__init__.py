@@ -1,1 +1,1 @@
-"""A stranger's plugin for licframe."""
+"""A third party's plugin for licframe."""

@@ -45,7 +45,7 @@ class Block(nn.Module):
         super().__init__()
         self.register_buffer("std", torch.ones(channels))
         self.conditioned = conditioned
-        if conditioned:  # log2 of a scale, and an offset, of each hidden layer
+        if conditioned:  # modulation by quality: log2 of a scale, and an offset, of each hidden layer
             self.tone = trained_as("scale", nn.Parameter(torch.zeros(KNOTS, depth + 1, 2, width)))
         self.first = Conv2d(channels, width, ends, padding=ends // 2)
         # A transform may put other layers there.
@@ -64,24 +64,24 @@ class Block(nn.Module):
         scale = self.std.clamp_max(_OUTPUT_SCALE)
         first = self.first.weight / self.std[:, None, None]
         last = self.last.weight * scale[:, None, None, None]
-        tones = self._tones(quality)
-        h = F.leaky_relu_(_convolved(x, first, self.first.bias, tones, 0), 0.1)
+        modulation = self._modulation(quality)
+        h = F.leaky_relu_(_convolved(x, first, self.first.bias, modulation, 0), 0.1)
         for number, layer in enumerate(self.inner, 1):
             if isinstance(layer, Conv2d):
-                more = _convolved(h, layer.weight, layer.bias, tones, number)
+                more = _convolved(h, layer.weight, layer.bias, modulation, number)
             else:
-                more = _toned(layer(h), tones, number)
+                more = _modulated(layer(h), modulation, number)
             h = h + F.leaky_relu_(more, 0.1)
         more = F.conv2d(h, last, self.last.bias * scale, padding="same")
         # Under autocast only the correction has few digits.
         return more.add_(x) if more.dtype == x.dtype else x + more
 
-    def _tones(self, quality: Tensor | None) -> Tensor | None:
+    def _modulation(self, quality: Tensor | None) -> Tensor | None:
         """Return scale and offset ``(N, layers, 2, width, 1, 1)`` of the hidden layers at qualities ``(N,)``."""
         if not self.conditioned or quality is None:
             return None
-        tones = between_knots(self.tone, quality)[..., None, None]
-        return torch.stack([torch.exp2(tones[:, :, 0]), tones[:, :, 1]], 2)
+        modulation = between_knots(self.tone, quality)[..., None, None]
+        return torch.stack([torch.exp2(modulation[:, :, 0]), modulation[:, :, 1]], 2)
 
 
 class Identity(nn.Module):
@@ -122,18 +122,18 @@ def _merges(options: Options) -> ListOf[nn.Conv2d]:
     return merges
 
 
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor, tones: Tensor | None, layer: int) -> Tensor:
-    """Convolve and tone; the scale and offset of a single quality go into the weights."""
-    if tones is None or len(tones) > 1:
-        return _toned(F.conv2d(x, weight, bias, padding="same"), tones, layer)
-    scale, offset = tones[0, layer]
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor, modulation: Tensor | None, layer: int) -> Tensor:
+    """Convolve and modulate; the scale and offset of a single quality go into the weights."""
+    if modulation is None or len(modulation) > 1:
+        return _modulated(F.conv2d(x, weight, bias, padding="same"), modulation, layer)
+    scale, offset = modulation[0, layer]
     return F.conv2d(x, weight * scale[:, None], bias * scale.flatten() + offset.flatten(), padding="same")
 
 
-def _toned(h: Tensor, tones: Tensor | None, layer: int) -> Tensor:
-    if tones is None:
+def _modulated(h: Tensor, modulation: Tensor | None, layer: int) -> Tensor:
+    if modulation is None:
         return h
-    scale, offset = tones[:, layer].to(h.dtype).unbind(1)
+    scale, offset = modulation[:, layer].to(h.dtype).unbind(1)
     return torch.addcmul(offset, h, scale)
 
 

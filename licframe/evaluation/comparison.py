@@ -30,7 +30,7 @@ class View:
 
 
 @attrs.frozen(eq=False)
-class Showcase:
+class Comparison:
     """Views of one image: original, codec, baseline, and the errors of both."""
 
     name: str
@@ -58,21 +58,21 @@ def equal_bytes(codec: ImageCodec, picture: Picture, size: int) -> bytes:
     return max(fitting or [min(files.values(), key=len)], key=len)
 
 
-def showcase(
+def compare(
     path: Path, profile: str, baseline: str, quality: int, overrides: tuple[str, ...] = ()
-) -> Showcase:
+) -> Comparison:
     """Encode an image with a profile, and with a baseline at the same size."""
     picture = read_picture(path).to_rgb()
     if picture.mode != "RGB":
         picture = attrs.evolve(picture, pixels=np.repeat(picture.pixels[..., None], 3, 2))
     codec, other = codec_named(profile, overrides), codec_named(baseline)
     data = codec.codec.encode(picture, Target(quality=quality)).data
-    rival = equal_bytes(other.codec, picture, len(data))
-    decoded = [c.codec.decode(d).picture.pixels for c, d in ((codec, data), (other, rival))]
+    other_data = equal_bytes(other.codec, picture, len(data))
+    decoded = [c.codec.decode(d).picture.pixels for c, d in ((codec, data), (other, other_data))]
     width, height = picture.size
     said = [
         f"{name} {len(d)} bytes, {8 * len(d) / (width * height):.3f} bpp, {metrics.psnr(picture.pixels, p):.2f} dB"
-        for name, d, p in zip((codec.name, other.name), (data, rival), decoded, strict=True)
+        for name, d, p in zip((codec.name, other.name), (data, other_data), decoded, strict=True)
     ]
     views = [View("original", address(picture.pixels))]
     views += [View(c.name, address(p)) for c, p in zip((codec, other), decoded, strict=True)]
@@ -80,7 +80,7 @@ def showcase(
         View(f"error of {c.name}, x{AMPLIFICATION}", address(error_map(picture.pixels, p), lossless=False))
         for c, p in zip((codec, other), decoded, strict=True)
     ]
-    return Showcase(path.stem, "; ".join(said), tuple(views))
+    return Comparison(path.stem, "; ".join(said), tuple(views))
 
 
 def address(pixels: NDArray[np.uint8], lossless: bool = True) -> str:
