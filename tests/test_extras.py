@@ -112,6 +112,7 @@ def test_what_was_measured_without_ms_ssim_is_measured_again(tmp_path: Path, abs
     assert len(results.load(path).points) == 2
 
 
+@pytest.mark.slow
 def test_run_does_without_every_extra(tmp_path: Path) -> None:
     """And says what it has not measured."""
     code = ABSENT.format(names=list(extras.EXTRAS)) + (

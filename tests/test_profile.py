@@ -169,6 +169,7 @@ def test_to_toml_is_valid_toml(tmp_path: Path) -> None:
     assert [model.label for model in again.entropy_models] == ["gllmm 1", "gaussian 1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(shipped_profiles()))
 def test_what_profiles_are_said_to_cost_is_what_is_built(name: str) -> None:
     """In ``licframe profiles``, and in the measurements that the tables of the documents are made of."""

@@ -78,6 +78,7 @@ def test_the_loss_is_the_objectives_and_repeats(pictures: Path, untrained: Laten
     assert found[1] == pytest.approx(float(loss), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_profiles_weights_and_checkpoints_are_compared(pictures: Path, tmp_path: Path) -> None:
     made = train(
         "tiny",
@@ -201,6 +202,7 @@ begin = "--context"
 """
 
 
+@pytest.mark.slow
 def test_refit_puts_parts_in_place_and_begins_from_the_last(pictures: Path, tmp_path: Path) -> None:
     path = recipe(tmp_path / "weights", FIT)
     page = path.parent / "README.md"
@@ -236,6 +238,7 @@ def test_refit_puts_parts_in_place_and_begins_from_the_last(pictures: Path, tmp_
     assert table(page.read_text(), path.parent) == page.read_text()
 
 
+@pytest.mark.slow
 def test_a_part_that_fails_says_where_and_leaves_the_old_file(pictures: Path, tmp_path: Path) -> None:
     path = recipe(
         tmp_path / "weights",
