@@ -196,3 +196,48 @@ def test_alpha_comes_with_its_mode_and_only_then() -> None:
 def test_names_of_any_length_are_bounded() -> None:
     with pytest.raises(CorruptStreamError, match="names"):
         container.unpack_names(bytes(256))
+
+
+def test_a_file_of_many_gaps_is_read_in_bounded_time_and_words() -> None:
+    start = bytes(container.MAGIC) + b"\x01" + container.chunk(b"H", container.pack_header(HEADER))
+    gaps = b"\x00".join([container.chunk(b"I", b"x")] * 3000)
+    with pytest.raises(CorruptStreamError) as caught:
+        container.read(start + b"\x00" + gaps, best_effort=True)
+    assert len(str(caught.value)) < 2000
+    with pytest.raises(CorruptStreamError):
+        container.read(start + b"S" * 2_000_000, best_effort=True)
+
+
+def test_files_hold_few_side_streams() -> None:
+    with pytest.raises(ValueError, match="at most 16"):
+        container.write(attrs.evolve(FILE, streams={f"x {k}": Stream(b"") for k in range(17)}))
+    data = container.write(FILE)
+    end = data.index(b"P", len(data) - 60)
+    many = b"".join(container.chunk(b"s", stream(f"x {k}".encode())) for k in range(17))
+    with pytest.raises(CorruptStreamError, match="more than 16"):
+        container.read(data[:end] + many + data[end:])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quality": 200},
+        {"quality": 50.5},
+        {"fingerprint": b"ab"},
+        {"codec": "dct/1"},
+        {"codec": "DCT 1"},
+        {"parts": ("a 1", "", "b 1")},
+        {"revision": 3, "codec": "dct 1"},
+        {"mode": "CMYK"},
+        {"profile": "a" * 400},
+    ],
+)
+def test_what_a_reader_would_refuse_is_not_written(change: dict) -> None:
+    with pytest.raises(ValueError, match="written|read as another"):
+        container.write(attrs.evolve(FILE, header=attrs.evolve(HEADER, **change)))
+
+
+def test_bytes_may_be_any_buffer() -> None:
+    data = container.write(FILE)
+    assert container.read(bytearray(data)) == container.read(memoryview(data)) == FILE
+    assert container.read_header(bytearray(data)) == HEADER

@@ -115,3 +115,49 @@ def test_a_new_file_holds_its_filter_as_a_side_stream(codec: LatentCodec, pictur
     ((name, (body, critical)),) = streams.items()
     assert (name, critical) == ("wiener 1", True)
     assert np.array_equal(reference.read_filter(body).ravel() * 256, wiener.unpack(body))
+
+
+def changed_header(data: bytes, kind: int, names: str) -> bytes:
+    """A file whose header has other flags and names, and the fingerprint that they ask for."""
+    body, *rest = ((k, b) for k, b, _ in container.chunks(data))
+    header = bytearray(body[1])
+    header[1] |= kind
+    start = 5 + 2 * (header[3] > 127)  # a width and a height of one byte each, here
+    fingerprint = b"" if kind & 32 else bytes(header[start : start + 6])
+    header = header[:start] + fingerprint + container.pack_names(names)
+    made = data[:8] + container.chunk(b"H", bytes(header))
+    return made + b"".join(container.chunk(k, b) for k, b in rest)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (32, "tiny/residual 1/msp 1/gaussian 1"),
+        (16, "tiny/"),
+        (48, "tiny/"),
+        (0, "tiny/residual 1//gaussian 1"),
+    ],
+)
+def test_headers_without_weights_or_names_are_refused(codec, kind: int, names: str) -> None:
+    """An empty fingerprint would fit any weights, and an empty name of a codec would be the latent one."""
+    data = codec.encode(noise_picture(60, 40), Target(quality=20)).data
+    with pytest.raises(CorruptStreamError):
+        container.read_header(changed_header(data, kind, names))
+
+
+@pytest.mark.parametrize("critical", [True, False])
+@pytest.mark.parametrize("label", ["wiener 1", "none 1", "nobody's 1"])
+def test_streams_that_cannot_be_read(codec, label: str, critical: bool) -> None:
+    """A critical one stops the file, unless all that can be had is asked for; any other is left out."""
+    label = label.replace("'", "")
+    file = container.read(codec.encode(noise_picture(60, 40), Target(quality=20)).data)
+    streams = {label: container.Stream(b"\x01\x02\x03", critical)}
+    data = container.write(attrs.evolve(file, streams=streams))
+    decoded = codec.decode(data, best_effort=True)
+
+    assert any(label in sentence for sentence in decoded.damage)
+    if critical:
+        with pytest.raises(LicframeError):
+            codec.decode(data)
+    else:
+        assert np.array_equal(codec.decode(data).picture.pixels, decoded.picture.pixels)

@@ -38,7 +38,10 @@ _STREAM_NAME = re.compile(rb"[a-z0-9][a-z0-9 -]{0,62}")
 _OLD_FILTER = "wiener 1"
 """Name of the side stream that revision 3 gave a chunk ``W`` of its own."""
 _SEARCH_WORK = 2**30
-"""Most bytes that a search for sound chunks adds up."""
+"""Most bytes that a search for sound chunks adds up; each try counts as 1024 at least."""
+_MOST_STREAMS = 16
+_MOST_NOTES = 8
+"""Most sentences on damaged bytes; a file may have any number of gaps."""
 
 _MAX_SIDE = 2**24
 _FREE_PIXELS = 2**20
@@ -123,7 +126,12 @@ class File:
 
 
 def write(file: File) -> bytes:
-    """Return the bytes of a .lic file."""
+    """Return the bytes of a .lic file.
+
+    Raises:
+        ValueError: a field that a reader would refuse, or read as another.
+    """
+    _check_writable(file)
     out = bytearray(MAGIC)
     out.append(VERSION)
     out += chunk(b"H", pack_header(file.header))
@@ -142,6 +150,23 @@ def write(file: File) -> bytes:
     return bytes(out)
 
 
+def _check_writable(file: File) -> None:
+    header = attrs.evolve(file.header, fingerprint=file.header.fingerprint[:_FINGERPRINT_BYTES])
+    try:
+        same = unpack_header(pack_header(header)) == header
+    except (CorruptStreamError, ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{header} cannot be written: {error}") from error
+    if not same:
+        raise ValueError(
+            f"{header} would be read as another: names hold no slash, and no other letters than files do"
+        )
+    if len(file.payloads) != 1 or len(file.streams) > _MOST_STREAMS:
+        raise ValueError(f"a file holds one payload and at most {_MOST_STREAMS} side streams")
+    for name in file.streams:
+        if not _STREAM_NAME.fullmatch(name.encode()):
+            raise ValueError(f"{name!r} is no name of a side stream: 1 to 63 of a-z, 0-9, hyphen and space")
+
+
 def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> File:
     """Parse a .lic file.
 
@@ -153,6 +178,7 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
         CorruptStreamError: not a .lic file, damaged, cut short, or of a later version.
         LimitError: the header asks for more than the limits allow.
     """
+    data = bytes(data)  # of whatever holds them
     damage: list[str] = []
     stream = _sound_chunks(data, damage) if best_effort else chunks(data)
     header = _first(stream, limits)
@@ -182,6 +208,8 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
             )
         if "A" in header.mode:
             damage.append("its alpha plane is missing: everything is opaque")
+        else:
+            damage.append("it holds an alpha plane that its mode does not have; it is left out")
     payload = found[b"P"]
     return File(
         header,
@@ -199,6 +227,8 @@ def _add_stream(streams: dict[str, Stream], kind: bytes, body: bytes, revision: 
     name, data = (_OLD_FILTER, body) if kind == b"W" else _named(body)
     if name in streams:
         raise _damaged(f"two side streams are named {name}")
+    if len(streams) == _MOST_STREAMS:
+        raise _damaged(f"it holds more than {_MOST_STREAMS} side streams")
     streams[name] = Stream(data, kind != b"s")
 
 
@@ -213,7 +243,7 @@ def _named(body: bytes) -> tuple[str, bytes]:
 
 def read_header(data: bytes, limits: Limits = DEFAULT) -> Header:
     """Parse and check the header only; the rest of the file may be missing."""
-    return _first(chunks(data), limits)
+    return _first(chunks(bytes(data)), limits)
 
 
 def _damaged(what: str) -> CorruptStreamError:
@@ -238,7 +268,8 @@ def _start(data: bytes) -> int:
         if MAGIC.startswith(data):
             raise _damaged("it ends inside the first 8 bytes")
         raise CorruptStreamError(
-            f"not a .lic file: it begins with {data[:8]!r}; give a file that licframe compress wrote"
+            f"not a .lic file: it begins with {data[:8]!r}; give a file that licframe compress wrote, or decode it "
+            "with the codec that made it"
         )
     if data[len(MAGIC) : len(MAGIC) + 1] != bytes([VERSION]):
         found = data[len(MAGIC)] if len(data) > len(MAGIC) else "no"
@@ -283,11 +314,11 @@ def _sound_chunks(data: bytes, damage: list[str]) -> Iterator[tuple[bytes, bytes
             start, end = extent(data, offset) if kind in _RANKS or kind == b"H" else (0, 0)
         except CorruptStreamError:
             end = 0
-        work += max(0, end - offset)
+        work += max(1024 * (kind in _RANKS), end - offset)
         if not end or not _is_sound(data, offset, end):
             offset += 1
             continue
-        if offset > sound_end:
+        if offset > sound_end and len(damage) < _MOST_NOTES:
             damage.append(f"bytes {sound_end} to {offset} are damaged")
         yield kind, data[start:end], offset
         offset = sound_end = end + 4
@@ -333,6 +364,8 @@ def unpack_header(body: bytes) -> Header:
     known = 6 if revision >= 4 else 4
     if kind >> known or mode >= len(MODES) or quality > 100:
         raise _damaged(f"kind {kind} or quality {quality} is not one this version knows")
+    if weightless and not other_codec:
+        raise _damaged("the header names no weights, which the latent codec needs")
     width, offset = _read_varint(body, 3)
     height, offset = _read_varint(body, offset)
     if not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
@@ -340,7 +373,8 @@ def unpack_header(body: bytes) -> Header:
     size = 0 if weightless else _FINGERPRINT_BYTES
     fingerprint = body[offset : offset + size]
     profile, *parts = unpack_names(body[offset + size :]).split("/")
-    if len(fingerprint) < size or not profile or len(parts) < (1 if other_codec else 3):
+    least = 1 if other_codec else 3
+    if len(fingerprint) < size or not profile or len(parts) < least or not all(parts):
         raise _damaged("the header does not name its profile, parts and weights")
     return Header(
         width=width,

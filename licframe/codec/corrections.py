@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from licframe.bitstream.container import Stream
-from licframe.errors import CorruptStreamError, WeightsMismatchError
+from licframe.errors import LicframeError, WeightsMismatchError
 from licframe.model.interfaces import PictureFilter
 
 FindFilter = Callable[[str], PictureFilter | None]
@@ -49,23 +49,22 @@ def of_file(
         damage: takes a sentence on each that cannot be had, which is then left out.
 
     Raises:
-        CorruptStreamError: bytes that are no filter; WeightsMismatchError: a critical stream that nothing reads.
+        CorruptStreamError: a critical stream that is no filter; WeightsMismatchError: one that nothing reads.
     """
     found = []
     for label, stream in streams.items():
         try:
             picture_filter = find(label)
-            if picture_filter is None:
-                if not stream.critical:
-                    continue
+            if picture_filter is None or not picture_filter.sends:
                 raise WeightsMismatchError(
                     f'the file holds a side stream "{label}" that no installed part reads; install the package that '
                     "provides that picture filter, or update licframe"
                 )
             picture_filter.apply(torch.zeros(1, 3, 1, 1), stream.data)
             found.append((picture_filter, stream.data))
-        except (CorruptStreamError, WeightsMismatchError) as error:
-            if damage is None:
+        except LicframeError as error:
+            if damage is not None:
+                damage.append(f"its side stream {label} is left out: {error}")
+            elif stream.critical:
                 raise
-            damage.append(f"its side stream {label} is left out: {error}")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import attrs
 import numpy as np
@@ -115,7 +115,7 @@ class ImageCodec(ABC):
 
     def compress(
         self,
-        image: Picture | Image.Image | NDArray[Any] | str | os.PathLike[str],
+        image: Picture | Image.Image | NDArray[Any] | str | os.PathLike[str] | bytes | IO[bytes],
         quality: float | None = None,
         *,
         bpp: float | None = None,
@@ -125,7 +125,7 @@ class ImageCodec(ABC):
         """Compress an image to the bytes of a file.
 
         Args:
-            image: a path, a Pillow image, or uint8 or uint16 ``(H, W)`` or ``(H, W, 2 .. 4)``.
+            image: a path, bytes or a stream of a picture file, a Pillow image, or uint8 or uint16 ``(H, W)`` or ``(H, W, 2 .. 4)``.
             quality: on the codec's own scale: for profiles 0 (smallest) to 100, 50 if nothing else is asked for.
             bpp: largest rate in bits per pixel; size: largest file in bytes; psnr: least PSNR in
                 dB. At most one of the four; the search is on real files.
@@ -143,7 +143,8 @@ class ImageCodec(ABC):
 class PixelCodec(ImageCodec):
     """A codec of uint8 pixels ``(H, W, 3)`` with one number for the quality: other formats, and programs.
 
-    A subclass gives ``encode_pixels`` and ``decode_pixels``; alpha, metadata and further bits are refused or left out as
+    Its ``qualities`` go from the smallest file to the largest: a search for a target tries them in that order. A subclass
+    gives ``encode_pixels`` and ``decode_pixels``; alpha, metadata and further bits are refused or left out as
     its ``capabilities`` say.
     """
 
@@ -174,9 +175,7 @@ class PixelCodec(ImageCodec):
             size(quality)
             return psnr(pixels, self.decode_pixels(files[quality]))
 
-        scale = sorted(self.qualities)
-        if not target.is_quality and size(scale[0]) > size(scale[-1]):
-            scale.reverse()  # a number that means loss, such as a quantiser
+        scale = self.qualities
         quality = search(
             target, scale, scale[len(scale) // 2], pixels.shape[0] * pixels.shape[1], size, fidelity
         )

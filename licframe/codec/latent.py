@@ -206,17 +206,10 @@ class LatentCodec(ImageCodec):
 
     @torch.inference_mode()
     def decode(self, data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> Decoded:
-        """Decompress a .lic file.
-
-        Args:
-            best_effort: do without damaged metadata, alpha or side streams, and say so in the result.
-
-        Raises:
-            CorruptStreamError: damaged; WeightsMismatchError: made with other weights; LimitError.
-        """
+        """Decompress a .lic file; with best effort without damaged metadata, alpha or side streams."""
         clock = Clock(limits.seconds)
         with clock("file"):
-            file = container.read(data, limits, best_effort=best_effort)
+            file = self._own(container.read(data, limits, best_effort=best_effort))
             header, damage = file.header, list(file.damage)
             opacity = alpha.read(file, damage if best_effort else None)
             filters = corrections.of_file(file.streams, self.find_filter, damage if best_effort else None)
@@ -230,18 +223,22 @@ class LatentCodec(ImageCodec):
     @torch.inference_mode()
     def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:
         """Decode all symbols, side streams and the alpha plane of a file, and check them; raises as ``decode``."""
-        file = container.read(data, limits)
+        file = self._own(container.read(data, limits))
         alpha.read(file)
         corrections.of_file(file.streams, self.find_filter)
         self._decoded(file, Clock(limits.seconds))
 
-    def _decoded(self, file: container.File, clock: Clock) -> Tensor:
+    def _own(self, file: container.File) -> container.File:
         header = file.header
-        if header.codec or header.fingerprint != self.fingerprint[: len(header.fingerprint)]:
+        if header.codec or header.fingerprint != self.fingerprint[:6]:
             raise WeightsMismatchError(
                 f"the file needs {header.codec or 'weights ' + header.fingerprint.hex()} of profile {header.profile}; "
                 f"profile {self.profile.name} holds {self.fingerprint[:6].hex()}"
             )
+        return file
+
+    def _decoded(self, file: container.File, clock: Clock) -> Tensor:
+        header = file.header
         stride = self.model.transform.stride
         shape = (-(-header.height // stride), -(-header.width // stride))
         ((payload, digest),) = file.payloads

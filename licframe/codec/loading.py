@@ -83,7 +83,7 @@ def codec_of(
     )
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)  # labels come from files
 def find_filter(label: str) -> PictureFilter | None:
     """Return the installed picture filter of a label, "name version", with default options; None if there is none."""
     part = find_labelled("picture_filter", label)
@@ -136,6 +136,7 @@ def load(
     profile = _loaded(profile, overrides)
     if isinstance(profile, LatentProfile):
         return load_latent(profile, device=device)
+    device_named(device)
     assert profile.codec is not None
     codec: ImageCodec = _made(profile.codec)
     return codec
@@ -193,6 +194,10 @@ def load_for(
     Raises:
         WeightsMismatchError: no installed weights or codec are those of the file, or no such decoder.
     """
+    if header.codec and decoder is not None:
+        raise WeightsMismatchError(
+            f"files of codec {header.codec} have no other decoder; leave out {decoder}"
+        )
     if header.codec and profile is None:
         return _codec_labelled(header.codec)
     chosen = _profile_for(header) if profile is None else _loaded(profile)
@@ -204,7 +209,7 @@ def _kept(_: bytes, profile: Profile, decoder: str | None, device: str) -> Image
     return load(profile if decoder is None else _with_decoder(profile, decoder), device=device)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=16)
 def _codec_labelled(label: str) -> ImageCodec:
     part = find_labelled("codec", label)
     if part is None:

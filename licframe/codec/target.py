@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import attrs
 
 from licframe.errors import LimitError, UsageError
+
+_HUGE = 2.0**63
 
 
 def _number(value: Any) -> Any:
@@ -40,12 +41,10 @@ class Target:
         if len(asked) > 1:
             raise UsageError(f"give one of quality, bpp, size and psnr, not {' and '.join(asked)}")
         for name, value in asked.items():
-            number = (
-                isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-            )
+            number = isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) < _HUGE
             if not number or (name != "quality" and not value > 0):
                 raise UsageError(
-                    f"{name} is {value}; it must be a number{' above 0' * (name != 'quality')}"
+                    f"{name} is {value!r}; it must be a number{' above 0' * (name != 'quality')}"
                 )
         if self.size is not None and not isinstance(self.size, int):
             raise UsageError(f"size is {self.size}; use a whole number of bytes")

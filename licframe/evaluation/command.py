@@ -4,7 +4,7 @@
 
     # vvenc.toml: used as  licframe bench rd balanced vvenc.toml --images kodak
     version = "vvenc 1.13"
-    qualities = [22, 27, 32, 37, 42]
+    qualities = [42, 37, 32, 27, 22]          # from the smallest file to the largest
     suffix = ".266"
     encode = ["ffmpeg -i {input} -pix_fmt yuv444p {work}/a.yuv", "vvencapp ... -q {quality} -o {output}"]
     decode = "vvdecapp -b {input} -o {output}"

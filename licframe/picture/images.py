@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import attrs
 import numpy as np
@@ -25,7 +25,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, Unidentifie
 from licframe.errors import FileError, ImageError, LicframeWarning, LimitError
 from licframe.picture import sixteen_bit
 from licframe.picture.error import psnr
-from licframe.runtime.atomic import write_atomically
+from licframe.runtime.atomic import bytes_of, write_atomically
 from licframe.runtime.limits import DEFAULT, Limits
 
 _FIELDS = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
@@ -252,15 +252,21 @@ def from_array(pixels: NDArray[Any], metadata: dict[str, bytes] | None = None) -
     return _from_samples(pixels, metadata or {})
 
 
-def as_picture(image: Picture | Image.Image | NDArray[Any] | str | os.PathLike[str]) -> Picture:
-    """Return a picture from whatever holds one."""
+def as_picture(
+    image: Picture | Image.Image | NDArray[Any] | str | os.PathLike[str] | bytes | IO[bytes],
+) -> Picture:
+    """Return a picture from whatever holds one: also the bytes of a picture file, or a stream of them.
+
+    Raises:
+        ImageError, LimitError: it is no picture, or of a kind that is not supported; FileError: it cannot be read.
+    """
     if isinstance(image, Picture):
         return image
     if isinstance(image, Image.Image):
         return from_pil(image)
     if isinstance(image, np.ndarray):
         return from_array(image)
-    return read_picture(Path(image))
+    return read_picture(Path(image) if isinstance(image, str | os.PathLike) else bytes_of(image))
 
 
 def _from_samples(samples: NDArray[Any], metadata: dict[str, bytes]) -> Picture:

@@ -21,8 +21,8 @@ def read_file(path: Path) -> bytes:
     """
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise FileError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # a name with a zero byte is a ValueError
+        raise FileError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def bytes_of(source: str | os.PathLike[str] | bytes | IO[bytes]) -> bytes:
@@ -35,7 +35,15 @@ def bytes_of(source: str | os.PathLike[str] | bytes | IO[bytes]) -> bytes:
         return bytes(source)
     if isinstance(source, str | os.PathLike):
         return read_file(Path(source))
-    return source.read()
+    try:
+        data = source.read()
+    except (AttributeError, OSError, ValueError) as error:
+        raise FileError(
+            f"cannot read {source!r}: {error}; give a path, bytes, or an open stream of bytes"
+        ) from error
+    if not isinstance(data, bytes | bytearray):
+        raise FileError(f'{source!r} gives {type(data).__name__}, not bytes; open it with mode "rb"')
+    return bytes(data)
 
 
 def files_in(folder: Path) -> list[Path]:

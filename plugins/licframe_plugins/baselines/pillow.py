@@ -12,7 +12,7 @@ import PIL
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from licframe.parts import CorruptStreamError, PixelCodec, PluginLoadError, UsageError
+from licframe.parts import CorruptStreamError, LimitError, PixelCodec, PluginLoadError, UsageError
 
 from .plugin import Options
 
@@ -46,7 +46,14 @@ class PillowBaseline(PixelCodec):
 
     def encode_pixels(self, pixels: NDArray[np.uint8], quality: float) -> bytes:
         out = io.BytesIO()
-        Image.fromarray(pixels).save(out, self.format, **self.asked(quality), **self.fixed)
+        try:
+            Image.fromarray(pixels).save(out, self.format, **self.asked(quality), **self.fixed)
+        except (OSError, OverflowError, RuntimeError, ValueError) as error:
+            height, width = pixels.shape[:2]
+            raise LimitError(
+                f"{self.format} does not take {width}x{height} pixels at quality {quality:g} ({error}); use another "
+                "quality, or a smaller picture"
+            ) from error
         return out.getvalue()
 
     def decode_pixels(self, data: bytes) -> NDArray[np.uint8]:
