@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from licframe.codec.loading import build
 from licframe.model.latent_model import LatentModel
 from licframe.model.refinement import LatentObjective
-from licframe.profile.profile import latent_profile, shipped_profiles
+from licframe.profile.profile import latent_profile, latent_profiles
 from licframe.testing.exactness import sample_images
 from licframe.training import (
     DISTORTIONS,
@@ -111,7 +111,7 @@ def trainer_of(codec: LatentModel, source: Any, objective: Any, patch: int = 64,
     return Trainer(codec, source, objective, Schedule(batch=2, patch=patch), HARDWARE, **more)
 
 
-@pytest.mark.parametrize("profile", sorted(shipped_profiles()))
+@pytest.mark.parametrize("profile", latent_profiles())
 def test_a_step_of_every_profile(photographs: Photographs, profile: str) -> None:
     codec, training = there(profile), latent_profile(profile).training
     # The package for MS-SSIM makes its window in main memory: such a step is run, not recorded.

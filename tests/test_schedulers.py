@@ -17,7 +17,7 @@ from licframe.errors import ProfileError, WeightsMismatchError
 from licframe.model import latent_coding
 from licframe.picture.tensors import tensor_of
 from licframe.profile import weights
-from licframe.profile.profile import latent_profile, profile_folder, shipped_profiles
+from licframe.profile.profile import latent_profile, latent_profiles, profile_folder
 from licframe.runtime.clock import Clock
 from licframe.testing.conformance import picture_of, random_codec
 from licframe.training.transfer import transfer_context
@@ -260,7 +260,7 @@ def test_a_mixture_starts_where_the_single_density_was(codec: LatentCodec, sched
     assert all(torch.equal(v, kept[k]) for k, v in made.scheduler.state_dict().items())
 
 
-@pytest.mark.parametrize("name", sorted(set(shipped_profiles())))
+@pytest.mark.parametrize("name", latent_profiles())
 def test_shipped_profiles_have_weights(name: str) -> None:
     profile = latent_profile(name)
     found = weights.find(profile.weights_path, profile.structure())

@@ -10,13 +10,13 @@ from typing import Any
 
 from licframe.codec.loading import build, build_filter
 from licframe.evaluation.complexity import complexity
-from licframe.profile.profile import latent_profile, profile_folder, shipped_profiles
+from licframe.profile.profile import latent_profile, latent_profiles, profile_folder
 from licframe.runtime.atomic import write_json
 
 
 def measured() -> dict[str, dict[str, Any]]:
-    """Return parameters, kMAC per pixel and serial passes of every shipped profile's structure."""
-    profiles = map(latent_profile, shipped_profiles())
+    """Return parameters, kMAC per pixel and serial passes of the structure of every shipped profile that has one."""
+    profiles = map(latent_profile, latent_profiles())
     return {p.name: complexity(build(p), build_filter(p)) for p in profiles}
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import attrs
 
-from licframe.profile.profile import shipped_profiles
+from licframe.profile.profile import latent_profiles
 from licframe.runtime.atomic import write_json
 from licframe.runtime.environment import environment
 from licframe.testing import exactness
@@ -26,12 +26,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("profiles", nargs="*", help="all that are shipped, if left out")
+    parser.add_argument("profiles", nargs="*", help="all that are shipped and have weights, if left out")
     parser.add_argument("--count", type=int, default=3, help="synthetic pictures")
     parser.add_argument("--side", type=int, default=200)
     parser.add_argument("--output", "-o", type=Path)
     args = parser.parse_args()
-    profiles = args.profiles or sorted(shipped_profiles())
+    profiles = args.profiles or latent_profiles()
     images = exactness.sample_images(args.count, args.side)
     with tempfile.TemporaryDirectory() as folder:
         reports = exactness.matrix(profiles, images, exactness.SETTINGS, Path(folder), qualities=(30,))

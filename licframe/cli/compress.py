@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 def compress(
+    context: typer.Context,
     images: Annotated[list[Path], typer.Argument(help="Pictures; - is standard input.")],
     output: Annotated[
         Path | None,
@@ -40,6 +41,9 @@ def compress(
     bpp: Bpp = None,
     size: Size = None,
     psnr: Psnr = None,
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="Keep every sample: the profile lossless.")
+    ] = False,
     overrides: Overrides = None,
     device: Device = "cpu",
     strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC, EXIF and XMP.")] = False,
@@ -53,8 +57,17 @@ def compress(
 ) -> None:
     """Compress pictures to .lic files."""
     from licframe.codec.target import Target
+    from licframe.errors import UsageError
     from licframe.profile.profile import load_profile
 
+    if lossless:
+        names = ("profile", "quality", "bpp", "size", "psnr")
+        given = [f"--{name}" for name in names if _is_given(context, name)]
+        if given:
+            raise UsageError(
+                f"--lossless does not go with {' and '.join(given)}: every sample is kept; leave out either"
+            )
+        profile = "lossless"
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
     limits = DEFAULT.with_settings(limit or [])
@@ -73,7 +86,6 @@ def compress(
     ready = [picture_of(inputs[0])] if len(inputs) == 1 else []
 
     from licframe.codec.loading import load
-    from licframe.errors import UsageError
 
     codec = load(checked, device=device)
     if codec.suffix != ".lic":
@@ -108,6 +120,12 @@ def compress(
     finally:
         if as_json:
             print_json(records)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Say whether an option is the user's, and not its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def decompress(

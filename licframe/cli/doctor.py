@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from licframe.cli.options import Device, Json, print_json, print_table
+
+if TYPE_CHECKING:
+    from licframe.codec.interface import ImageCodec
 
 
 def doctor(device: Device = "auto", as_json: Json = False) -> None:
@@ -15,9 +19,10 @@ def doctor(device: Device = "auto", as_json: Json = False) -> None:
     import tempfile
     from importlib.metadata import version
 
+    from licframe.codec.loading import load
     from licframe.errors import LicframeError
     from licframe.exact.devices import device_named
-    from licframe.profile.profile import latent_profile, shipped_profiles
+    from licframe.profile.profile import LatentProfile, load_profile, shipped_profiles
     from licframe.profile.weights import find
     from licframe.registry.discovery import registry
     from licframe.testing import exactness
@@ -34,7 +39,10 @@ def doctor(device: Device = "auto", as_json: Json = False) -> None:
     usable: dict[str, str] = {}
     for name in shipped_profiles():
         try:
-            profile = latent_profile(name)
+            profile = load_profile(name)
+            if not isinstance(profile, LatentProfile):
+                checks.append((f"profile {name}", *_round_trip(load(profile))))
+                continue
             path = profile.weights_path
             if path is None:
                 checks.append((f"profile {name}", False, "names no weights"))
@@ -62,3 +70,19 @@ def doctor(device: Device = "auto", as_json: Json = False) -> None:
         print_table("doctor", ["check", "", "found"], rows)
     if not healthy:
         raise typer.Exit(1)
+
+
+def _round_trip(codec: ImageCodec) -> tuple[bool, str]:
+    """Return whether a codec without weights shows a picture again, and what was found."""
+    from licframe.picture.images import from_array
+    from licframe.testing.exactness import sample_images
+
+    (pixels,) = sample_images(1, 96)
+    picture = from_array(pixels)
+    shown = codec.decode(codec.encode(picture).data).picture
+    if shown.samples.shape != picture.samples.shape:
+        return False, f"a picture of {picture.samples.shape} came back as {shown.samples.shape}"
+    fidelity = picture.psnr(shown.pixels)
+    if codec.capabilities.lossless:
+        return fidelity == float("inf"), f"a round trip without loss, {codec.version}"
+    return fidelity > 20, f"a round trip at {fidelity:.1f} dB, {codec.version}"

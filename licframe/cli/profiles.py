@@ -37,7 +37,7 @@ def profiles(
         print_json(records)
         return
     keys = ("name", "parameters", "kmac_encode", "kmac_decode", "serial_passes", "weights", "summary")
-    rows = [["-" if r[k] is None else str(r[k]) for k in keys] for r in records]
+    rows = [["-" if r.get(k) is None else str(r[k]) for k in keys] for r in records]
     columns = ["profile", "parameters", "kMAC/px enc", "dec", "serial passes", "weights", "what"]
     print_table("profiles", columns, rows, "passes and kMAC per pixel at 768x512; weights: fingerprint")
 

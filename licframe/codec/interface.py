@@ -56,7 +56,7 @@ class Capabilities:
     """What a codec can do.
 
     Attributes:
-        lossless: the decoded picture is the picture.
+        lossless: the decoded picture is the picture, but for the colour of what is fully transparent.
         weights: it needs trained weights.
         depths: bits per sample that it keeps.
         grey: it keeps a grey picture grey; else it becomes RGB.
@@ -83,7 +83,7 @@ class ImageCodec(ABC):
 
     #: what exactly runs: library and version, weights; results of another version are another codec's
     version: str
-    #: qualities worth measuring, about 0.1 to 2 bpp on photographs, on the codec's own scale
+    #: qualities worth measuring, about 0.1 to 2 bpp on photographs, on the codec's own scale; one will do without loss
     qualities: Sequence[float]
     capabilities: ClassVar[Capabilities] = Capabilities()
     #: of the files that it writes; what is not ".lic" only this codec reads

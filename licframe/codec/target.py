@@ -41,7 +41,9 @@ class Target:
         if len(asked) > 1:
             raise UsageError(f"give one of quality, bpp, size and psnr, not {' and '.join(asked)}")
         for name, value in asked.items():
-            number = isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) < _HUGE
+            number = (
+                isinstance(value, numbers.Real) and not isinstance(value, bool) and -_HUGE < value < _HUGE
+            )
             if not number or (name != "quality" and not value > 0):
                 raise UsageError(
                     f"{name} is {value!r}; it must be a number{' above 0' * (name != 'quality')}"

@@ -212,6 +212,11 @@ def shipped_profiles() -> dict[str, Path]:
     return {path.stem: path for path in sorted(profile_folder().glob("*.toml"))}
 
 
+def latent_profiles() -> list[str]:
+    """Return the names of the shipped profiles of the latent codec: those with parts and weights."""
+    return [name for name in shipped_profiles() if isinstance(load_profile(name), LatentProfile)]
+
+
 def load_profile(name: str | Path, overrides: Sequence[str] = ()) -> Profile:
     """Load a profile by name or path and check it.
 

@@ -1,0 +1,1 @@
+"""A codec without loss: PNG and WebP in a .lic file."""

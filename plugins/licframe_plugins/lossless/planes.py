@@ -1,0 +1,106 @@
+"""Colour samples to the bytes of a payload, and back.
+
+8 bits: a PNG or a lossless WebP file, whichever is smaller. 16 bits: the high bytes of all samples above the low bytes, as one
+8-bit picture of twice the height, in the same way, or, of grey, a 16-bit PNG file. Pillow writes no 16-bit RGB, and that needs no
+further package.
+
+What a payload holds is decided by its first bytes, and checked against the picture's size before Pillow sees it.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from licframe.parts import CorruptStreamError
+
+_WEBP_SIDE = 16383
+_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_PNG_COLOURS = {(8, 1): b"\x08\0", (8, 3): b"\x08\x02", (16, 1): b"\x10\0"}
+"""Depth and colour type, as a PNG file says them, by bits and planes."""
+
+
+def encode(samples: NDArray[Any]) -> bytes:
+    """Return the bytes of uint8 or uint16 ``(H, W)`` or ``(H, W, 3)``."""
+    files = []
+    if samples.itemsize == 2:
+        if samples.ndim == 2:
+            files.append(_png(samples))
+        samples = np.concatenate([samples >> 8, samples & 255]).astype(np.uint8)
+    files.append(_png(samples))
+    if max(samples.shape[:2]) <= _WEBP_SIDE:
+        files.append(_webp(samples))
+    return min(files, key=len)
+
+
+def _png(samples: NDArray[Any]) -> bytes:
+    return _file(Image.fromarray(samples), "PNG", optimize=True)
+
+
+def _webp(samples: NDArray[np.uint8]) -> bytes:
+    # The slowest method takes twenty times as long on a photograph, and saves 0.2 %
+    return _file(Image.fromarray(samples).convert("RGB"), "WEBP", lossless=True, method=5, quality=90)
+
+
+def _file(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def decode(data: bytes, height: int, width: int, planes: int, depth: int) -> NDArray[Any]:
+    """Return samples ``(H, W)`` or ``(H, W, 3)``, for 1 or 3 planes, uint8 or uint16 by ``depth``.
+
+    Raises:
+        CorruptStreamError: the bytes hold no such samples.
+    """
+    try:
+        if depth == 16 and planes == 1 and _is_png(data, height, width, 1, 16):
+            return _decoded(PngImageFile, data).astype(np.uint16)
+        rows = height * (depth // 8)
+        if _is_png(data, rows, width, planes, 8):
+            samples = _decoded(PngImageFile, data)
+        elif _is_webp(data, rows, width):
+            samples = _decoded(WebPImageFile, data)
+            samples = samples if planes == 3 else samples[..., 0]
+        else:
+            raise ValueError(f"it begins with {data[:29]!r}")
+        expected = (rows, width) if planes == 1 else (rows, width, 3)
+        if samples.shape != expected or samples.dtype != np.uint8:
+            raise ValueError(f"{samples.shape} {samples.dtype}")
+    except (EOFError, OSError, SyntaxError, ValueError) as error:
+        raise CorruptStreamError(
+            f"the .lic file is damaged: its payload is no {width}x{height} picture of {planes} plane(s) of {depth} bits "
+            f"({error}); get a new copy of it"
+        ) from error
+    if depth == 8:
+        return samples
+    high, low = samples[:height].astype(np.uint16), samples[height:]
+    return high << 8 | low
+
+
+def _is_png(data: bytes, height: int, width: int, planes: int, depth: int) -> bool:
+    """Say whether the bytes begin as a PNG file of that size and kind, with nothing between its header and its samples."""
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    start = _PNG_START + size + _PNG_COLOURS[depth, planes] + bytes(3)
+    return data.startswith(start) and data[37:41] == b"IDAT"
+
+
+def _is_webp(data: bytes, height: int, width: int) -> bool:
+    """Say whether the bytes begin as a simple lossless WebP file of that size, without alpha."""
+    if max(width, height) > _WEBP_SIDE:
+        return False
+    size = (width - 1 | (height - 1) << 14).to_bytes(4, "little")
+    return data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8L" and data[20:25] == b"\x2f" + size
+
+
+def _decoded(kind: type[ImageFile.ImageFile], data: bytes) -> NDArray[Any]:
+    # Not Image.open, which refuses large pictures by a limit of its own: the size is that of the header, checked before
+    with kind(io.BytesIO(data)) as image:
+        return np.asarray(image)
