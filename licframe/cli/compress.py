@@ -26,7 +26,9 @@ from licframe.cli.options import (
 from licframe.runtime.limits import DEFAULT
 
 if TYPE_CHECKING:
+    from licframe.codec.interface import ImageCodec
     from licframe.picture.images import Picture
+    from licframe.profile import profile as profiles
 
 
 def compress(
@@ -57,16 +59,10 @@ def compress(
 ) -> None:
     """Compress pictures to .lic files."""
     from licframe.codec.target import Target
-    from licframe.errors import UsageError
     from licframe.profile.profile import load_profile
 
     if lossless:
-        names = ("profile", "quality", "bpp", "size", "psnr")
-        given = [f"--{name}" for name in names if _is_given(context, name)]
-        if given:
-            raise UsageError(
-                f"--lossless does not go with {' and '.join(given)}: every sample is kept; leave out either"
-            )
+        _refuse_beside_lossless(context)
         profile = "lossless"
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
@@ -85,14 +81,7 @@ def compress(
     # The only picture is read before the codec is loaded: most mistakes then show at once.
     ready = [picture_of(inputs[0])] if len(inputs) == 1 else []
 
-    from licframe.codec.loading import load
-
-    codec = load(checked, device=device)
-    if codec.suffix != ".lic":
-        raise UsageError(
-            f"{profile} is a codec of {codec.suffix} files, which licframe decompress does not read; measure it with "
-            f"licframe run {profile}, or name a profile of .lic files"
-        )
+    codec = _codec_of_lic_files(checked, device)
     records: list[dict[str, Any]] = []
 
     def work(number: int) -> None:
@@ -126,6 +115,30 @@ def _is_given(context: typer.Context, name: str) -> bool:
     """Say whether an option is the user's, and not its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
+
+
+def _refuse_beside_lossless(context: typer.Context) -> None:
+    from licframe.errors import UsageError
+
+    names = ("profile", "quality", "bpp", "size", "psnr")
+    given = [f"--{name}" for name in names if _is_given(context, name)]
+    if given:
+        raise UsageError(
+            f"--lossless does not go with {' and '.join(given)}: every sample is kept; leave out either"
+        )
+
+
+def _codec_of_lic_files(profile: profiles.Profile, device: str) -> ImageCodec:
+    from licframe.codec.loading import load
+    from licframe.errors import UsageError
+
+    codec = load(profile, device=device)
+    if codec.suffix != ".lic":
+        raise UsageError(
+            f"{profile.name} is a codec of {codec.suffix} files, which licframe decompress does not read; measure it "
+            "with licframe run, or name a profile of .lic files"
+        )
+    return codec
 
 
 def decompress(

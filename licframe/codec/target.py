@@ -42,7 +42,7 @@ class Target:
             raise UsageError(f"give one of quality, bpp, size and psnr, not {' and '.join(asked)}")
         for name, value in asked.items():
             number = (
-                isinstance(value, numbers.Real) and not isinstance(value, bool) and -_HUGE < value < _HUGE
+                isinstance(value, numbers.Real) and not isinstance(value, bool) and abs(value) < _HUGE  # type: ignore[operator]
             )
             if not number or (name != "quality" and not value > 0):
                 raise UsageError(
