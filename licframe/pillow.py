@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import threading
 from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image, ImageFile
@@ -29,6 +30,8 @@ FORMAT = "LIC"
 MIME = "image/x-lic"
 SUFFIX = ".lic"
 _INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
+_decoding = threading.RLock()
+"""Threads that share an image wait for its pixels."""
 _OPTIONS = ("quality", "bpp", "size", "psnr")
 
 
@@ -69,18 +72,22 @@ class LicImageFile(ImageFile.ImageFile):
         self._header = header
 
     def load(self) -> Any:
-        if self._data:
-            from licframe.codec.loading import load_for
-
-            picture = load_for(self._header).decode(self._data).picture
-            if self._mode != "I;16":
-                picture = picture.to_8_bit()
-            self.im = picture.to_pil().im
-            self._data = b""
-            if self._exclusive_fp and self.fp is not None:
-                self.fp.close()
-            self.fp = None
+        with _decoding:
+            if self._data:
+                self._decode()
         return Image.Image.load(self)
+
+    def _decode(self) -> None:
+        from licframe.codec.loading import load_for
+
+        picture = load_for(self._header).decode(self._data).picture
+        if self._mode != "I;16":
+            picture = picture.to_8_bit()
+        self.im = picture.to_pil().im
+        self._data = b""
+        if self._exclusive_fp and self.fp is not None:
+            self.fp.close()
+        self.fp = None
 
 
 def _accept(prefix: bytes) -> bool:

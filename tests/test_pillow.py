@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+import licframe
 import licframe.pillow
 from licframe.codec.latent import LatentCodec
 from licframe.codec.target import Target
@@ -79,3 +81,13 @@ def test_damage_and_wrong_options_are_named(codec: LatentCodec, picture: Picture
         Image.open(io.BytesIO(data))
     with pytest.raises(UsageError, match="quality is 200"):
         picture.to_pil().save(tmp_path / "a.lic", quality=200, profile="tiny")
+
+
+@pytest.mark.slow
+def test_threads_share_an_opened_image(codec: LatentCodec, picture: Picture) -> None:
+    data = codec.encode(picture, Target(quality=30)).data
+    for _ in range(3):
+        image = licframe.open(data)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _, image=image: image.convert("RGB").tobytes(), range(8)))
+        assert len(set(found)) == 1

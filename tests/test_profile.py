@@ -15,7 +15,7 @@ from licframe.codec.loading import build, build_filter
 from licframe.errors import LicframeError, ProfileError, UnknownPluginError
 from licframe.evaluation.complexity import complexity
 from licframe.profile import profile as profile_module
-from licframe.profile.profile import latent_profile, latent_profiles, shipped_profiles
+from licframe.profile.profile import latent_profile, latent_profiles, load_profile, shipped_profiles
 from licframe.registry.discovery import registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -221,3 +221,16 @@ def test_an_old_name_of_a_plugin_keeps_the_options_beside_it(tmp_path: Path, mon
     mine = latent_profile(path, ["context_scheduler.plugin=multi-scale"]).context_scheduler
 
     assert (mine.part.name, mine.options.width, mine.options.blocks) == ("msp", 32, 2)
+
+
+@pytest.mark.parametrize("table", ["weights", "transform", "training"])
+def test_a_codec_of_another_kind_has_no_use_for_parts(tmp_path: Path, table: str) -> None:
+    text = f'[codec]\nplugin = "jpeg"\n[{table}]\nfile = "x"\n'
+    with pytest.raises(ProfileError, match=rf"\[{table}\] is of no use to codec jpeg"):
+        load_profile(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("override", ["extends.x=1", "summary.x=1"])
+def test_only_tables_are_set(override: str) -> None:
+    with pytest.raises(ProfileError, match=r"--set .*expected table\.key=value"):
+        load_profile("tiny", [override])

@@ -55,8 +55,9 @@ LATENT = "latent"
 _TABLES = ("transform", "context_scheduler", "entropy_model", "refiner", "picture_filter")
 MS_SSIM_PATCH = 176
 """The smallest multiple of 16 above (11 - 1) * 2^4, what five scales of an 11x11 window need."""
-_OF_ALL = ("extends", "summary", "codec", "weights")
-_TOP = (*_OF_ALL, *_TABLES, "training")
+_OF_ALL = ("extends", "summary", "codec")
+_SETTABLE = (*_TABLES, "codec", "weights", "training")
+_TOP = ("extends", "summary", *_SETTABLE)
 
 
 @attrs.frozen
@@ -310,7 +311,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
 def _override(tables: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     table, dot, option = key.strip().partition(".")
-    if not (equals and dot and option and table in _TOP):
+    if not (equals and dot and option and table in _SETTABLE):
         raise ProfileError(
             f"--set {text}: expected table.key=value with a table of {', '.join(_TABLES)}, codec, "
             "weights, training; for example --set refiner.plugin=none"
@@ -354,7 +355,6 @@ def _of_another_codec(tables: Mapping[str, Any], path: Path) -> Profile:
         source=path.resolve(),
         summary=_structure(tables.get("summary", ""), str, path, "summary"),
         codec=_choose("codec", tables["codec"], path),
-        weights=_structure(tables.get("weights", {}), Weights, path, "weights"),
     )
 
 
