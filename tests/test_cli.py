@@ -112,6 +112,7 @@ def test_nothing_is_overwritten_unasked(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() != original
 
 
+@pytest.mark.slow
 def test_run_measures_the_sample_picture(tmp_path: Path) -> None:
     done = licframe("run", "tiny", "-q", "30", "--json", cwd=tmp_path)
 

@@ -145,6 +145,7 @@ def test_every_flipped_bit_is_detected(codec: LatentCodec) -> None:
             codec.decode(bytes(damaged))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.integers(0, 10**9), st.integers(1, 4))
 def test_damage_behind_a_valid_checksum_is_detected(codec: LatentCodec, seed: int, changes: int) -> None:
@@ -218,6 +219,7 @@ def test_parts_are_those_of_indexing_and_so_is_their_gradient(codec: LatentCodec
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
+@pytest.mark.slow
 def test_a_search_for_a_quality_analyses_each() -> None:
     """Where the analysis knows the quality, a file of a target is that of the quality which it ends at."""
     settings = [

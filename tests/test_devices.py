@@ -66,6 +66,7 @@ def test_auto_takes_the_cpu_where_a_gpu_rounds(monkeypatch: pytest.MonkeyPatch) 
         devices.device_named("cuda")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", CONTEXTS.values(), ids=CONTEXTS.keys())
 def test_coding_on_another_device_touches_no_other(settings: list[str]) -> None:
     """Analysis, the walk in integers and synthesis, on a device where a value that is read back raises."""

@@ -156,6 +156,7 @@ def tool(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_result_tables_are_fresh() -> None:
     """README and docs/results say what the measurements next to them say."""
     pytest.importorskip("bjontegaard")

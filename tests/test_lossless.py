@@ -87,6 +87,7 @@ def _with_payload(data: bytes, payload: bytes, digest: int | None = None) -> byt
     return container.write(attrs.evolve(file, payloads=((payload, old if digest is None else digest),)))
 
 
+@pytest.mark.slow
 def test_a_forged_payload_is_refused_before_anything_is_allocated(codec: ImageCodec) -> None:
     """Pictures of another size, kind or depth than the header says, a lossy one, and none."""
     data = codec.compress(picture_of(33, 21).pixels)

@@ -73,6 +73,7 @@ def test_integer_form_costs_what_the_float_form_says(name: str, log2_scale: floa
     assert encoder.bits == pytest.approx(bits, rel=0.006)
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(sorted(MODELS)),
     st.integers(0, 10**6),

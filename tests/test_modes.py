@@ -47,6 +47,7 @@ def test_round_trip(codec: LatentCodec, mode: str, depth: int, width: int, heigh
         assert np.array_equal(found.alpha, picture.alpha)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", container.MODES)
 def test_16_bits_are_more_than_8(codec: LatentCodec, mode: str) -> None:
     """The same picture in both depths decodes to the same but for rounding, and 16 bits use their range."""

@@ -36,6 +36,7 @@ SMALL = [
 DISTILLED = ["transform.plugin=distilled", *(f"transform.{o}" for o in SMALL)]
 
 
+@pytest.mark.slow
 def test_wavefront_and_raster_give_the_same_symbols() -> None:
     raster = random_codec(latent_profile("tiny", AR))
     wavefront = random_codec(latent_profile("tiny", [*AR, "context_scheduler.order=wavefront"]))
@@ -61,6 +62,7 @@ EVERY_SCHEDULER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 64), (80, 112), (16, 48)])
 @pytest.mark.parametrize("scheduler", EVERY_SCHEDULER)
 def test_all_steps_at_once_are_all_steps_in_order(scheduler: str, size: tuple[int, int]) -> None:

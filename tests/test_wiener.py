@@ -107,6 +107,7 @@ def test_a_file_with_its_filter_is_nearer_to_the_original() -> None:
     assert errors[0] > errors[1] + 0.05
 
 
+@pytest.mark.slow
 def test_a_target_size_holds_with_a_filter() -> None:
     picture = read_picture(sample_picture())
     codec = load_latent("tiny")
@@ -119,6 +120,7 @@ def test_a_target_size_holds_with_a_filter() -> None:
     assert container.read(data).streams == {}
 
 
+@pytest.mark.slow
 def test_a_wild_filter_gives_a_picture() -> None:
     codec = load_latent("tiny")
     picture = read_picture(sample_picture())
