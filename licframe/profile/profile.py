@@ -42,11 +42,11 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import cattrs
 import tomli_w
 from attrs.validators import ge, gt, in_, le
 
 from licframe.errors import ProfileError, suggestion
+from licframe.profile.checking import structured
 from licframe.registry.discovery import KINDS, registry
 from licframe.registry.hooks import Part, identity
 
@@ -353,7 +353,7 @@ def _of_another_codec(tables: Mapping[str, Any], path: Path) -> Profile:
     return Profile(
         name=path.stem,
         source=path.resolve(),
-        summary=_structure(tables.get("summary", ""), str, path, "summary"),
+        summary=structured(tables.get("summary", ""), str, path, "summary"),
         codec=_choose("codec", tables["codec"], path),
     )
 
@@ -368,7 +368,7 @@ def _latent(tables: Mapping[str, Any], path: Path) -> LatentProfile:
     profile = LatentProfile(
         name=path.stem,
         source=path.resolve(),
-        summary=_structure(tables.get("summary", ""), str, path, "summary"),
+        summary=structured(tables.get("summary", ""), str, path, "summary"),
         transform=_choose("transform", tables["transform"], path),
         context_scheduler=_choose("context_scheduler", tables["context_scheduler"], path),
         entropy_models=tuple(
@@ -376,8 +376,8 @@ def _latent(tables: Mapping[str, Any], path: Path) -> LatentProfile:
         ),
         refiner=_choose("refiner", tables["refiner"], path),
         picture_filter=_choose("picture_filter", tables["picture_filter"], path),
-        weights=_structure(tables.get("weights", {}), Weights, path, "weights"),
-        training=_structure(tables.get("training", {}), Training, path, "training"),
+        weights=structured(tables.get("weights", {}), Weights, path, "weights"),
+        training=structured(tables.get("training", {}), Training, path, "training"),
     )
     training = profile.training
     if training.patch % 16:
@@ -397,50 +397,7 @@ def _choose(kind: str, table: Any, path: Path) -> Choice:
         )
     options = {k: v for k, v in table.items() if k != "plugin"}
     part = registry().find(kind, table["plugin"], f" in {path} [{kind}].plugin")
-    return Choice(kind, part, _structure(options, part.options, path, kind))
-
-
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
-
-    def strictly(kind: type) -> Any:
-        def hook(value: Any, _: Any) -> Any:
-            # bool is an int in Python, but "true" is no number in a profile
-            allowed = (int, float) if kind is float else (kind,)
-            if not isinstance(value, allowed) or (kind is not bool and isinstance(value, bool)):
-                raise TypeError(f"expected {kind.__name__}, got {value!r}")
-            return kind(value)
-
-        return hook
-
-    for kind in (int, float, bool, str):
-        converter.register_structure_hook(kind, strictly(kind))
-    return converter
-
-
-def _structure(value: Any, kind: type, path: Path, table: str) -> Any:
-    """Return ``value`` as a checked ``kind``; errors name file, table and key."""
-    try:
-        if attrs.has(kind):
-            names = [field.name for field in attrs.fields(kind)]
-            if not isinstance(value, dict):
-                raise TypeError(f"expected a table with {', '.join(names) or 'nothing'}")
-            for key in value:
-                if key not in names:
-                    raise ProfileError(f'{path} [{table}]: unknown key "{key}"; {suggestion(key, names)}')
-        return _converter().structure(value, kind)
-    except ProfileError:
-        raise
-    except cattrs.BaseValidationError as error:
-        what = "; ".join(cattrs.transform_error(error, path="", format_exception=_say))
-        raise ProfileError(f"{path} [{table}]: {what}") from error
-    except (TypeError, ValueError) as error:
-        raise ProfileError(f"{path} [{table}]: {error}") from error
-
-
-def _say(error: BaseException, _: type | None) -> str:
-    """Return what a validator or hook complained about, without attrs' own objects."""
-    return str(error.args[0]) if error.args else str(error)
+    return Choice(kind, part, structured(options, part.options, path, kind))
 
 
 def _table_of(choice: Choice) -> dict[str, Any]:
