@@ -8,7 +8,7 @@ are easier to train when the numbers they see and give do not depend on the qual
 * a log-scale they give is a correction, in octaves, to the channel's own, plus ``log2(gain)``.
 
 The float form does that with the sampled gains of training. The exact form uses integer tables of
-101 qualities, made once by :meth:`LatentUnits.tabulate` and stored with the weights, since powers
+129 qualities, made once by :meth:`LatentUnits.tabulate` and stored with the weights, since powers
 and logarithms may differ in the last bit from one machine to the next.
 """
 
@@ -28,8 +28,9 @@ CENTRE_FRACTION = 6
 CONTEXT_LIMIT = 8.0
 """Context inputs are clamped to this many spreads."""
 
-QUALITIES = 101
-"""Qualities 0..100 have their own integer tables."""
+LOWEST_QUALITY = -28
+QUALITIES = range(LOWEST_QUALITY, 101)
+"""Each has its own row in the integer tables."""
 
 OUTPUT_LIMIT = 64.0
 """What a context network gives is clamped to +-OUTPUT_LIMIT before it is used."""
@@ -40,6 +41,11 @@ centre about as little as it moves a log-scale. A power of two."""
 
 _TABLE_SHIFT = 16
 _SPREAD_FLOOR = 0.08
+
+
+def row_of(quality: int) -> int:
+    """Return which row of a table belongs to a quality -28..100."""
+    return quality - LOWEST_QUALITY
 
 
 class LatentUnits(nn.Module):
@@ -58,7 +64,7 @@ class LatentUnits(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("std", torch.ones(channels))
-        shape = (QUALITIES, channels)
+        shape = (len(QUALITIES), channels)
         for name in ("to_context", "from_context", "log2_gain"):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.int64))
 
@@ -68,7 +74,7 @@ class LatentUnits(nn.Module):
         return self.std + _SPREAD_FLOOR
 
     def tabulate(self, gain: Tensor) -> None:
-        """Fill the integer tables from float gains ``(101, C)``.
+        """Fill the integer tables from float gains ``(129, C)``.
 
         Raises:
             NotExactError: a gain is not finite, or too small or large for the tables.
@@ -84,7 +90,7 @@ class LatentUnits(nn.Module):
         self.log2_gain.copy_((gain.double().log2() * 2.0**FRACTION).round())
 
     def float_form(self, gain: Tensor, quality: Tensor) -> Condition:
-        """Return the float conversions for gains ``(N, C)`` at qualities ``(N,)`` in 0..100."""
+        """Return the float conversions for gains ``(N, C)`` at qualities ``(N,)`` in -28..100."""
         unit = (gain * self.spread)[:, :, None, None]
         return Condition(
             exact=False,
@@ -95,9 +101,9 @@ class LatentUnits(nn.Module):
         )
 
     def exact_form(self, quality: int) -> Condition:
-        """Return the integer conversions at a quality 0..100."""
+        """Return the integer conversions at a quality -28..100."""
         tables = (self.to_context, self.from_context, self.log2_gain)
-        rows = [table[quality].double()[None, :, None, None] for table in tables]
+        rows = [table[row_of(quality)].double()[None, :, None, None] for table in tables]
         plane = torch.full_like(rows[0][:, :1], quality * 2**FRACTION // 100)
         unit = 2.0**-_TABLE_SHIFT
         return Condition(True, plane, rows[0] * unit, rows[1] * unit, rows[2])
@@ -108,7 +114,7 @@ class Condition:
 
     Attributes:
         exact: whether values are integers.
-        plane: the quality in [0, 1], ``(N, 1, 1, 1)``, as a network input.
+        plane: the quality in [-0.28, 1], ``(N, 1, 1, 1)``, as a network input.
     """
 
     def __init__(

@@ -127,7 +127,7 @@ class Transform(nn.Module, ABC):
 
     Images are ``(N, 3, H, W)`` in [0, 1], any size; latents are ``(N, C, h, w)`` with
     ``h = ceil(H / stride)``; padding happens inside. ``synthesis`` gives ``h * stride`` rows, which
-    the codec crops, and is not clamped. Both may use the qualities ``(N,)``, 0..100, that the latents
+    the codec crops, and is not clamped. Both may use the qualities ``(N,)``, -28..100, that the latents
     are rounded for; a search for a quality then analyses for each that it tries.
     """
 

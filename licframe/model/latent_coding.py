@@ -17,7 +17,7 @@ from torch import Tensor
 
 from licframe.errors import CorruptStreamError
 from licframe.exact.coder import Decoder, Encoder
-from licframe.exact.units import CENTRE_FRACTION
+from licframe.exact.units import CENTRE_FRACTION, row_of
 from licframe.model.interfaces import Known, Step, SymbolCoder
 from licframe.model.latent_model import LatentModel
 from licframe.runtime.clock import Clock
@@ -28,7 +28,7 @@ class CodedLatent:
     """A coded latent.
 
     Attributes:
-        quality: 0..100.
+        quality: -28..100.
         y: the decoded latent ``(1, C, h, w)``, integers with CENTRE_FRACTION fractional bits in float64.
         payload: the range coder's bytes; digest: of the symbols.
         information: bits of the symbols under the frozen tables.
@@ -54,7 +54,7 @@ def encode(
         sparse: leave out channels that are zero everywhere, where that is shorter; off, for measurements.
     """
     condition = model.units.exact_form(quality)
-    y = latent.double() * model.gain_table[quality].double()[:, None, None]
+    y = latent.double() * model.gain_table[row_of(quality)].double()[:, None, None]
     side = model.scheduler.side(latent, condition)
     tensors = {name: value.double().cpu() for name, value in {"y": y, **side}.items()}
     coded: list[tuple[Step, Tensor, Tensor]] = []

@@ -10,7 +10,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from licframe.exact.units import QUALITIES, Condition, LatentUnits
+from licframe.exact.units import QUALITIES, Condition, LatentUnits, row_of
 from licframe.model.gains import Gains
 from licframe.model.gather import gather_slices
 from licframe.model.interfaces import (
@@ -60,7 +60,7 @@ class LatentModel(nn.Module):
         self.entropy_models = nn.ModuleList(entropy_models)
         self.gains = Gains(transform.latent_channels)
         self.units = LatentUnits(transform.latent_channels)
-        shape = (QUALITIES, transform.latent_channels)
+        shape = (len(QUALITIES), transform.latent_channels)
         self.register_buffer("gain_table", torch.ones(shape))
         self.register_buffer("inverse_table", torch.ones(shape))
         self._coding: Sequence[EntropyModel] = ()
@@ -69,7 +69,7 @@ class LatentModel(nn.Module):
         """Prepare untrained weights from training patches ``(N, 3, H, W)`` in [0, 1]."""
         self.transform.initialise(images)
         with torch.no_grad():
-            middle = torch.full((len(images),), QUALITIES / 2, device=images.device)
+            middle = torch.full((len(images),), 50.0, device=images.device)
             pairs = zip(images.split(8), middle.split(8), strict=True)
             latents = torch.cat([self.transform.analysis(x, q) for x, q in pairs])
         std = self.transform.channel_std()
@@ -195,8 +195,8 @@ class LatentModel(nn.Module):
 
     @torch.no_grad()
     def tabulate(self) -> None:
-        """Fix the tables of the 101 qualities from the learned gains; done once, before saving."""
-        gain, inverse = self.gains(torch.arange(QUALITIES, device=self.gain_table.device).float())
+        """Fix the tables of all qualities from the learned gains; done once, before saving."""
+        gain, inverse = self.gains(torch.tensor(list(QUALITIES), device=self.gain_table.device).float())
         self.gain_table.copy_(gain)
         self.inverse_table.copy_(inverse)
         self.units.tabulate(gain)
@@ -228,7 +228,7 @@ class LatentModel(nn.Module):
     def synthesise(self, y: Tensor, quality: int, height: int, width: int) -> Tensor:
         """Return the picture ``(1, 3, H, W)`` in [0, 1] of a decoded latent (see ``latent_coding.decode``)."""
         y = y.to(self.device)
-        latent = centre_to_float(y) * self.inverse_table[quality][:, None, None]
+        latent = centre_to_float(y) * self.inverse_table[row_of(quality)][:, None, None]
         latent = latent.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
         qualities = torch.full((1,), float(quality), device=latent.device)
         with without_tf32(latent.device):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from licframe.exact.units import row_of
 from licframe.model import latent_coding
 from licframe.model.gains import error_weight
 from licframe.model.interfaces import PictureFilter, Quantise, centre_to_float
@@ -20,7 +21,7 @@ class LatentObjective:
         image: ``(1, 3, H, W)`` in [0, 1].
         analysed: the latent of the analysis, in coefficient units.
         gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
-        quality: 0..100; weight: bits that a squared error of one is worth, samples in [0, 1].
+        quality: -28..100; weight: bits that a squared error of one is worth, samples in [0, 1].
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class LatentObjective:
             correction: the filter that the decoded picture goes through, with its bytes; None for none.
         """
         self.image, self.analysed, self.quality = image, analysed, quality
-        self.gain = model.gain_table[quality][:, None, None].clone()
+        self.gain = model.gain_table[row_of(quality)][:, None, None].clone()
         self.weight = error_weight(quality)
         self._model, self._correction = model, correction
 
@@ -50,7 +51,7 @@ class LatentObjective:
         Its networks are computed in bfloat16 where that is faster; what a search finds is judged by :meth:`true_cost`.
         """
         quality = torch.full((1,), float(self.quality), device=latent.device)
-        inverse = self._model.inverse_table[self.quality][:, None, None].clone()
+        inverse = self._model.inverse_table[row_of(self.quality)][:, None, None].clone()
         with bfloat16_matmul(latent.device):
             bits, y = self._model.estimate_latent(
                 latent,
@@ -72,7 +73,7 @@ class LatentObjective:
     def true_cost(self, latent: Tensor) -> float:
         """Return the same with real coded bytes."""
         coded = self._coded(latent)
-        decoded = centre_to_float(coded.y) * self._model.inverse_table[self.quality][:, None, None]
+        decoded = centre_to_float(coded.y) * self._model.inverse_table[row_of(self.quality)][:, None, None]
         return 8 * len(coded.payload) + float(self._distortion(self._decoded(decoded)))
 
     def _coded(self, latent: Tensor) -> latent_coding.CodedLatent:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _FORMAT = 1
 _MAX_HEADER = 1 << 20
 
+_ROWS = (10, 129)
+"""Of tables over qualities: knots, and every quality."""
+
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """Return what a weights file says about itself: fingerprint, structure, training record.
@@ -215,6 +218,7 @@ def load(path: Path, module: nn.Module, structure: Mapping[str, Any]) -> Resolve
     if found.decoder is not None:
         synthesis = {k: v for k, v in _assembled(found.decoder, expected).items() if _of_transform(k)}
         tensors = {k: v for k, v in tensors.items() if not _of_transform(k)} | synthesis
+    tensors = {k: _widened(k, v, expected[k]) if k in expected else v for k, v in tensors.items()}
     for name, value in expected.items():
         if name not in tensors or tensors[name].shape != value.shape:
             raise WeightsMismatchError(
@@ -256,6 +260,22 @@ def _of_transform(name: str) -> bool:
     return name.startswith("transform.")
 
 
+def _widened(name: str, stored: Tensor, wanted: Tensor) -> Tensor:
+    """Return a table over qualities with rows for those below 0, which weights did not have once.
+
+    What codes repeats the row of quality 0, an exact operation; gains, which are trained, go on as they come.
+    """
+    import torch
+
+    missing = len(wanted) - len(stored) if wanted.dim() and stored.dim() else 0
+    if missing <= 0 or stored.shape[1:] != wanted.shape[1:] or len(wanted) not in _ROWS:
+        return stored
+    if name.startswith("gains."):
+        below = torch.arange(missing, 0, -1)[:, None] * (stored[0] - stored[1])
+        return torch.cat([stored[0] + below, stored])
+    return torch.cat([stored[:1].expand(missing, *stored.shape[1:]), stored])
+
+
 def load_shared(path: Path, module: nn.Module) -> list[str]:
     """Fill what a module has in common with a weights file; return the names that were not filled.
 
@@ -265,6 +285,7 @@ def load_shared(path: Path, module: nn.Module) -> list[str]:
     for file in files_of(path):
         stored |= _read(file)
     state = module.state_dict()
+    stored = {k: _widened(k, v, state[k]) if k in state else v for k, v in stored.items()}
     shared = {
         k: stored[k].to(v.dtype) for k, v in state.items() if k in stored and stored[k].shape == v.shape
     }

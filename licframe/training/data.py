@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from licframe.errors import ImageError
+from licframe.model.gains import random_qualities
 from licframe.training.pictures import PictureFile, decode_all, find_pictures
 
 SCALES = (14 / 15, 0.8, 2 / 3)
@@ -41,7 +42,7 @@ class Source(Protocol):
         """Return what an objective is given for ``count`` patches of side ``size`` pixels, on the device.
 
         For ``RateDistortion``: pictures ``(count, 3, size, size)``, float32 in [0, 1]. The last tensor holds their
-        qualities ``(count,)``, uniform in 0..100.
+        qualities ``(count,)``, uniform in -28..100.
         """
 
 
@@ -125,7 +126,7 @@ class Photographs:
 
     def batch(self, count: int, size: int) -> tuple[Tensor, ...]:
         """Return patches and qualities."""
-        return self.patches(count, size), torch.rand(count, device=self.device) * 100
+        return self.patches(count, size), random_qualities(count, self.device)
 
     def patches(self, count: int, size: int) -> Tensor:
         """Return ``(count, 3, size, size)`` float in [0, 1], each the most detailed of its candidates.

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from licframe.errors import FileError
+from licframe.model.gains import random_qualities
 from licframe.runtime.extras import require
 from licframe.training.pictures import SUFFIXES, PictureFile
 
@@ -83,7 +84,7 @@ class StreamedPhotographs:
         if self._patches is None:
             self._patches = iter(self._loader)
         drawn = torch.stack([next(self._patches) for _ in range(count)]).to(self.device, non_blocking=True)
-        return drawn.permute(0, 3, 1, 2).float() / 255, torch.rand(count, device=self.device) * 100
+        return drawn.permute(0, 3, 1, 2).float() / 255, random_qualities(count, self.device)
 
 
 def _members(shards: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 
 from licframe.errors import LicframeError
+from licframe.exact.units import LOWEST_QUALITY
 from licframe.model.latent_model import LatentModel
 from licframe.profile.profile import Training
 from licframe.training.data import HeldOut, Photographs, Source
@@ -106,12 +107,12 @@ def _try(source: Source, schedule: Schedule) -> None:
         try:
             batch = source.batch(1, side)
             quality = batch[-1]
-            fine = len(batch) > 1 and quality.shape == (1,) and 0 <= float(quality[0]) <= 100
+            fine = len(batch) > 1 and quality.shape == (1,) and LOWEST_QUALITY <= float(quality[0]) <= 100
         except (AttributeError, TypeError, IndexError, ValueError) as error:
             raise LicframeError(
                 f"the source fails at patches of {side} pixels: {error}; see training.Source"
             ) from error
         if not fine:
             raise LicframeError(
-                "a source gives a tuple of tensors, the last of them qualities (count,) in 0..100"
+                "a source gives a tuple of tensors, the last of them qualities (count,) in -28..100"
             )
