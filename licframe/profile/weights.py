@@ -218,7 +218,7 @@ def load(path: Path, module: nn.Module, structure: Mapping[str, Any]) -> Resolve
     if found.decoder is not None:
         synthesis = {k: v for k, v in _assembled(found.decoder, expected).items() if _of_transform(k)}
         tensors = {k: v for k, v in tensors.items() if not _of_transform(k)} | synthesis
-    tensors = {k: _widened(k, v, expected[k]) if k in expected else v for k, v in tensors.items()}
+    tensors = widened(tensors, expected)
     for name, value in expected.items():
         if name not in tensors or tensors[name].shape != value.shape:
             raise WeightsMismatchError(
@@ -260,11 +260,18 @@ def _of_transform(name: str) -> bool:
     return name.startswith("transform.")
 
 
-def _widened(name: str, stored: Tensor, wanted: Tensor) -> Tensor:
-    """Return a table over qualities with rows for those below 0, which weights did not have once.
+def widened(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return stored tensors, tables over qualities with rows for those below 0, which weights did not have once.
 
     What codes repeats the row of quality 0, an exact operation; gains, which are trained, go on as they come.
+
+    Args:
+        wanted: has the shapes of today.
     """
+    return {k: _table(k, v, wanted[k]) if k in wanted else v for k, v in stored.items()}
+
+
+def _table(name: str, stored: Tensor, wanted: Tensor) -> Tensor:
     import torch
 
     missing = len(wanted) - len(stored) if wanted.dim() and stored.dim() else 0
@@ -285,7 +292,7 @@ def load_shared(path: Path, module: nn.Module) -> list[str]:
     for file in files_of(path):
         stored |= _read(file)
     state = module.state_dict()
-    stored = {k: _widened(k, v, state[k]) if k in state else v for k, v in stored.items()}
+    stored = widened(stored, state)
     shared = {
         k: stored[k].to(v.dtype) for k, v in state.items() if k in stored and stored[k].shape == v.shape
     }

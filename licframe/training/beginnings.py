@@ -119,6 +119,7 @@ def begin_decoder(student: LatentModel, start: Path) -> None:
     state = {
         k: v for k, v in weights.part_state(start, "transform").items() if k in decoding or k not in own
     }
+    state = weights.widened(state, own)
     other = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
     if other or not state:
         raise WeightsMismatchError(
