@@ -12,7 +12,8 @@ from licframe.bitstream.container import File, Header, Stream
 from licframe.bitstream.container import read as read_file
 from licframe.bitstream.container import write as write_file
 from licframe.codec.interface import Capabilities, Decoded, Encoded, ImageCodec, PixelCodec
-from licframe.codec.target import Target, search, whole_quality
+from licframe.codec.scale import whole as whole_quality
+from licframe.codec.target import Target, search
 from licframe.errors import (
     CorruptStreamError,
     ImageError,

@@ -7,8 +7,8 @@
 
 Integers are little-endian, varints LEB128. Chunks: ``H`` header (first), ``I`` ICC profile, ``E``
 EXIF, ``X`` XMP, each at most once, ``A`` alpha where the mode has it, side streams, each ``S`` where a reader must
-understand it and ``s`` where it may go on without, one ``P`` payload per tile, ``Z`` zeros where an image is large for its
-file; nothing follows. This module needs neither torch nor plugins, and imports nothing that a file names.
+understand it and ``s`` where it may go on without, one ``P`` payload per tile, ``D`` details, ``Z`` zeros where an image is
+large for its file; nothing follows. This module needs neither torch nor plugins, and imports nothing that a file names.
 ``docs/format.md`` describes the bytes.
 """
 
@@ -25,14 +25,15 @@ from licframe.runtime.limits import DEFAULT, Limits
 
 MAGIC = b"\x89LIC\r\n\x1a"
 VERSION = 1
-CODER_REVISION = 4
+CODER_REVISION = 5
 """2: a payload begins with flags of empty channels. 3: there may be a filter. 4: there may be side streams, other codecs
-and files without weights. Files of earlier revisions are read too."""
+and files without weights. 5: the latent has a quality of its own, and there may be details. Files of earlier revisions are
+read too."""
 MODES = ("L", "RGB", "LA", "RGBA")
 _NAME_LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789-._/"
 _FINGERPRINT_BYTES = 6
 _METADATA = {b"I": "icc", b"E": "exif", b"X": "xmp"}
-_RANKS = {b"I": 0, b"E": 0, b"X": 0, b"A": 1, b"W": 2, b"S": 2, b"s": 2, b"P": 3, b"Z": 4}
+_RANKS = {b"I": 0, b"E": 0, b"X": 0, b"A": 1, b"W": 2, b"S": 2, b"s": 2, b"P": 3, b"D": 4, b"Z": 5}
 """Order of the chunks after the header; each at most once, but side streams, whose names differ."""
 _STREAM_NAME = re.compile(rb"[a-z0-9][a-z0-9 -]{0,62}")
 _OLD_FILTER = "wiener 1"
@@ -44,6 +45,7 @@ _MOST_NOTES = 8
 """Most sentences on damaged bytes; a file may have any number of gaps."""
 
 _MAX_SIDE = 2**24
+LOWEST_LATENT_QUALITY = -28
 _FREE_PIXELS = 2**20
 _PIXELS_PER_BYTE = 4096
 """A file may not claim more pixels than this for each of its bytes, beyond the free ones: what a decoder
@@ -57,13 +59,14 @@ class Header:
     Attributes:
         width, height: pixels.
         mode: "L", "RGB", "LA" or "RGBA"; depth: bits per sample, 8 or 16.
-        quality: 0..100.
+        quality: 0..100, what was asked for.
         profile: name of the profile that made the file.
         parts: "name version" of transform, context scheduler and entropy models, in that order; of another codec than
             the latent one whatever it says about itself.
         fingerprint: first six bytes of the weights' fingerprint; empty for a codec without weights.
         codec: "name version" of the codec; empty for the latent codec.
-        revision: of what is coded, 1 to 4.
+        revision: of what is coded, 1 to 5.
+        latent_quality: -28..100, at which the latent is coded; of other codecs, and before revision 5, the same as ``quality``.
     """
 
     width: int
@@ -76,6 +79,28 @@ class Header:
     depth: int = 8
     codec: str = ""
     revision: int = CODER_REVISION
+    latent_quality: int = attrs.field()
+
+    @latent_quality.default
+    def _(self) -> int:
+        return self.quality
+
+
+@attrs.frozen
+class Detail:
+    """What a detail layer adds to the picture of the payload.
+
+    Attributes:
+        quality: 0..100, of the layer's own scale.
+        fingerprint: first six bytes of that of the layer's weights; synthesis: of the weights whose picture it adds to.
+        digest: of its symbols.
+    """
+
+    quality: int
+    fingerprint: bytes
+    synthesis: bytes
+    payload: bytes
+    digest: int
 
 
 @attrs.frozen
@@ -101,6 +126,7 @@ class File:
         alpha: the coded alpha plane (see ``licframe.picture.alpha``); None without one.
         streams: side streams by name: 1 to 63 lower-case letters, digits, hyphens and spaces, as "name version" of the part
             that reads it.
+        detail: what is added to the picture of the payload; None for nothing.
         damage: what was left out of a damaged file, a sentence each.
     """
 
@@ -109,6 +135,7 @@ class File:
     metadata: dict[str, bytes] = attrs.field(factory=dict)
     alpha: bytes | None = None
     streams: dict[str, Stream] = attrs.field(factory=dict)
+    detail: Detail | None = None
     damage: tuple[str, ...] = ()
 
     def check_streams(self, *known: str) -> None:
@@ -144,6 +171,8 @@ def write(file: File) -> bytes:
         out += chunk(b"S" if stream.critical else b"s", bytes([len(name)]) + name.encode() + stream.data)
     for payload, digest in file.payloads:
         out += chunk(b"P", digest.to_bytes(4, "little") + payload)
+    if file.detail is not None:
+        out += chunk(b"D", _pack_detail(file.detail))
     missing = _least_bytes(file.header) - len(out)
     if missing > 0:
         out += chunk(b"Z", bytes(missing))
@@ -162,6 +191,8 @@ def _check_writable(file: File) -> None:
         )
     if len(file.payloads) != 1 or len(file.streams) > _MOST_STREAMS:
         raise ValueError(f"a file holds one payload and at most {_MOST_STREAMS} side streams")
+    if file.detail is not None and _unpack_detail(_pack_detail(file.detail)) != file.detail:
+        raise ValueError("details have a quality of 0 to 100 and fingerprints of six bytes")
     for name in file.streams:
         if not _STREAM_NAME.fullmatch(name.encode()):
             raise ValueError(f"{name!r} is no name of a side stream: 1 to 63 of a-z, 0-9, hyphen and space")
@@ -210,6 +241,10 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
             damage.append("its alpha plane is missing: everything is opaque")
         else:
             damage.append("it holds an alpha plane that its mode does not have; it is left out")
+    if b"D" in found and (header.codec or header.revision < 5):
+        raise _damaged(
+            f"details do not belong to codec {header.codec or 'latent'} of revision {header.revision}"
+        )
     payload = found[b"P"]
     return File(
         header,
@@ -217,8 +252,28 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
         {name: found[kind] for kind, name in _METADATA.items() if kind in found},
         found.get(b"A"),
         streams,
+        _unpack_detail(found[b"D"]) if b"D" in found else None,
         tuple(damage),
     )
+
+
+def _pack_detail(detail: Detail) -> bytes:
+    return (
+        bytes([detail.quality])
+        + detail.fingerprint
+        + detail.synthesis
+        + detail.digest.to_bytes(4, "little")
+        + detail.payload
+    )
+
+
+def _unpack_detail(body: bytes) -> Detail:
+    size = _FINGERPRINT_BYTES
+    start = 1 + 2 * size
+    if len(body) < start + 4 or body[0] > 100:
+        raise _damaged("its details are too short, or of no quality that there is")
+    digest = int.from_bytes(body[start : start + 4], "little")
+    return Detail(body[0], body[1 : 1 + size], body[1 + size : start], body[start + 4 :], digest)
 
 
 def _add_stream(streams: dict[str, Stream], kind: bytes, body: bytes, revision: int) -> None:
@@ -340,8 +395,10 @@ def pack_header(header: Header) -> bytes:
     kind = MODES.index(header.mode) | (header.depth // 16) << 3
     kind |= bool(header.codec) << 4 | (not header.fingerprint) << 5
     names = "/".join([header.profile, *([header.codec] if header.codec else []), *header.parts])
+    own_quality = header.revision >= 5 and not header.codec
     return (
         bytes([header.revision, kind, header.quality])
+        + (header.latent_quality.to_bytes(1, "little", signed=True) if own_quality else b"")
         + _varint(header.width)
         + _varint(header.height)
         + header.fingerprint[:_FINGERPRINT_BYTES]
@@ -366,7 +423,12 @@ def unpack_header(body: bytes) -> Header:
         raise _damaged(f"kind {kind} or quality {quality} is not one this version knows")
     if weightless and not other_codec:
         raise _damaged("the header names no weights, which the latent codec needs")
-    width, offset = _read_varint(body, 3)
+    offset, latent_quality = 3, quality
+    if revision >= 5 and not other_codec:
+        offset, latent_quality = 4, int.from_bytes(body[3:4], "little", signed=True)
+        if not LOWEST_LATENT_QUALITY <= latent_quality <= 100:
+            raise _damaged(f"latent quality {latent_quality} is not one this version knows")
+    width, offset = _read_varint(body, offset)
     height, offset = _read_varint(body, offset)
     if not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
         raise _damaged(f"the image size {width}x{height} is impossible")
@@ -387,6 +449,7 @@ def unpack_header(body: bytes) -> Header:
         depth=depth,
         codec=parts[0] if other_codec else "",
         revision=revision,
+        latent_quality=latent_quality,
     )
 
 

@@ -50,7 +50,7 @@ def train(
         typer.Option(
             "--fit",
             help="all; context: context and entropy models only, on cached latents of --start's transform; "
-            "transform: transform and gains only.",
+            "transform: transform and gains only; detail: the detail layer that the profile names, on its weights.",
         ),
     ] = "all",
     context: Annotated[

@@ -11,43 +11,22 @@ from torch import Tensor
 
 import licframe
 from licframe.bitstream import container
-from licframe.codec import corrections
+from licframe.codec import corrections, scale
 from licframe.codec.corrections import FindFilter
+from licframe.codec.detail import DetailLayer, base_context
+from licframe.codec.encoding import Encoding
 from licframe.codec.interface import Capabilities, Decoded, Encoded, ImageCodec
-from licframe.codec.target import Target, search, whole_quality
-from licframe.errors import CorruptStreamError, WeightsMismatchError
+from licframe.codec.target import Target, search
+from licframe.errors import WeightsMismatchError
 from licframe.model import latent_coding
-from licframe.model.gains import error_weight
 from licframe.model.interfaces import PictureFilter, Refiner
 from licframe.model.latent_model import LatentModel
-from licframe.model.refinement import LatentObjective
 from licframe.picture import alpha
 from licframe.picture.images import Picture
-from licframe.picture.tensors import pixels_of, tensor_of
+from licframe.picture.tensors import pixels_of
 from licframe.profile.profile import LatentProfile
 from licframe.runtime.clock import Clock
 from licframe.runtime.limits import DEFAULT, Limits
-
-DEFAULT_QUALITY = 50
-SCALE = range(101)
-
-
-@attrs.frozen(eq=False)
-class _Source:
-    """A picture, as a tensor ``(1, 3, H, W)`` in [0, 1], and its coded alpha."""
-
-    picture: Picture
-    image: Tensor
-    alpha: bytes | None
-
-
-@attrs.frozen(eq=False)
-class _Trial:
-    """A latent ``(1, C, h, w)`` of a source, coded, and the bytes of the filter that mends its picture."""
-
-    latent: Tensor
-    coded: latent_coding.CodedLatent
-    correction: bytes | None = None
 
 
 @attrs.define(eq=False, slots=False)
@@ -61,6 +40,7 @@ class LatentCodec(ImageCodec):
         find_filter: finds the filters that other files ask for.
         fingerprint: of the weights that fix the symbols, 32 bytes.
         synthesis: fingerprint of the weights of another synthesis for the same files; empty for the model's own.
+        detail: what codes what the latent leaves out; None for nothing.
     """
 
     profile: LatentProfile
@@ -70,9 +50,10 @@ class LatentCodec(ImageCodec):
     find_filter: FindFilter
     fingerprint: bytes = bytes(32)
     synthesis: str = ""
+    detail: DetailLayer | None = None
     version: str = attrs.field(init=False)
 
-    qualities = (0, 14, 29, 43, 57, 71, 86, 100)  # the knots of the gains
+    qualities = (0, 15, 30, 40, 50, 60, 70, 80, 90, 100)
     capabilities: ClassVar[Capabilities] = Capabilities(weights=True)
 
     @version.default
@@ -80,11 +61,18 @@ class LatentCodec(ImageCodec):
         text = f"licframe {licframe.__version__}, weights {self.fingerprint[:6].hex()}"
         if self.synthesis:
             text += f", synthesis {self.synthesis[:12]}"
+        if self.detail is not None:
+            text += f", detail {self.detail.fingerprint[:6].hex()}"
         if self.picture_filter.sends:
             text += f", {self.profile.picture_filter.described}"
         if self.refiner.searches:
             text += f", {self.profile.refiner.described}"
         return text
+
+    @property
+    def shows(self) -> bytes:
+        """First bytes of the fingerprint of the weights whose pictures it shows."""
+        return bytes.fromhex(self.synthesis)[:6] if self.synthesis else self.fingerprint[:6]
 
     # -- a picture to a file --------------------------------------------------------------------
 
@@ -92,115 +80,26 @@ class LatentCodec(ImageCodec):
     def encode(self, picture: Picture, target: Target | None = None) -> Encoded:
         """Compress a picture; what was written is decoded again before it is returned."""
         target, clock = target or Target(), Clock()
-        source = self._prepared(picture, clock)
-        trials: dict[int, _Trial] = {}
-
-        def trial(quality: float) -> _Trial:
-            at = whole_quality(quality)
-            if at not in trials:
-                trials[at] = self._coded(source, at, clock)
-                if target.psnr is not None:
-                    trials[at] = self._filtered(source, trials[at], clock)
-            return trials[at]
-
+        looks = target.psnr is not None
+        encoding = Encoding(self, picture, clock, filtering=looks)
         width, height = picture.size
         quality = search(
             target,
-            SCALE,
-            DEFAULT_QUALITY,
+            scale.SCALE,
+            scale.DEFAULT,
             width * height,
-            lambda q: len(self._packed(source, trial(q))),
-            lambda q: self._psnr(source, trial(q)),
+            lambda q: len(encoding.packed(encoding.trial(scale.whole(q)))),
+            lambda q: encoding.psnr(encoding.trial(scale.whole(q))),
         )
-        plain = trial(quality)
-        trials.clear()
-        filtered = plain if target.psnr is not None else self._filtered(source, plain, clock)
-        for best in (self._refined(source, filtered, clock), filtered, plain):
-            data = self._packed(source, best)
-            if target.met(len(data), width * height, partial(self._psnr, source, best)):
+        plain = encoding.trial(scale.whole(quality))
+        encoding.forget()
+        filtered = plain if looks else encoding.filtered(plain)
+        for best in (encoding.refined(filtered), filtered, plain):
+            data = encoding.packed(best)
+            if target.met(len(data), width * height, partial(encoding.psnr, best)):
                 break
-        self._check(best.coded, clock)
-        return Encoded(data, best.coded.quality, clock.seconds, best.coded.information)
-
-    def _prepared(self, picture: Picture, clock: Clock) -> _Source:
-        with clock("file"):
-            opacity = None if picture.alpha is None else alpha.encode(picture.alpha)
-        with clock("analysis"):
-            return _Source(picture, tensor_of(picture).to(self.model.device), opacity)
-
-    def _coded(self, source: _Source, quality: int, clock: Clock) -> _Trial:
-        with clock("analysis"):
-            latent = self.model.analyse(source.image, quality)
-        return _Trial(latent, latent_coding.encode(self.model, latent, quality, clock))
-
-    def _filtered(self, source: _Source, trial: _Trial, clock: Clock) -> _Trial:
-        """Fit the filter that is worth its bits, or keep the one that is there."""
-        if not self.picture_filter.sends:
-            return trial
-        with clock("filter"):
-            decoded = self._synthesised(source, trial)
-            weight = error_weight(trial.coded.quality)
-            found = corrections.fit(self.picture_filter, decoded, source.image, weight, trial.correction)
-        return attrs.evolve(trial, correction=found)
-
-    def _refined(self, source: _Source, trial: _Trial, clock: Clock) -> _Trial:
-        """Let the refiner search for a cheaper latent of this picture, and fit the filter again."""
-        if not self.refiner.searches:
-            return trial
-        quality = trial.coded.quality
-        correction = None if trial.correction is None else (self.picture_filter, trial.correction)
-        # A refiner may take gradients, which tensors of inference mode do not have.
-        with clock("refinement"), torch.inference_mode(False), torch.enable_grad():
-            objective = LatentObjective(
-                self.model, source.image.clone(), trial.latent.clone(), quality, correction
-            )
-            latent = self.refiner.refine(objective).detach()
-            if torch.equal(latent, objective.analysed):
-                return trial
-            coded = latent_coding.encode(self.model, latent, quality, Clock())
-        return self._filtered(source, _Trial(latent, coded, trial.correction), clock)
-
-    def _packed(self, source: _Source, trial: _Trial) -> bytes:
-        picture, coded = source.picture, trial.coded
-        width, height = picture.size
-        header = container.Header(
-            width=width,
-            height=height,
-            mode=picture.mode,
-            quality=coded.quality,
-            profile=self.profile.name,
-            parts=self.profile.parts,
-            fingerprint=self.fingerprint,
-            depth=picture.depth,
-        )
-        streams = {}
-        if trial.correction is not None:
-            streams[self.profile.picture_filter.label] = container.Stream(trial.correction)
-        payloads = ((coded.payload, coded.digest),)
-        return container.write(container.File(header, payloads, picture.metadata, source.alpha, streams))
-
-    def _check(self, coded: latent_coding.CodedLatent, clock: Clock) -> None:
-        """Decode what is to be written, and compare."""
-        with clock("check"):
-            shape = coded.y.shape[-2:]
-            decoded = latent_coding.decode(
-                self.model, coded.payload, coded.digest, coded.quality, shape, Clock()
-            )
-            if not torch.equal(decoded, coded.y):
-                raise CorruptStreamError(
-                    "the file that was just written does not decode to what was encoded; nothing was saved; "
-                    "run licframe doctor"
-                )
-
-    def _synthesised(self, source: _Source, trial: _Trial) -> Tensor:
-        return self.model.synthesise(trial.coded.y, trial.coded.quality, *source.image.shape[-2:])
-
-    def _psnr(self, source: _Source, trial: _Trial) -> float:
-        """Return the PSNR in dB over what is not fully transparent."""
-        picture, shown = source.picture, self._synthesised(source, trial)
-        if trial.correction is not None:
-            shown = self.picture_filter.apply(shown, trial.correction)
-        return picture.psnr(pixels_of(shown, picture.mode, picture.depth))
+        encoding.check(best)
+        return Encoded(data, best.quality, clock.seconds, best.information)
 
     # -- a file to a picture --------------------------------------------------------------------
 
@@ -213,11 +112,15 @@ class LatentCodec(ImageCodec):
             header, damage = file.header, list(file.damage)
             opacity = alpha.read(file, damage if best_effort else None)
             filters = corrections.of_file(file.streams, self.find_filter, damage if best_effort else None)
-        y = self._decoded(file, clock)
+        y, r = self._decoded(file, clock)
         with clock("synthesis"):
-            image = self.model.synthesise(y, header.quality, header.height, header.width)
+            image = self.model.synthesise(y, header.latent_quality, header.height, header.width)
         with clock("filter"):
-            pixels = pixels_of(corrections.apply_all(image, filters), header.mode, header.depth)
+            image = corrections.apply_all(image, filters)
+        with clock("detail"):
+            if r is not None and file.detail is not None and self.detail is not None:
+                image = self.detail.added(image, r, file.detail.quality)
+        pixels = pixels_of(image, header.mode, header.depth)
         return Decoded(Picture(pixels, file.metadata, opacity), clock.seconds, tuple(damage))
 
     @torch.inference_mode()
@@ -237,11 +140,26 @@ class LatentCodec(ImageCodec):
             )
         return file
 
-    def _decoded(self, file: container.File, clock: Clock) -> Tensor:
-        header = file.header
-        stride = self.model.transform.stride
-        shape = (-(-header.height // stride), -(-header.width // stride))
+    def _decoded(self, file: container.File, clock: Clock) -> tuple[Tensor, Tensor | None]:
+        """Return the latents of the base, and of the details that the file has."""
+        header, detail = file.header, file.detail
+        size, stride = (header.height, header.width), self.model.transform.stride
+        shape = [-(-side // stride) for side in size]
         ((payload, digest),) = file.payloads
-        return latent_coding.decode(
-            self.model, payload, digest, header.quality, shape, clock, flags=header.revision >= 2
+        y = latent_coding.decode(
+            self.model, payload, digest, header.latent_quality, shape, clock, flags=header.revision >= 2
         )
+        if detail is None:
+            return y, None
+        if self.detail is None or detail.fingerprint != self.detail.fingerprint[:6]:
+            raise WeightsMismatchError(
+                f"the file's details need weights {detail.fingerprint.hex()} of a detail layer; profile "
+                f"{self.profile.name} has {self.detail.fingerprint[:6].hex() if self.detail else 'none'}"
+            )
+        if detail.synthesis != self.shows:
+            raise WeightsMismatchError(
+                f"the file's details belong to pictures of weights {detail.synthesis.hex()}, not to those of "
+                f"{self.shows.hex()}; decode it with the profile {header.profile} and its own decoder"
+            )
+        given = base_context(self.model, y, header.latent_quality)
+        return y, self.detail.decode(detail.payload, detail.digest, detail.quality, size, given, clock)

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from licframe.bitstream import container
+from licframe.codec.detail import DetailLayer
 from licframe.codec.interface import ImageCodec
 from licframe.codec.latent import LatentCodec
 from licframe.errors import ProfileError, WeightsMismatchError
@@ -20,7 +21,14 @@ from licframe.model.interfaces import EntropyModel, PictureFilter
 from licframe.model.latent_model import LatentModel
 from licframe.picture.images import Picture
 from licframe.profile import weights
-from licframe.profile.profile import Choice, LatentProfile, Profile, load_profile, shipped_profiles
+from licframe.profile.profile import (
+    Choice,
+    LatentProfile,
+    Profile,
+    latent_profile,
+    load_profile,
+    shipped_profiles,
+)
 from licframe.registry.discovery import find_labelled, load_class, registry
 from licframe.runtime.atomic import bytes_of
 
@@ -69,7 +77,11 @@ def _made(choice: Choice) -> Any:
 
 
 def codec_of(
-    profile: LatentProfile, model: LatentModel, fingerprint: bytes = bytes(32), synthesis: str = ""
+    profile: LatentProfile,
+    model: LatentModel,
+    fingerprint: bytes = bytes(32),
+    synthesis: str = "",
+    detail: DetailLayer | None = None,
 ) -> LatentCodec:
     """Return the codec of a frozen model, with the refiner and the picture filter of a profile."""
     return LatentCodec(
@@ -80,6 +92,7 @@ def codec_of(
         find_filter,
         fingerprint,
         synthesis,
+        detail,
     )
 
 
@@ -155,6 +168,18 @@ def load_latent(
         raise ProfileError(
             f"{profile.source} is no profile of the latent codec; name one with a [transform]"
         )
+    model, found = _frozen(profile, there)
+    layer = None
+    if profile.detail_path is not None:
+        details, its = _frozen(latent_profile(profile.detail_path), there)
+        layer = DetailLayer(details, bytes.fromhex(its.fingerprint))
+    codec = codec_of(profile, model, bytes.fromhex(found.fingerprint), found.synthesis, layer)
+    _own_profiles[codec.fingerprint, profile.name] = profile
+    return codec
+
+
+def _frozen(profile: LatentProfile, device: torch.device) -> tuple[LatentModel, weights.ResolvedWeights]:
+    """Return the model of a profile, ready to code, and its weights."""
     path = profile.weights_path
     if path is None:
         raise WeightsMismatchError(
@@ -165,10 +190,7 @@ def load_latent(
     found = weights.load(path, model, profile.structure())
     model.transform.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # ready to code: no gradients for the weights, however many threads use them
-    model.freeze().requires_grad_(False).to(there)
-    codec = codec_of(profile, model, bytes.fromhex(found.fingerprint), found.synthesis)
-    _own_profiles[codec.fingerprint, profile.name] = profile
-    return codec
+    return model.freeze().requires_grad_(False).to(device), found
 
 
 def _loaded(profile: Name | Profile, overrides: Sequence[str] = ()) -> Profile:

@@ -109,14 +109,3 @@ def search(
         middle = (low + high) // 2
         low, high = (low, middle) if psnr(scale[middle]) >= target.psnr else (middle + 1, high)
     return scale[low]
-
-
-def whole_quality(quality: float) -> int:
-    """Return a quality of the scale of profiles, checked.
-
-    Raises:
-        UsageError: it is no whole number from 0 to 100.
-    """
-    if not (isinstance(quality, int) and 0 <= quality <= 100):
-        raise UsageError(f"quality is {quality}; use a whole number from 0 (smallest) to 100")
-    return quality

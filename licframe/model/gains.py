@@ -33,7 +33,7 @@ def random_qualities(count: int, device: torch.device | str) -> Tensor:
     return LOWEST_QUALITY + torch.rand(count, device=device) * (100 - LOWEST_QUALITY)
 
 
-def error_weight(quality: int) -> float:
+def error_weight(quality: float) -> float:
     """Return what the squared error of one sample in [0, 1] costs, in bits: lambda is for a pixel's mean in 0..255."""
     return float(lambda_of(torch.tensor(float(quality)))) * 255**2 / 3
 

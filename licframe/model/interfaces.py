@@ -97,18 +97,28 @@ class Known:
 
     Attributes:
         condition: conversions at the quality in use.
+        given: what was decoded before and is not coded here, by name, in network units: for a detail layer "base", the
+            base's latent ``(N, C, h, w)`` and, as a last channel, its quality / 100.
         memo: what a scheduler wants to keep between steps (features shared by several steps).
     """
 
-    def __init__(self, condition: Condition, **tensors: Tensor) -> None:
+    def __init__(
+        self, condition: Condition, given: Mapping[str, Tensor] | None = None, **tensors: Tensor
+    ) -> None:
         self.condition = condition
+        self.given = given or {}
         self.memo: dict[Any, Any] = {}
         self._tensors = tensors
 
     @classmethod
-    def nothing(cls, condition: Condition, tensors: Mapping[str, Tensor]) -> Known:
+    def nothing(
+        cls,
+        condition: Condition,
+        tensors: Mapping[str, Tensor],
+        given: Mapping[str, Tensor] | None = None,
+    ) -> Known:
         """Return a state in which nothing is known of tensors of such shapes."""
-        return cls(condition, **{name: torch.zeros_like(value) for name, value in tensors.items()})
+        return cls(condition, given, **{name: torch.zeros_like(value) for name, value in tensors.items()})
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]

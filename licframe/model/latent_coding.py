@@ -17,8 +17,9 @@ from torch import Tensor
 
 from licframe.errors import CorruptStreamError
 from licframe.exact.coder import Decoder, Encoder
+from licframe.exact.layers import FRACTION
 from licframe.exact.units import CENTRE_FRACTION, row_of
-from licframe.model.interfaces import Known, Step, SymbolCoder
+from licframe.model.interfaces import EntropyModel, Known, Step, SymbolCoder
 from licframe.model.latent_model import LatentModel
 from licframe.runtime.clock import Clock
 
@@ -44,7 +45,14 @@ class CodedLatent:
 
 
 def encode(
-    model: LatentModel, latent: Tensor, quality: int, clock: Clock, *, sparse: bool = True
+    model: LatentModel,
+    latent: Tensor,
+    quality: int,
+    clock: Clock,
+    *,
+    sparse: bool = True,
+    given: Mapping[str, Tensor] | None = None,
+    weight: float | None = None,
 ) -> CodedLatent:
     """Code a latent ``(1, C, h, w)`` given in coefficient units.
 
@@ -52,6 +60,9 @@ def encode(
         model: frozen.
         clock: takes the seconds of "context" and "coding".
         sparse: leave out channels that are zero everywhere, where that is shorter; off, for measurements.
+        given: see ``Known.given``.
+        weight: bits that a squared error of one step is worth: a residual is rounded towards zero where that is cheaper; None
+            rounds to nearest.
     """
     condition = model.units.exact_form(quality)
     y = latent.double() * model.gain_table[row_of(quality)].double()[:, None, None]
@@ -68,14 +79,17 @@ def encode(
         centre = model.coding_model(step).exact_centre(parameters)
         exact = tensors[step.tensor][_on_cpu(step.index)] - centre * 2.0**-CENTRE_FRACTION
         everything = ~np.zeros_like(empty)
-        residual = code_step(encoder, model, step, parameters, exact.round(), everything, clock)
+        wanted = exact.round()
+        if weight is not None:
+            wanted = _cheaper(model.coding_model(step), parameters, exact, wanted, weight)
+        residual = code_step(encoder, model, step, parameters, wanted, everything, clock)
         coded.append((step, parameters, residual))
         if step.tensor == "y":
             empty[step.channels] &= ~residual.any(-1).any(-1).any(0).numpy()
         return (centre + residual * 2.0**CENTRE_FRACTION).to(model.device)
 
     with clock("context"):
-        known = nothing_known(model, quality, {name: value.shape for name, value in tensors.items()})
+        known = nothing_known(model, quality, {name: value.shape for name, value in tensors.items()}, given)
         model.walk(known, fix)
     payload = encoder.finish()
     if sparse and empty.any():
@@ -100,11 +114,13 @@ def decode(
     clock: Clock,
     *,
     flags: bool = True,
+    given: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """Return the decoded latent (see ``CodedLatent.y``) of ``shape`` rows and columns.
 
     Args:
         flags: the payload begins with flags of empty channels (all but those of coder revision 1 do).
+        given: see ``Known.given``.
 
     Raises:
         CorruptStreamError: the payload is damaged, or this machine computes differently.
@@ -121,7 +137,7 @@ def decode(
 
     with clock("context"):
         shapes = {"y": (channels, *shape), **model.scheduler.side_shapes(*shape)}
-        known = nothing_known(model, quality, {name: (1, *size) for name, size in shapes.items()})
+        known = nothing_known(model, quality, {name: (1, *size) for name, size in shapes.items()}, given)
         model.walk(known, fix)
     decoder.finish()
     if decoder.digest != digest:
@@ -132,13 +148,28 @@ def decode(
     return known["y"].cpu()
 
 
-def nothing_known(model: LatentModel, quality: int, shapes: Mapping[str, Sequence[int]]) -> Known:
+def nothing_known(
+    model: LatentModel,
+    quality: int,
+    shapes: Mapping[str, Sequence[int]],
+    given: Mapping[str, Tensor] | None = None,
+) -> Known:
     """Return a state in which nothing is known, in the exact form, where the model computes."""
     zeros = {
         name: torch.zeros(*shape, dtype=torch.float64, device=model.device)
         for name, shape in shapes.items()
     }
-    return Known(model.units.exact_form(quality), **zeros)
+    return Known(model.units.exact_form(quality), given, **zeros)
+
+
+def _cheaper(
+    model: EntropyModel, parameters: Tensor, exact: Tensor, near: Tensor, weight: float
+) -> Tensor:
+    """Return residuals, one step nearer to zero where bits and squared error are less so."""
+    values, exact, near = (parameters * 2.0**-FRACTION).float(), exact.float(), near.float()
+    less = near - near.sign()
+    costs = [model.bits(x, values) + weight * (exact - x).square() for x in (near, less)]
+    return torch.where(costs[1] < costs[0], less, near).double()
 
 
 def _on_cpu(index: tuple[Any, ...]) -> tuple[Any, ...]:

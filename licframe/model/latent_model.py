@@ -108,6 +108,7 @@ class LatentModel(nn.Module):
         *,
         noisy: bool = True,
         in_order: bool = False,
+        given: Mapping[str, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the bits ``(N,)`` of a latent in coefficient units, and it as decoded, in steps.
 
@@ -119,18 +120,19 @@ class LatentModel(nn.Module):
             quantise: maps residuals to what the decoder has, or to a relaxation of that.
             noisy: the rate is that of the residual with uniform noise; else of what ``quantise`` gives.
             in_order: predict step by step and ask ``quantise`` for its derivative.
+            given: see ``Known.given``.
         """
         condition = self.units.float_form(gain, quality)
         tensors = {"y": latent * gain[:, :, None, None], **self.scheduler.side(latent, condition)}
         if in_order:
-            steps, values = self._predict_in_order(condition, tensors, quantise)
+            steps, values = self._predict_in_order(condition, tensors, quantise, given)
         else:
             with torch.no_grad():
-                _, fixed = self._predict_in_order(condition, tensors, quantise)
+                _, fixed = self._predict_in_order(condition, tensors, quantise, given)
             # Autocast would hand what it made of the weights without gradients to the pass that needs them.
             torch.clear_autocast_cache()
             values = {name: value + (fixed[name] - value).detach() for name, value in tensors.items()}
-            steps = list(self.scheduler.predict_all(Known.nothing(condition, tensors), values))
+            steps = list(self.scheduler.predict_all(Known.nothing(condition, tensors, given), values))
         counted = tensors if noisy else values
         if noisy:
             counted = {name: value + torch.rand_like(value) - 0.5 for name, value in tensors.items()}
@@ -146,7 +148,11 @@ class LatentModel(nn.Module):
         return bits, values["y"]
 
     def _predict_in_order(
-        self, condition: Condition, tensors: Mapping[str, Tensor], quantise: Quantise
+        self,
+        condition: Condition,
+        tensors: Mapping[str, Tensor],
+        quantise: Quantise,
+        given: Mapping[str, Tensor] | None,
     ) -> tuple[list[tuple[Step, Tensor]], dict[str, Tensor]]:
         """Return each step with its parameters, and the decoded values of all tensors."""
         plan, steps = self.scheduler.short_plan(*tensors["y"].shape[-2:]), []
@@ -160,7 +166,7 @@ class LatentModel(nn.Module):
             centre = self.entropy_model(step).centre(parameters)
             return centre + quantise(next(parts[step.tensor]) - centre)
 
-        known = Known.nothing(condition, tensors)
+        known = Known.nothing(condition, tensors, given)
         self.walk(known, fix, plan)
         return steps, {name: known[name] for name in tensors}
 

@@ -20,6 +20,9 @@
     [picture_filter]
     plugin = "NAME"
 
+    [detail]                        # optional: what is coded of what the base leaves out
+    file = "detail/balanced.toml"   # a profile of parts, beside this one
+
     [weights]
     file = "weights/balanced.safetensors"    # beside the profile
 
@@ -56,7 +59,8 @@ _TABLES = ("transform", "context_scheduler", "entropy_model", "refiner", "pictur
 MS_SSIM_PATCH = 176
 """The smallest multiple of 16 above (11 - 1) * 2^4, what five scales of an 11x11 window need."""
 _OF_ALL = ("extends", "summary", "codec")
-_SETTABLE = (*_TABLES, "codec", "weights", "training")
+_FILES = ("weights", "detail")
+_SETTABLE = (*_TABLES, "codec", *_FILES, "training")
 _TOP = ("extends", "summary", *_SETTABLE)
 
 
@@ -89,6 +93,13 @@ class Choice:
 @attrs.frozen
 class Weights:
     """Where the weights are: a file name relative to the profile, or empty for none."""
+
+    file: str = ""
+
+
+@attrs.frozen
+class Detail:
+    """The profile of a detail layer: a file name relative to the profile, or empty for none."""
 
     file: str = ""
 
@@ -160,6 +171,12 @@ class LatentProfile(Profile):
     refiner: Choice
     picture_filter: Choice
     training: Training
+    detail: Detail = Detail()
+
+    @property
+    def detail_path(self) -> Path | None:
+        """The profile of the detail layer, absolute; None where the profile names none."""
+        return self.source.parent / self.detail.file if self.detail.file else None
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -198,6 +215,7 @@ class LatentProfile(Profile):
             "refiner": _table_of(self.refiner),
             "picture_filter": _table_of(self.picture_filter),
             "training": _plain(self.training),
+            **({"detail": _plain(self.detail)} if self.detail.file else {}),
         }
 
 
@@ -282,8 +300,9 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
         if key not in _TOP:
             raise ProfileError(f'{path}: unknown key "{key}"; {suggestion(key, _TOP)}')
     base = tables.pop("extends", None)
-    if isinstance(tables.get("weights"), dict) and tables["weights"].get("file"):
-        tables["weights"]["file"] = str((path.parent / str(tables["weights"]["file"])).resolve())
+    for key in _FILES:
+        if isinstance(tables.get(key), dict) and tables[key].get("file"):
+            tables[key]["file"] = str((path.parent / str(tables[key]["file"])).resolve())
     if base is None:
         return tables
     if not isinstance(base, str):
@@ -313,14 +332,13 @@ def _override(tables: dict[str, Any], text: str) -> None:
     table, dot, option = key.strip().partition(".")
     if not (equals and dot and option and table in _SETTABLE):
         raise ProfileError(
-            f"--set {text}: expected table.key=value with a table of {', '.join(_TABLES)}, codec, "
-            "weights, training; for example --set refiner.plugin=none"
+            f"--set {text}: expected table.key=value with a table of {', '.join(_SETTABLE)}; for example --set refiner.plugin=none"
         )
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
-    if (table, option) == ("weights", "file") and parsed:
+    if table in _FILES and option == "file" and parsed:
         parsed = str(Path(str(parsed)).resolve())  # relative to where the user is
     old = tables.setdefault(table, {})
     if isinstance(old, list) and option == "plugin":  # one for every pass
@@ -378,6 +396,7 @@ def _latent(tables: Mapping[str, Any], path: Path) -> LatentProfile:
         picture_filter=_choose("picture_filter", tables["picture_filter"], path),
         weights=structured(tables.get("weights", {}), Weights, path, "weights"),
         training=structured(tables.get("training", {}), Training, path, "training"),
+        detail=structured(tables.get("detail", {}), Detail, path, "detail"),
     )
     training = profile.training
     if training.patch % 16:

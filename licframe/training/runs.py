@@ -32,6 +32,7 @@ from licframe.training.beginnings import (
     keep_the_rest,
     take_all_but_decoder,
 )
+from licframe.training.details import fit_detail
 from licframe.training.distillation import Distillation
 from licframe.training.hardware import Hardware, hardware_on
 from licframe.training.loop import Callback, Settings, Trainer
@@ -41,7 +42,7 @@ from licframe.training.results import Run, finish, prepare_folder
 from licframe.training.schedule import Schedule
 from licframe.training.supply import Data, Name, Pictures
 
-FITS = ("all", "context", "transform")
+FITS = ("all", "context", "transform", "detail")
 
 MakeObjective = Callable[[LatentModel, Transform | None], Objective]
 """Makes an objective of a codec and of a transform whose synthesis is trained with its own, or None."""
@@ -76,13 +77,14 @@ def train(
         folder: of the run; its checkpoint is what ``resume`` goes on from. One with a checkpoint is refused otherwise,
             unless it may be overwritten.
         start: weights to begin from, instead of the best linear codec; with another ``fit``, base weights.
-        fit: all; context, which fits scheduler and entropy models on cached latents of the base weights' transform; or
-            transform, which trains transform and gains.
+        fit: all; context, which fits scheduler and entropy models on cached latents of the base weights' transform;
+            transform, which trains transform and gains; or detail, which fits the detail layer that the profile names to the
+            profile's weights (see ``details.fit_detail``).
         context: with fit context, weights whose context to begin from.
         joint_decoder: a profile with another synthesis for the same latents, trained together with the profile's own.
         schedule, optimiser, objective: by default as the profile's ``[training]`` says; see ``Schedule.of``.
         callbacks: are told each line of the log; the folder gets it anyway.
-        latents: patches whose latents are cached for fit context.
+        latents: patches whose latents are cached for fit context, or whose details for fit detail.
         limit: read at most this many pictures.
 
     Raises:
@@ -93,6 +95,22 @@ def train(
     folder, base = Path(folder), start or checked.weights_path
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
     _check(fit, context, joint_decoder, base)
+    if fit == "detail":
+        _refuse_folder(folder, (checked.weights_path,), resume=resume, overwrite=overwrite)
+        return fit_detail(
+            checked,
+            data,
+            folder=folder,
+            start=start,
+            resume=resume,
+            schedule=schedule,
+            callbacks=callbacks,
+            settings=settings,
+            hardware=hardware,
+            patches=latents,
+            limit=limit,
+            seed=seed,
+        )
     objective = objective or default_objective(checked.training, fit, schedule)
     if resume and fit == "all" and start is not None:
         raise UsageError("--start is for a new run; a run that is resumed goes on from its checkpoint")

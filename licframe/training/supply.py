@@ -83,15 +83,15 @@ class Pictures:
 
     def cached(self, model: LatentModel, count: int, patch: int) -> Pictures:
         """Return latents of the codec's transform in place of pictures."""
-        return self._of_each(lambda source, number: CachedLatents(model, source, number, patch), count)
+        return self.of_each(lambda source, number: CachedLatents(model, source, number, patch), count)
 
     def decoded(self, teacher: LatentModel, count: int, patch: int, hardware: Hardware) -> Pictures:
         """Return what a teacher decodes in place of pictures."""
-        return self._of_each(
+        return self.of_each(
             lambda source, number: DecodedPatches(teacher, source, number, patch, hardware), count
         )
 
-    def _of_each(self, make: Callable[[Source, int], Source], count: int) -> Pictures:
+    def of_each(self, make: Callable[[Source, int], Source], count: int) -> Pictures:
         held = None if self.held_out is None else make(self.held_out, 2 * _HELD_OUT_PATCHES)
         return attrs.evolve(self, training=make(self.training, count), held_out=held)
 

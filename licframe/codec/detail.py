@@ -1,0 +1,118 @@
+"""A detail layer: what a base leaves out of a picture, coded by a second latent model.
+
+It works in a closed loop: what is coded is the difference to the picture that a decoder has, so that any picture reaches any
+fidelity. Its context sees the base's latent, in integers; no symbol depends on a float picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import attrs
+import torch
+from torch import Tensor
+
+from licframe.exact.units import row_of
+from licframe.model import latent_coding
+from licframe.model.interfaces import centre_to_float
+from licframe.model.latent_model import LatentModel
+from licframe.runtime.clock import Clock
+from licframe.runtime.precision import without_tf32
+
+LARGEST_STEP = 32.0
+"""Quantisation step at quality 0, in levels of 8 bits; it halves with every _HALVING qualities."""
+
+_HALVING = 20.0
+
+
+def quality_of_step(step: float) -> int:
+    """Return the quality 0..100 of a detail layer whose quantisation step is nearest, in levels of 8 bits."""
+    return min(100, max(0, round(_HALVING * math.log2(LARGEST_STEP / step))))
+
+
+def step_of(quality: int) -> float:
+    """Return the quantisation step of a detail layer at a quality 0..100, in levels of 8 bits."""
+    return float(LARGEST_STEP * 2.0 ** (-quality / _HALVING))
+
+
+@torch.no_grad()
+def set_steps(model: LatentModel, scale: float) -> None:
+    """Give a detail layer's model the gains of its qualities.
+
+    Args:
+        scale: of its transform: coefficients of a picture in [0, 1], orthonormal, times this.
+    """
+    knots = torch.arange(len(model.gains.log2_gain), dtype=torch.float64) - 2
+    gain = math.log2(255 / (LARGEST_STEP * scale)) + knots * (100 / 7) / _HALVING
+    model.gains.log2_gain.copy_(gain.float()[:, None].expand_as(model.gains.log2_gain))
+    model.gains.log2_inverse.copy_(-model.gains.log2_gain)
+
+
+def base_context(base: LatentModel, y: Tensor, quality: int) -> Mapping[str, Tensor]:
+    """Return what the context of a detail layer is given (see ``Known.given``), exact form.
+
+    Args:
+        y: the base's decoded latent ``(1, C, h, w)``, integers with CENTRE_FRACTION fractional bits; quality: its.
+    """
+    condition = base.units.exact_form(quality)
+    seen = condition.context(y.to(base.device), slice(0, y.shape[1]))
+    return {"base": torch.cat([seen, condition.plane.expand(1, 1, *seen.shape[2:])], 1)}
+
+
+@attrs.frozen(eq=False)
+class DetailLayer:
+    """A frozen latent model of differences.
+
+    Attributes:
+        model: its transform takes a difference of pictures in [0, 1].
+        fingerprint: of its weights.
+    """
+
+    model: LatentModel
+    fingerprint: bytes
+
+    def encode(
+        self,
+        difference: Tensor,
+        given: Mapping[str, Tensor],
+        quality: int,
+        clock: Clock,
+        weight: float | None = None,
+    ) -> latent_coding.CodedLatent:
+        """Code a difference ``(1, 3, H, W)`` of the original and what the base shows.
+
+        Args:
+            weight: bits that a squared error of one is worth, samples in [0, 1]; None rounds to nearest.
+        """
+        with clock("detail"):
+            latent = self.model.analyse(difference, quality)
+            if weight is not None:
+                weight *= (step_of(quality) / 255) ** 2
+            return latent_coding.encode(self.model, latent, quality, Clock(), given=given, weight=weight)
+
+    def decode(
+        self,
+        payload: bytes,
+        digest: int,
+        quality: int,
+        size: Sequence[int],
+        given: Mapping[str, Tensor],
+        clock: Clock,
+    ) -> Tensor:
+        """Return the decoded latent of a picture of ``size`` rows and columns; raises as ``latent_coding.decode``."""
+        stride = self.model.transform.stride
+        shape = [-(-side // stride) for side in size]
+        with clock("detail"):
+            return latent_coding.decode(self.model, payload, digest, quality, shape, clock, given=given)
+
+    def added(self, picture: Tensor, y: Tensor, quality: int) -> Tensor:
+        """Return a picture ``(1, 3, H, W)`` in [0, 1] with its details."""
+        latent = (
+            centre_to_float(y.to(self.model.device))
+            * self.model.inverse_table[row_of(quality)][:, None, None]
+        )
+        at = torch.full((1,), float(quality), device=latent.device)
+        h, w = picture.shape[-2:]
+        with without_tf32(latent.device):
+            return (picture + self.model.transform.synthesis(latent, at)[..., :h, :w]).clamp(0, 1)

@@ -1,0 +1,197 @@
+"""One picture on its way to a file: what it is coded at, filtered, refined, packed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+import torch
+from torch import Tensor
+
+from licframe.bitstream import container
+from licframe.codec import corrections, scale
+from licframe.codec.detail import base_context, quality_of_step
+from licframe.errors import CorruptStreamError
+from licframe.model import latent_coding
+from licframe.model.gains import error_weight
+from licframe.model.latent_coding import CodedLatent
+from licframe.model.refinement import LatentObjective
+from licframe.picture import alpha
+from licframe.picture.images import Picture
+from licframe.picture.tensors import pixels_of, tensor_of
+from licframe.runtime.clock import Clock
+
+if TYPE_CHECKING:
+    from licframe.codec.latent import LatentCodec
+
+
+@attrs.frozen(eq=False)
+class Trial:
+    """A picture coded at a quality.
+
+    Attributes:
+        quality: what was asked for.
+        latent: ``(1, C, h, w)`` of the analysis or of a refiner; coded: the same, coded.
+        detail: what a layer adds; None for nothing. correction: bytes of the filter that mends the picture.
+    """
+
+    quality: int
+    latent: Tensor
+    coded: CodedLatent
+    detail: CodedLatent | None = None
+    correction: bytes | None = None
+
+    @property
+    def information(self) -> float:
+        """Bits of all symbols under the frozen tables."""
+        return self.coded.information + (0.0 if self.detail is None else self.detail.information)
+
+
+class Encoding:
+    """Trials of one picture, none of them made twice.
+
+    Args:
+        filtering: mend the picture of every trial, for a search that looks at pictures.
+    """
+
+    def __init__(self, codec: LatentCodec, picture: Picture, clock: Clock, *, filtering: bool) -> None:
+        self.codec, self.picture, self.clock, self.filtering = codec, picture, clock, filtering
+        with clock("file"):
+            self.opacity = None if picture.alpha is None else alpha.encode(picture.alpha)
+        with clock("analysis"):
+            self.image = tensor_of(picture).to(codec.model.device)
+        self._trials: dict[int, Trial] = {}
+        self._bases: dict[int, tuple[Tensor, CodedLatent]] = {}
+
+    def trial(self, quality: int) -> Trial:
+        """Return the picture coded at a quality: of what the scale offers, the cheapest by rate and distortion."""
+        if quality not in self._trials:
+            offered = scale.settings(quality, layer=self.codec.detail is not None)
+            made = [self._coded(quality, setting) for setting in offered]
+            best = made[0] if len(made) == 1 else min(made, key=self._cost)
+            self._trials[quality] = self.filtered(best) if self.filtering else best
+        return self._trials[quality]
+
+    def forget(self) -> None:
+        """Free the memory of all trials."""
+        self._trials.clear()
+        self._bases.clear()
+
+    def _coded(self, quality: int, setting: scale.Setting) -> Trial:
+        model, layer = self.codec.model, self.codec.detail
+        if setting.latent not in self._bases:
+            with self.clock("analysis"):
+                latent = model.analyse(self.image, setting.latent)
+            coded = latent_coding.encode(model, latent, setting.latent, self.clock)
+            self._bases[setting.latent] = latent, coded
+        trial = Trial(quality, *self._bases[setting.latent])
+        if setting.step is None or layer is None:
+            return trial
+        with self.clock("synthesis"):
+            difference = self.image - self._shown(trial)
+            if "RGB" not in self.picture.mode:  # of what a grey picture shows of it
+                difference = difference.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+            given = base_context(model, trial.coded.y, setting.latent)
+        weight = error_weight(scale.place(quality))
+        detail = layer.encode(difference, given, quality_of_step(setting.step), self.clock, weight)
+        return attrs.evolve(trial, detail=detail)
+
+    def _cost(self, trial: Trial) -> float:
+        error = float((self._shown(trial) - self.image).square().sum())
+        return trial.information + error_weight(scale.place(trial.quality)) * error
+
+    def filtered(self, trial: Trial) -> Trial:
+        """Fit the filter that is worth its bits, or keep the one that is there; above details none is."""
+        filtering = self.codec.picture_filter
+        if not filtering.sends or trial.detail is not None:
+            return trial
+        decoded = self._shown(attrs.evolve(trial, correction=None))
+        with self.clock("filter"):
+            weight = error_weight(trial.coded.quality)
+            found = corrections.fit(filtering, decoded, self.image, weight, trial.correction)
+        return attrs.evolve(trial, correction=found)
+
+    def refined(self, trial: Trial) -> Trial:
+        """Let the refiner search for a cheaper latent of this picture, and fit the filter again."""
+        codec = self.codec
+        if not codec.refiner.searches or trial.detail is not None:
+            return trial
+        quality = trial.coded.quality
+        correction = None if trial.correction is None else (codec.picture_filter, trial.correction)
+        # A refiner may take gradients, which tensors of inference mode do not have.
+        with self.clock("refinement"), torch.inference_mode(False), torch.enable_grad():
+            objective = LatentObjective(
+                codec.model, self.image.clone(), trial.latent.clone(), quality, correction
+            )
+            latent = codec.refiner.refine(objective).detach()
+            if torch.equal(latent, objective.analysed):
+                return trial
+            coded = latent_coding.encode(codec.model, latent, quality, Clock())
+        return self.filtered(attrs.evolve(trial, latent=latent, coded=coded))
+
+    def _shown(self, trial: Trial) -> Tensor:
+        """Return the picture ``(1, 3, H, W)`` in [0, 1] that a decoder has."""
+        codec, coded = self.codec, trial.coded
+        shown = codec.model.synthesise(coded.y, coded.quality, *self.image.shape[-2:])
+        if trial.correction is not None:
+            shown = codec.picture_filter.apply(shown, trial.correction)
+        if trial.detail is not None and codec.detail is not None:
+            shown = codec.detail.added(shown, trial.detail.y, trial.detail.quality)
+        return shown
+
+    def psnr(self, trial: Trial) -> float:
+        """Return the PSNR in dB over what is not fully transparent."""
+        picture = self.picture
+        return picture.psnr(pixels_of(self._shown(trial), picture.mode, picture.depth))
+
+    def packed(self, trial: Trial) -> bytes:
+        """Return the file."""
+        picture, codec, coded, detail = self.picture, self.codec, trial.coded, None
+        width, height = picture.size
+        header = container.Header(
+            width=width,
+            height=height,
+            mode=picture.mode,
+            quality=trial.quality,
+            latent_quality=coded.quality,
+            profile=codec.profile.name,
+            parts=codec.profile.parts,
+            fingerprint=codec.fingerprint,
+            depth=picture.depth,
+        )
+        streams = {}
+        if trial.correction is not None:
+            streams[codec.profile.picture_filter.label] = container.Stream(trial.correction)
+        if trial.detail is not None and codec.detail is not None:
+            added = trial.detail
+            detail = container.Detail(
+                added.quality, codec.detail.fingerprint[:6], codec.shows, added.payload, added.digest
+            )
+        payloads = ((coded.payload, coded.digest),)
+        return container.write(
+            container.File(header, payloads, picture.metadata, self.opacity, streams, detail)
+        )
+
+    def check(self, trial: Trial) -> None:
+        """Decode what is to be written, and compare.
+
+        Raises:
+            CorruptStreamError: it differs.
+        """
+        codec, coded, detail = self.codec, trial.coded, trial.detail
+        with self.clock("check"):
+            shape = coded.y.shape[-2:]
+            y = latent_coding.decode(
+                codec.model, coded.payload, coded.digest, coded.quality, shape, Clock()
+            )
+            sound = torch.equal(y, coded.y)
+            if detail is not None and codec.detail is not None:
+                given = base_context(codec.model, y, coded.quality)
+                size = self.image.shape[-2:]
+                r = codec.detail.decode(detail.payload, detail.digest, detail.quality, size, given, Clock())
+                sound = sound and torch.equal(r, detail.y)
+            if not sound:
+                raise CorruptStreamError(
+                    "the file that was just written does not decode to what was encoded; nothing was saved; "
+                    "run licframe doctor"
+                )
