@@ -123,14 +123,17 @@ def read_container(data: bytes) -> tuple[dict, dict[bytes, bytes], dict[str, tup
             chunks[kind] = body
         offset = end + 4
     header = read_header(chunks.pop(b"H"))
-    assert not (chunks.keys() & {b"W"} if header["revision"] == 4 else streams)
+    assert not (chunks.keys() & {b"W"} if header["revision"] >= 4 else streams)
+    assert b"D" not in chunks or (header["revision"] >= 5 and not header["codec"])
     if b"W" in chunks:  # of revision 3
         streams["wiener 1"] = (chunks.pop(b"W"), True)
     return header, chunks, streams
 
 
 def read_header(body: bytes) -> dict:
-    width, offset = varint(body, 3)
+    own = body[0] >= 5 and not body[1] & 16
+    latent_quality = (body[3] ^ 128) - 128 if own else body[2]
+    width, offset = varint(body, 3 + own)
     height, offset = varint(body, offset)
     kind, names_at = body[1], offset + (0 if body[1] & 32 else 6)
     number, letters = int.from_bytes(body[names_at:], "little"), ""
@@ -143,11 +146,22 @@ def read_header(body: bytes) -> dict:
         "mode": ("L", "RGB", "LA", "RGBA")[kind & 7],
         "depth": 16 if kind & 8 else 8,
         "quality": body[2],
+        "latent_quality": latent_quality,
         "size": (width, height),
         "fingerprint": body[offset:names_at],
         "profile": profile,
         "codec": names.pop(0) if kind & 16 else "",
         "parts": tuple(names),
+    }
+
+
+def read_detail(body: bytes) -> dict:
+    return {
+        "quality": body[0],
+        "fingerprint": body[1:7],
+        "synthesis": body[7:13],
+        "digest": int.from_bytes(body[13:17], "little"),
+        "payload": body[17:],
     }
 
 

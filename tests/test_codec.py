@@ -19,6 +19,7 @@ from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError, LicframeError, WeightsMismatchError
 from licframe.evaluation.datasets import sample_picture
 from licframe.evaluation.metrics import psnr
+from licframe.exact.units import row_of
 from licframe.model import latent_coding
 from licframe.model.gather import gather_slices
 from licframe.model.interfaces import Refiner
@@ -80,7 +81,7 @@ def test_freezing_costs_next_to_nothing(codec: LatentCodec) -> None:
         for quality in (20, 50, 80):
             latent = codec.model.analyse(image, quality)
             frozen = latent_coding.encode(codec.model, latent, quality, Clock()).information
-            y = latent * codec.model.gain_table[quality][:, None, None]
+            y = latent * codec.model.gain_table[row_of(quality)][:, None, None]
 
             assert frozen <= _bits_of_rounded(codec, y, quality) * 1.005
 
@@ -89,7 +90,7 @@ def _bits_of_rounded(codec: LatentCodec, y: torch.Tensor, quality: int) -> float
     """Information of the rounded residuals under the float model, without noise."""
     from licframe.model.interfaces import Known
 
-    gain = codec.model.gain_table[quality][None]
+    gain = codec.model.gain_table[row_of(quality)][None]
     known = Known(
         codec.model.units.float_form(gain, torch.full((1,), float(quality))), y=torch.zeros_like(y)
     )

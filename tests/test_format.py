@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from licframe.bitstream import container
+from licframe.codec.detail import base_context
 from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load_for
 from licframe.codec.target import Target
@@ -43,7 +44,7 @@ def test_an_independent_reader_decodes_golden_files(path: Path) -> None:
     live = np.ones(channels, bool) if header["revision"] == 1 else ~coder.code_flags(channels)
     shapes = {"y": (channels, h, w), **codec.model.scheduler.side_shapes(h, w)}
     zeros = {name: torch.zeros(1, *shape, dtype=torch.float64) for name, shape in shapes.items()}
-    known = Known(codec.model.units.exact_form(header["quality"]), **zeros)
+    known = Known(codec.model.units.exact_form(header["latent_quality"]), **zeros)
 
     def fix(step, parameters):
         residual = latent_coding.code_step(coder, codec.model, step, parameters, None, live, Clock())
@@ -52,6 +53,30 @@ def test_an_independent_reader_decodes_golden_files(path: Path) -> None:
     with torch.no_grad():
         codec.model.walk(known, fix)
     assert coder.digest == int.from_bytes(payload[:4], "little")
+    if b"D" in chunks:
+        assert_details_decode(codec, header, reference.read_detail(chunks[b"D"]), known["y"])
+
+
+def assert_details_decode(codec: LatentCodec, header: dict, detail: dict, y: torch.Tensor) -> None:
+    """As the latent, with a context that is given the base's."""
+    layer = codec.detail.model
+    assert codec.detail.fingerprint[:6] == detail["fingerprint"]
+    coder = reference.Coder(detail["payload"])
+    width, height = header["size"]
+    shape = (1, 192, -(-height // 8), -(-width // 8))
+    live = ~coder.code_flags(192)
+    known = Known(
+        layer.units.exact_form(detail["quality"]),
+        base_context(codec.model, y, header["latent_quality"]),
+        y=torch.zeros(*shape, dtype=torch.float64),
+    )
+
+    def fix(step, parameters):
+        return 64 * latent_coding.code_step(coder, layer, step, parameters, None, live, Clock())
+
+    with torch.no_grad():
+        layer.walk(known, fix)
+    assert coder.digest == detail["digest"]
 
 
 @pytest.mark.parametrize("path", LOSSLESS, ids=lambda p: p.stem)
@@ -86,6 +111,8 @@ def assert_both_readers_see_the_same(data: bytes) -> None:
     assert [file.metadata.get(n) for n in ("icc", "exif", "xmp")] == [
         chunks.get(k) for k in (b"I", b"E", b"X")
     ]
+    detail = chunks.get(b"D")
+    assert file.detail == (None if detail is None else container.Detail(**reference.read_detail(detail)))
     ((payload, digest),) = file.payloads
     assert chunks[b"P"] == digest.to_bytes(4, "little") + payload
 
@@ -109,10 +136,13 @@ def test_both_readers_see_the_same_new_file(codec: str, fingerprint: bytes, *, c
         fingerprint=fingerprint,
         depth=16,
         codec=codec,
+        **({} if codec else {"latent_quality": -28}),
     )
     streams = {"dct 2": container.Stream(b"", critical), "a" * 63: container.Stream(b"S", not critical)}
     metadata = {"icc": b"i", "xmp": b"<x/>"}
-    data = container.write(container.File(header, ((b"payload", 2**31),), metadata, b"alpha", streams))
+    detail = None if codec else container.Detail(100, b"weight", b"shower", b"details", 2**32 - 1)
+    file = container.File(header, ((b"payload", 2**31),), metadata, b"alpha", streams, detail)
+    data = container.write(file)
 
     assert container.read(data).streams == streams
     assert_both_readers_see_the_same(data)
@@ -120,10 +150,10 @@ def test_both_readers_see_the_same_new_file(codec: str, fingerprint: bytes, *, c
 
 def test_a_new_file_holds_its_filter_as_a_side_stream(codec: LatentCodec, picture: Picture) -> None:
     """What the codec writes beside the symbols is what the page says: a critical stream, named after its part."""
-    data = codec.encode(picture, Target(quality=90)).data
+    data = codec.encode(picture, Target(quality=50)).data
     header, _, streams = reference.read_container(data)
 
-    assert header["revision"] == 4
+    assert header["revision"] == 5
     ((name, (body, critical)),) = streams.items()
     assert (name, critical) == ("wiener 1", True)
     assert np.array_equal(reference.read_filter(body).ravel() * 256, wiener.unpack(body))
@@ -134,7 +164,9 @@ def changed_header(data: bytes, kind: int, names: str) -> bytes:
     body, *rest = ((k, b) for k, b, _ in container.chunks(data))
     header = bytearray(body[1])
     header[1] |= kind
-    start = 5 + 2 * (header[3] > 127)  # a width and a height of one byte each, here
+    if kind & 16:  # another codec has no quality of a latent
+        del header[3]
+    start = 6 - bool(kind & 16)  # a width and a height of one byte each, here
     fingerprint = b"" if kind & 32 else bytes(header[start : start + 6])
     header = header[:start] + fingerprint + container.pack_names(names)
     made = data[:8] + container.chunk(b"H", bytes(header))

@@ -13,6 +13,7 @@ from licframe.cli.options import Device, Overrides, Precision, print_table
 from licframe.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
+    from licframe.profile.profile import LatentProfile
     from licframe.training import LogLine, Schedule
 
 Rate = Annotated[float | None, typer.Option("--rate", min=1e-12, help="Factor of all learning rates.")]
@@ -139,8 +140,6 @@ def train(
         print_throughput(found, schedule, str(hardware.device))
         return
     if bundle is not None:
-        from licframe.training.bundle import make_bundle
-
         stays = {
             "--fit": fit != "all",
             "--context": context,
@@ -149,34 +148,69 @@ def train(
             "--decay-only": decay_only,
             "--limit": limit,
         }
-        refused = [name for name, given in stays.items() if given]
-        if refused:
-            raise UsageError(f"a bundle carries no {', '.join(refused)}; leave it out")
         more = [f"--seed {seed}", f"--precision {precision}", *(["--compile"] if compiled else [])]
-        for line in make_bundle(checked, data, bundle, start, schedule, more=more):
-            typer.echo(line)
+        _bundle(
+            checked, data, bundle, start, schedule, [name for name, given in stays.items() if given], more
+        )
+        return
+    common: dict[str, Any] = {
+        "folder": folder,
+        "start": start,
+        "resume": resume or decay_only is not None,
+        "overwrite": overwrite,
+        "schedule": schedule,
+        "settings": training.Settings(capture=capture, compile=compiled),
+        "hardware": hardware,
+        "limit": limit,
+        "seed": seed,
+    }
+    if fit == "detail":
+        _fit_detail(checked, data, latents, common)
         return
     with ShowProgress() as show:
         run = training.train(
             checked,
             data,
-            folder=folder,
-            start=start,
             fit=fit,
             context=context,
             joint_decoder=joint_decoder,
-            resume=resume or decay_only is not None,
-            overwrite=overwrite,
-            schedule=schedule,
             callbacks=[show],
-            settings=training.Settings(capture=capture, compile=compiled),
-            hardware=hardware,
             latents=latents,
-            limit=limit,
-            seed=seed,
+            **common,
         )
     typer.echo(f"{run.weights}: weights {run.fingerprint[:12]} after {run.patches} patches; use them with")
     typer.echo(f"  licframe run {run.folder / 'profile.toml'}")
+
+
+def _bundle(
+    profile: LatentProfile,
+    data: list[Path],
+    folder: Path,
+    start: Path | None,
+    schedule: Schedule,
+    refused: list[str],
+    more: list[str],
+) -> None:
+    """Gather a run for another machine; options that it cannot carry are refused."""
+    from licframe.errors import UsageError
+    from licframe.training.bundle import make_bundle
+
+    if refused:
+        raise UsageError(f"a bundle carries no {', '.join(refused)}; leave it out")
+    for line in make_bundle(profile, data, folder, start, schedule, more=more):
+        typer.echo(line)
+
+
+def _fit_detail(profile: LatentProfile, data: list[Path], patches: int, common: dict[str, Any]) -> None:
+    """Fit the detail layer of a profile."""
+    from licframe import training
+
+    with ShowProgress() as show:
+        run = training.fit_detail(profile, data, callbacks=[show], patches=patches, **common)
+    typer.echo(
+        f"{run.weights}: weights {run.fingerprint[:12]} of details; name {run.folder / 'profile.toml'}"
+    )
+    typer.echo(f"  in [detail] of {profile.source}")
 
 
 def print_throughput(found: list[Any], schedule: Schedule, device: str) -> None:

@@ -162,9 +162,7 @@ def nothing_known(
     return Known(model.units.exact_form(quality), given, **zeros)
 
 
-def _cheaper(
-    model: EntropyModel, parameters: Tensor, exact: Tensor, near: Tensor, weight: float
-) -> Tensor:
+def _cheaper(model: EntropyModel, parameters: Tensor, exact: Tensor, near: Tensor, weight: float) -> Tensor:
     """Return residuals, one step nearer to zero where bits and squared error are less so."""
     values, exact, near = (parameters * 2.0**-FRACTION).float(), exact.float(), near.float()
     less = near - near.sign()

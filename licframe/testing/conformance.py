@@ -145,7 +145,7 @@ class Conformance:
         shapes = {"y": (model.transform.latent_channels, *grid), **scheduler.side_shapes(*grid)}
         zeros = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}
         quality = torch.tensor([50.0])
-        known = Known(model.units.float_form(model.gains(quality)[0], quality), **zeros)
+        known = Known(model.units.float_form(model.gains(quality)[0], quality), None, **zeros)
         together = [step for step, _ in scheduler.predict_all(known, zeros)]
         for plan in (scheduler.plan(*grid), together):
             counts = {name: torch.zeros(1, *shape) for name, shape in shapes.items()}

@@ -4,6 +4,7 @@ Everything here runs on a processor and on a GPU alike, prints nothing, and need
 """
 
 from licframe.training.data import HeldOut, Photographs, Source
+from licframe.training.details import fit_detail
 from licframe.training.distillation import Distillation, removal_costs
 from licframe.training.hardware import Hardware, hardware_on
 from licframe.training.loop import Callback, LogLine, Settings, Trainer
@@ -52,6 +53,7 @@ __all__ = [
     "dissimilarity",
     "distill",
     "even_weight",
+    "fit_detail",
     "hardware_on",
     "l1_term",
     "removal_costs",

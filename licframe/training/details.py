@@ -20,7 +20,7 @@ from licframe.training.data import Source
 from licframe.training.hardware import Hardware
 from licframe.training.loop import Callback, Settings, Trainer
 from licframe.training.objective import Objective
-from licframe.training.results import Run, finish, prepare_folder
+from licframe.training.results import Run, finish, prepare_folder, refuse_folder
 from licframe.training.schedule import Schedule
 from licframe.training.supply import Data, Name, Pictures
 
@@ -105,6 +105,7 @@ def fit_detail(
     folder: Name,
     start: Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     schedule: Schedule | None = None,
     callbacks: Sequence[Callback] = (),
     settings: Settings | None = None,
@@ -130,6 +131,7 @@ def fit_detail(
     layer = latent_profile(str(base.detail_path))
     folder, schedule = Path(folder), schedule or Schedule.of(base)
     begun = fingerprints(base=base.weights_path)
+    refuse_folder(folder, (start, base.weights_path), resume=resume, overwrite=overwrite)
     with torch.random.fork_rng(), hardware.settings():
         torch.manual_seed(seed)
         pictures = Pictures.of(data, base.training, schedule, hardware, limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import attrs
 
 from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load_latent, save
+from licframe.errors import FileError, UsageError
 from licframe.model.latent_model import LatentModel
 from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, Weights
@@ -48,6 +49,32 @@ class Run:
     def load(self) -> LatentCodec:
         """Return the codec with the new weights, ready to code."""
         return load_latent(self.folder / "profile.toml")
+
+
+def refuse_overwriting(folder: Path, *sources: Path | None) -> None:
+    """Raise where a run would write over the weights it begins from."""
+    written = {path.resolve() for path in folder.glob("*.safetensors")}
+    for kept in sources:
+        if kept is not None and Path(kept).resolve() in written:
+            raise UsageError(f"the run would overwrite {kept}, which it begins from; use another --folder")
+
+
+def refuse_folder(folder: Path, kept: Sequence[Path | None], *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that holds what the run begins from, or another run.
+
+    Raises:
+        UsageError: it holds what the run begins from. FileError: it holds another run, or none to resume.
+    """
+    checkpoint = folder / "checkpoint.pt"
+    refuse_overwriting(folder, *kept)
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder} is a file; use another --folder")
+    if resume and not checkpoint.is_file():
+        raise FileError(f"nothing to resume: there is no {checkpoint}; leave out --resume")
+    if not resume and not overwrite and checkpoint.exists():
+        raise FileError(
+            f"{folder} holds a run; go on with --resume, replace it with --overwrite, or use another --folder"
+        )
 
 
 def prepare_folder(

@@ -16,7 +16,7 @@ import attrs
 import torch
 
 from licframe.codec.loading import build, load_latent
-from licframe.errors import FileError, UsageError, WeightsMismatchError
+from licframe.errors import UsageError, WeightsMismatchError
 from licframe.model.interfaces import Transform
 from licframe.model.latent_model import LatentModel
 from licframe.profile import weights
@@ -32,17 +32,16 @@ from licframe.training.beginnings import (
     keep_the_rest,
     take_all_but_decoder,
 )
-from licframe.training.details import fit_detail
 from licframe.training.distillation import Distillation
 from licframe.training.hardware import Hardware, hardware_on
 from licframe.training.loop import Callback, Settings, Trainer
 from licframe.training.objective import DISTORTIONS, Objective, Rate, RateDistortion, l1_term
 from licframe.training.optimiser import Optimiser
-from licframe.training.results import Run, finish, prepare_folder
+from licframe.training.results import Run, finish, prepare_folder, refuse_folder
 from licframe.training.schedule import Schedule
 from licframe.training.supply import Data, Name, Pictures
 
-FITS = ("all", "context", "transform", "detail")
+FITS = ("all", "context", "transform")
 
 MakeObjective = Callable[[LatentModel, Transform | None], Objective]
 """Makes an objective of a codec and of a transform whose synthesis is trained with its own, or None."""
@@ -78,13 +77,12 @@ def train(
             unless it may be overwritten.
         start: weights to begin from, instead of the best linear codec; with another ``fit``, base weights.
         fit: all; context, which fits scheduler and entropy models on cached latents of the base weights' transform;
-            transform, which trains transform and gains; or detail, which fits the detail layer that the profile names to the
-            profile's weights (see ``details.fit_detail``).
+            or transform, which trains transform and gains. ``fit_detail`` fits a detail layer.
         context: with fit context, weights whose context to begin from.
         joint_decoder: a profile with another synthesis for the same latents, trained together with the profile's own.
         schedule, optimiser, objective: by default as the profile's ``[training]`` says; see ``Schedule.of``.
         callbacks: are told each line of the log; the folder gets it anyway.
-        latents: patches whose latents are cached for fit context, or whose details for fit detail.
+        latents: patches whose latents are cached for fit context.
         limit: read at most this many pictures.
 
     Raises:
@@ -95,22 +93,6 @@ def train(
     folder, base = Path(folder), start or checked.weights_path
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
     _check(fit, context, joint_decoder, base)
-    if fit == "detail":
-        _refuse_folder(folder, (checked.weights_path,), resume=resume, overwrite=overwrite)
-        return fit_detail(
-            checked,
-            data,
-            folder=folder,
-            start=start,
-            resume=resume,
-            schedule=schedule,
-            callbacks=callbacks,
-            settings=settings,
-            hardware=hardware,
-            patches=latents,
-            limit=limit,
-            seed=seed,
-        )
     objective = objective or default_objective(checked.training, fit, schedule)
     if resume and fit == "all" and start is not None:
         raise UsageError("--start is for a new run; a run that is resumed goes on from its checkpoint")
@@ -118,7 +100,7 @@ def train(
         raise UsageError("--crop is for a whole codec; with --fit set the patch: --set training.patch=512")
     begun = fingerprints(start=base if fit != "all" else start, context=context)
     kept = (start, context, base if fit != "all" else None)
-    _refuse_folder(folder, kept, resume=resume, overwrite=overwrite)
+    refuse_folder(folder, kept, resume=resume, overwrite=overwrite)
     with torch.random.fork_rng(), hardware.settings():
         torch.manual_seed(seed)
         pictures = Pictures.of(data, checked.training, schedule, hardware, limit)
@@ -212,7 +194,7 @@ def distill(
     if schedule.crop_share:
         raise UsageError("patches are decoded once, in one size: leave out the schedule's crop_share")
     begun = fingerprints(start=start)
-    _refuse_folder(folder, (start, master.weights_path), resume=resume, overwrite=overwrite)
+    refuse_folder(folder, (start, master.weights_path), resume=resume, overwrite=overwrite)
     # What codes is the teacher's, whatever else the student's profile names.
     made = attrs.evolve(master, name=checked.name, transform=checked.transform, training=checked.training)
     with torch.random.fork_rng(), hardware.settings():
@@ -264,14 +246,6 @@ def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeO
     return lambda model, other: RateDistortion(model, distortion, terms, auxiliary=other)
 
 
-def refuse_overwriting(folder: Path, *sources: Path | None) -> None:
-    """Raise where a run would write over the weights it begins from."""
-    written = {path.resolve() for path in folder.glob("*.safetensors")}
-    for kept in sources:
-        if kept is not None and Path(kept).resolve() in written:
-            raise UsageError(f"the run would overwrite {kept}, which it begins from; use another --folder")
-
-
 def _check(fit: str, context: Path | None, joint_decoder: str | None, base: Path | None) -> None:
     if fit not in FITS:
         raise UsageError(f"--fit {fit}: expected {', '.join(FITS)}")
@@ -281,24 +255,6 @@ def _check(fit: str, context: Path | None, joint_decoder: str | None, base: Path
         raise UsageError("another synthesis is trained with a whole codec; leave out --fit")
     if fit != "all" and base is None:
         raise UsageError(f"--fit {fit} needs base weights: name them with --start")
-
-
-def _refuse_folder(folder: Path, kept: Sequence[Path | None], *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder that holds what the run begins from, or another run.
-
-    Raises:
-        UsageError: it holds what the run begins from. FileError: it holds another run, or none to resume.
-    """
-    checkpoint = folder / "checkpoint.pt"
-    refuse_overwriting(folder, *kept)
-    if folder.exists() and not folder.is_dir():
-        raise FileError(f"{folder} is a file; use another --folder")
-    if resume and not checkpoint.is_file():
-        raise FileError(f"nothing to resume: there is no {checkpoint}; leave out --resume")
-    if not resume and not overwrite and checkpoint.exists():
-        raise FileError(
-            f"{folder} holds a run; go on with --resume, replace it with --overwrite, or use another --folder"
-        )
 
 
 def _go(trainer: Trainer, profile: LatentProfile, listing: str, *, resume: bool) -> None:

@@ -86,7 +86,7 @@ class BlockContext(ContextScheduler):
         )
 
     def plan(self, h: int, w: int) -> Sequence[Step]:
-        steps = []
+        steps: list[Step] = []
         for group, channels in enumerate(self.groups):
             for phase, (a, b) in enumerate(_PHASES):
                 if a < h and b < w:
