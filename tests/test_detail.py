@@ -68,7 +68,7 @@ def test_the_scale_is_monotone_in_lambda_and_ends_where_it_says() -> None:
 
 @pytest.mark.parametrize("quality", [-1, 101, 50.5])
 def test_qualities_off_the_scale_are_refused(codec: LatentCodec, quality: float) -> None:
-    with pytest.raises(UsageError, match="0 .smallest. to 100"):
+    with pytest.raises(UsageError, match="smallest"):
         codec.encode(noise_picture(20, 20), Target(quality=quality))
 
 

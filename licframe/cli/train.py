@@ -120,13 +120,12 @@ def train(
     pictures, and at the end weights.safetensors. Every twentieth picture is held out and tells of overfitting.
     """
     from licframe import training
-    from licframe.errors import UsageError
     from licframe.profile.profile import latent_profile
 
     checked = latent_profile(profile, overrides or ())
     folder = folder or Path("runs") / checked.name
     if crop is None and crop_share is not None:
-        raise UsageError("--crop-share says for how long --crop is; name that, too")
+        raise typer.BadParameter("--crop-share says for how long --crop is; name that, too")
     fields = {"minutes": decay_only or minutes, "decay": 1.0 if decay_only else decay}
     fields |= {name: value for name, value in (("batch", batch), ("rate", rate)) if value is not None}
     if crop is not None:
