@@ -101,3 +101,12 @@ def test_a_profile_has_whole_qualities_from_0_to_100(codec, picture, quality: fl
 def test_a_quality_may_be_any_whole_number(quality: object) -> None:
     assert Target(quality=quality) == Target(quality=50)
     assert type(Target(quality=quality).quality) is int
+
+
+def test_targets_are_met_where_neither_end_meets_them() -> None:
+    """Bytes and fidelity are not monotone on odd pictures."""
+    hump = search(Target(size=100), range(101), 50, 100, lambda q: 200 - 150 * (30 < q < 60), lambda _: 0.0)
+    dip = search(Target(psnr=40), range(101), 50, 100, lambda _: 0, lambda q: 30 + 20.0 * (30 < q < 60))
+
+    assert 30 < hump < 60
+    assert 30 < dip < 60

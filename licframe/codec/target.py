@@ -11,6 +11,8 @@ import attrs
 from licframe.errors import LimitError, UsageError
 
 _HUGE = 2.0**63
+_OTHERS = 9
+"""Places that are tried where the first does not meet a target."""
 
 
 def _number(value: Any) -> Any:
@@ -87,25 +89,36 @@ def search(
     limit = target.limit(pixels)
     if target.is_quality:
         return default if target.quality is None else target.quality
-    low, high = 0, len(scale) - 1
+    last = len(scale) - 1
     if limit is not None:
-        least = size(scale[0])
-        if least > limit:
+        place = _last(last, lambda k: size(scale[k]) <= limit)
+        if place is None:
+            least = size(scale[0])
             raise LimitError(
                 f"at quality {scale[0]:g} the file has {least} bytes ({8 * least / pixels:.4f} bpp), above the target of "
                 f"{int(limit)} bytes; allow more, or make the image smaller"
             )
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if size(scale[middle]) <= limit else (low, middle - 1)
-        return scale[low]
-    assert target.psnr is not None
-    best = psnr(scale[-1])
-    if best < target.psnr:
+        return scale[place]
+    wanted = target.psnr
+    assert wanted is not None
+    place = _last(last, lambda k: psnr(scale[last - k]) >= wanted)
+    if place is None:
         raise LimitError(
-            f"quality {scale[-1]:g} gives {best:.2f} dB, below the target of {target.psnr} dB; ask for less"
+            f"quality {scale[-1]:g} gives {psnr(scale[-1]):.2f} dB, below the target of {wanted} dB; ask for less"
         )
+    return scale[last - place]
+
+
+def _last(last: int, meets: Callable[[int], bool]) -> int | None:
+    """Return the last place of 0..last that meets a target which grows harder; None if none does.
+
+    On odd pictures it does not always grow harder: where the first place does not meet it, a few others are tried.
+    """
+    low, high = 0, last
+    if not meets(0):
+        others = [k * last // (_OTHERS + 1) for k in range(1, _OTHERS + 1)]
+        return next((k for k in reversed(others) if meets(k)), None)
     while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if psnr(scale[middle]) >= target.psnr else (middle + 1, high)
-    return scale[low]
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if meets(middle) else (low, middle - 1)
+    return low
