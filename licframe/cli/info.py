@@ -46,6 +46,15 @@ def info(
                 "weights": header.fingerprint.hex(),
                 "payload_bytes": sum(len(payload) for payload, _ in file.payloads),
                 "symbol_digests": [f"{digest:08x}" for _, digest in file.payloads],
+                "latent_quality": header.latent_quality,
+                "detail": None
+                if file.detail is None
+                else {
+                    "quality": file.detail.quality,
+                    "weights": file.detail.fingerprint.hex(),
+                    "bytes": len(file.detail.payload),
+                    "digest": f"{file.detail.digest:08x}",
+                },
                 "streams": {name: len(stream.data) for name, stream in file.streams.items()},
                 "alpha_bytes": len(file.alpha or b""),
                 "metadata": {name: len(value) for name, value in file.metadata.items()},
