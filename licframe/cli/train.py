@@ -120,17 +120,25 @@ def train(
     pictures, and at the end weights.safetensors. Every twentieth picture is held out and tells of overfitting.
     """
     from licframe import training
+    from licframe.errors import UsageError
     from licframe.profile.profile import latent_profile
 
     checked = latent_profile(profile, overrides or ())
     folder = folder or Path("runs") / checked.name
     if crop is None and crop_share is not None:
-        raise typer.BadParameter("--crop-share says for how long --crop is; name that, too")
-    fields = {"minutes": decay_only or minutes, "decay": 1.0 if decay_only else decay}
-    fields |= {name: value for name, value in (("batch", batch), ("rate", rate)) if value is not None}
-    if crop is not None:
-        fields |= {"crop": crop, "crop_share": 1.0 if crop_share is None else crop_share}
-    schedule = training.Schedule.of(checked, **fields)
+        raise UsageError("--crop-share says for how long --crop is; name that, too")
+    asked = {
+        "batch": batch,
+        "rate": rate,
+        "crop": crop,
+        "crop_share": crop_share if crop_share is not None else crop and 1.0,
+    }
+    schedule = training.Schedule.of(
+        checked,
+        minutes=decay_only or minutes,
+        decay=1.0 if decay_only else decay,
+        **{name: value for name, value in asked.items() if value is not None},
+    )
     hardware = training.hardware_on(device, precision)
     if check:
         from licframe.training.throughput import throughput
