@@ -127,12 +127,8 @@ def train(
     folder = folder or Path("runs") / checked.name
     if crop is None and crop_share is not None:
         raise UsageError("--crop-share says for how long --crop is; name that, too")
-    asked = {
-        "batch": batch,
-        "rate": rate,
-        "crop": crop,
-        "crop_share": crop_share if crop_share is not None else crop and 1.0,
-    }
+    share = crop and (1.0 if crop_share is None else crop_share)
+    asked = {"batch": batch, "rate": rate, "crop": crop, "crop_share": share}
     schedule = training.Schedule.of(
         checked,
         minutes=decay_only or minutes,
@@ -155,10 +151,9 @@ def train(
             "--decay-only": decay_only,
             "--limit": limit,
         }
-        more = [f"--seed {seed}", f"--precision {precision}", *(["--compile"] if compiled else [])]
-        _bundle(
-            checked, data, bundle, start, schedule, [name for name, given in stays.items() if given], more
-        )
+        refused = [name for name, given in stays.items() if given]
+        more = [f"--seed {seed}", f"--precision {precision}", *["--compile"] * compiled]
+        _bundle(checked, data, bundle, start, schedule, refused, more)
         return
     common: dict[str, Any] = {
         "folder": folder,
