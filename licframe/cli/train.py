@@ -14,7 +14,7 @@ from licframe.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
     from licframe.profile.profile import LatentProfile
-    from licframe.training import LogLine, Schedule
+    from licframe.training import Hardware, LogLine, Schedule
 
 Rate = Annotated[float | None, typer.Option("--rate", min=1e-12, help="Factor of all learning rates.")]
 LimitPictures = Annotated[int | None, typer.Option("--limit", min=1, help="Read at most so many pictures.")]
@@ -137,10 +137,7 @@ def train(
     )
     hardware = training.hardware_on(device, precision)
     if check:
-        from licframe.training.throughput import throughput
-
-        found = throughput(checked, data, start=start, schedule=schedule, hardware=hardware, limit=limit)
-        print_throughput(found, schedule, str(hardware.device))
+        _measure(checked, data, start, schedule, hardware, limit)
         return
     if bundle is not None:
         stays = {
@@ -151,9 +148,8 @@ def train(
             "--decay-only": decay_only,
             "--limit": limit,
         }
-        refused = [name for name, given in stays.items() if given]
         more = [f"--seed {seed}", f"--precision {precision}", *["--compile"] * compiled]
-        _bundle(checked, data, bundle, start, schedule, refused, more)
+        _bundle(checked, data, bundle, start, schedule, stays, more)
         return
     common: dict[str, Any] = {
         "folder": folder,
@@ -184,19 +180,35 @@ def train(
     typer.echo(f"  licframe run {run.folder / 'profile.toml'}")
 
 
+def _measure(
+    profile: LatentProfile,
+    data: list[Path],
+    start: Path | None,
+    schedule: Schedule,
+    hardware: Hardware,
+    limit: int | None,
+) -> None:
+    """Say how fast a run would be."""
+    from licframe.training.throughput import throughput
+
+    found = throughput(profile, data, start=start, schedule=schedule, hardware=hardware, limit=limit)
+    print_throughput(found, schedule, str(hardware.device))
+
+
 def _bundle(
     profile: LatentProfile,
     data: list[Path],
     folder: Path,
     start: Path | None,
     schedule: Schedule,
-    refused: list[str],
+    stays: dict[str, object],
     more: list[str],
 ) -> None:
     """Gather a run for another machine; options that it cannot carry are refused."""
     from licframe.errors import UsageError
     from licframe.training.bundle import make_bundle
 
+    refused = [name for name, given in stays.items() if given]
     if refused:
         raise UsageError(f"a bundle carries no {', '.join(refused)}; leave it out")
     for line in make_bundle(profile, data, folder, start, schedule, more=more):
