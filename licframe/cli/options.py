@@ -14,7 +14,11 @@ Overrides = Annotated[
 ]
 Quality = Annotated[
     int | None,
-    typer.Option("--quality", "-q", help="0 (smallest file, about 0.05 bpp) to 100 (about 48 dB); 50 if nothing is asked for."),
+    typer.Option(
+        "--quality",
+        "-q",
+        help="0 (smallest file, about 0.05 bpp) to 100 (about 48 dB); 50 if nothing is asked for.",
+    ),
 ]
 Bpp = Annotated[float | None, typer.Option("--bpp", help="Largest rate, in bits per pixel.")]
 Size = Annotated[int | None, typer.Option("--size", help="Largest file, in bytes.")]

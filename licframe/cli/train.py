@@ -13,6 +13,8 @@ from licframe.cli.options import Device, Overrides, Precision, print_table
 from licframe.runtime.progress import progress_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from licframe.profile.profile import LatentProfile
     from licframe.training import Hardware, LogLine, Schedule
 
@@ -201,7 +203,7 @@ def _bundle(
     folder: Path,
     start: Path | None,
     schedule: Schedule,
-    stays: dict[str, object],
+    stays: Mapping[str, object],
     more: list[str],
 ) -> None:
     """Gather a run for another machine; options that it cannot carry are refused."""
