@@ -77,6 +77,8 @@ def run(
         "width": width,
         "height": height,
         "quality": encoded.quality,
+        "lossless": encoded.lossless,
+        "notes": list(encoded.notes),
         "bytes": len(data),
         "bpp": 8 * len(data) / (width * height),
         "psnr_db": picture.psnr(shown.pixels),
@@ -92,8 +94,11 @@ def run(
     if as_json:
         print_json(result)
         return
-    note = f"wrote {file.name}, {source.stem}.decoded.png and .comparison.png into {output}"
-    print_table(f"licframe {checked.name}", ["", "measured"], _rows(result, source.name, why_not), note)
+    said = [f"note: {note}" for note in result["notes"]]
+    said.append(f"wrote {file.name}, {source.stem}.decoded.png and .comparison.png into {output}")
+    print_table(
+        f"licframe {checked.name}", ["", "measured"], _rows(result, source.name, why_not), "\n".join(said)
+    )
 
 
 def _rows(result: dict[str, Any], name: str, why_not: str | None) -> list[list[str]]:
