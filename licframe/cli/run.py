@@ -36,12 +36,13 @@ def run(
     side by side.
     """
     from licframe.codec.target import Target
-    from licframe.profile.profile import load_profile
+    from licframe.profile.profile import LatentProfile, load_profile
 
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
 
     from licframe.codec.loading import load
+    from licframe.codec.notes import of_fidelity
     from licframe.evaluation import metrics
     from licframe.evaluation.datasets import sample_picture
     from licframe.picture import images
@@ -71,6 +72,9 @@ def run(
     if picture.alpha is not None and picture.alpha.any():  # what nobody sees is not kept
         similarity, why_not = None, "the picture has transparent pixels"
     png_bytes = len(picture.encode(".png"))
+    fidelity = picture.psnr(shown.pixels)
+    poor = of_fidelity(fidelity, encoded.quality) if isinstance(checked, LatentProfile) else ()
+    said = list(dict.fromkeys([*encoded.notes, *poor]))
     result: dict[str, Any] = {
         "profile": checked.name,
         "image": str(source),
@@ -78,10 +82,10 @@ def run(
         "height": height,
         "quality": encoded.quality,
         "lossless": encoded.lossless,
-        "notes": list(encoded.notes),
+        "notes": said,
         "bytes": len(data),
         "bpp": 8 * len(data) / (width * height),
-        "psnr_db": picture.psnr(shown.pixels),
+        "psnr_db": fidelity,
         "ms_ssim": similarity,
         "encode_seconds": sum(encoded.seconds.values()),
         "decode_seconds": sum(decoded.seconds.values()),
@@ -94,11 +98,10 @@ def run(
     if as_json:
         print_json(result)
         return
-    said = [f"note: {note}" for note in result["notes"]]
-    said.append(f"wrote {file.name}, {source.stem}.decoded.png and .comparison.png into {output}")
-    print_table(
-        f"licframe {checked.name}", ["", "measured"], _rows(result, source.name, why_not), "\n".join(said)
-    )
+    notes = [f"note: {note}" for note in said]
+    notes.append(f"wrote {file.name}, {source.stem}.decoded.png and .comparison.png into {output}")
+    rows = _rows(result, source.name, why_not)
+    print_table(f"licframe {checked.name}", ["", "measured"], rows, "\n".join(notes))
 
 
 def _rows(result: dict[str, Any], name: str, why_not: str | None) -> list[list[str]]:

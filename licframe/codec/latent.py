@@ -11,7 +11,7 @@ from torch import Tensor
 
 import licframe
 from licframe.bitstream import container
-from licframe.codec import corrections
+from licframe.codec import corrections, notes
 from licframe.codec.corrections import FindFilter
 from licframe.codec.interface import Capabilities, Decoded, Encoded, ImageCodec
 from licframe.codec.target import Target, search, whole_quality
@@ -43,11 +43,12 @@ class _Source:
 
 @attrs.frozen(eq=False)
 class _Trial:
-    """A latent ``(1, C, h, w)`` of a source, coded, and the bytes of the filter that mends its picture."""
+    """A latent ``(1, C, h, w)``, coded, the bytes of its picture's filter, and the squared error before that."""
 
     latent: Tensor
     coded: latent_coding.CodedLatent
     correction: bytes | None = None
+    error: float | None = None
 
 
 @attrs.define(eq=False, slots=False)
@@ -116,11 +117,12 @@ class LatentCodec(ImageCodec):
         trials.clear()
         filtered = plain if target.psnr is not None else self._filtered(source, plain, clock)
         for best in (self._refined(source, filtered, clock), filtered, plain):
-            data = self._packed(source, best)
-            if target.met(len(data), width * height, partial(self._psnr, source, best)):
+            data, shown = self._packed(source, best), partial(self._psnr, source, best)
+            if target.met(len(data), width * height, shown):
                 break
         self._check(best.coded, clock)
-        return Encoded(data, best.coded.quality, clock.seconds, best.coded.information)
+        said = notes.of_synthesised(picture, best.coded.quality, best.error or filtered.error, shown)
+        return Encoded(data, best.coded.quality, clock.seconds, best.coded.information, notes=said)
 
     def _prepared(self, picture: Picture, clock: Clock) -> _Source:
         with clock("file"):
@@ -141,7 +143,8 @@ class LatentCodec(ImageCodec):
             decoded = self._synthesised(source, trial)
             weight = error_weight(trial.coded.quality)
             found = corrections.fit(self.picture_filter, decoded, source.image, weight, trial.correction)
-        return attrs.evolve(trial, correction=found)
+            error = float((decoded - source.image).square().mean())
+        return attrs.evolve(trial, correction=found, error=error)
 
     def _refined(self, source: _Source, trial: _Trial, clock: Clock) -> _Trial:
         """Let the refiner search for a cheaper latent of this picture, and fit the filter again."""
