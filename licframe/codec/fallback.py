@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -24,12 +25,15 @@ from licframe.runtime.limits import DEFAULT, Limits
 
 _BANDS, _BAND = 8, 32
 """The estimate's windows: so many along each side, of so many samples."""
-_BEST_OF_WINDOWS, _BEST_OF_WHOLE = 0.4, 0.7
-"""The least that a file without loss may have, as a part of what the fast one of windows, or of the whole, promises."""
-_TABLES = 1000
-"""Bytes of a fast WebP file that need not grow with its picture."""
+_FAST, _BETTER = {"method": 0, "quality": 0}, {"method": 1, "quality": 30}
+"""Options of WebP; the better one takes five times as long."""
+_LEAST_OF_FAST, _LEAST_OF_BETTER = 0.2, 0.75
+"""Parts of what they promise that a file without loss may have: of drawings and of text, and of photographs."""
+_PHOTOGRAPH = 6.0
+"""Bits a pixel of a fast file, from which on the better one is made, too."""
+_TABLES = 2000
+"""Bytes of a file that need not grow with its picture."""
 _COLUMN_ROWS = 64
-_WEBP_SIDE = 16383
 
 
 @attrs.define(eq=False, slots=False)
@@ -108,19 +112,20 @@ def _noted(kept: Encoded, why: str) -> Encoded:
 
 
 def may_fit(picture: Picture, size: float) -> bool:
-    """Say whether a file of a picture without loss may have at most so many bytes; a few ms a megapixel.
+    """Say whether a file of a picture without loss may have at most so many bytes; in a few milliseconds.
 
-    A fast WebP file of windows says no of most photographs, one of the whole picture of the rest. Rows and columns that
-    the picture repeats count once.
+    WebP files of windows tell. Rows and columns that the picture repeats count once.
     """
     samples = _novel(_bytes(picture))
     seen = samples[_places(samples.shape[0])][:, _places(samples.shape[1])]
-    share = math.prod(seen.shape[:2]) / math.prod(samples.shape[:2])
-    if _BEST_OF_WINDOWS * (_webp_size(seen) - _TABLES) > size * share:
+    pixels = math.prod(seen.shape[:2])
+    size *= pixels / math.prod(samples.shape[:2])
+    fast = _webp_size(seen, _FAST)
+    if _LEAST_OF_FAST * (fast - _TABLES) > size:
         return False
-    if max(samples.shape[:2]) > _WEBP_SIDE:
-        return True
-    return _BEST_OF_WHOLE * (_webp_size(samples) - _TABLES) <= size
+    return (
+        8 * fast < _PHOTOGRAPH * pixels or _LEAST_OF_BETTER * (_webp_size(seen, _BETTER) - _TABLES) <= size
+    )
 
 
 def _bytes(picture: Picture) -> NDArray[np.uint8]:
@@ -155,9 +160,9 @@ def _places(length: int) -> NDArray[np.int64]:
     return (starts[:, None] + np.arange(_BAND)).reshape(-1)
 
 
-def _webp_size(samples: NDArray[np.uint8]) -> int:
-    """Return the bytes of a lossless WebP file that is made as fast as can be."""
+def _webp_size(samples: NDArray[np.uint8], options: Mapping[str, int]) -> int:
+    """Return the bytes of a lossless WebP file."""
     buffer = io.BytesIO()
     image = Image.fromarray(np.ascontiguousarray(samples)).convert("RGB")
-    image.save(buffer, "WEBP", lossless=True, quality=0, method=0)
+    image.save(buffer, "WEBP", lossless=True, **options)
     return buffer.tell()
