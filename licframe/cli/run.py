@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from licframe.picture.images import Picture
+
 
 def run(
     profile: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped profile.")],
@@ -43,7 +45,6 @@ def run(
 
     from licframe.codec.loading import load
     from licframe.codec.notes import of_fidelity
-    from licframe.evaluation import metrics
     from licframe.evaluation.datasets import sample_picture
     from licframe.picture import images
     from licframe.runtime.atomic import write_atomically
@@ -65,12 +66,7 @@ def run(
     images.Picture(comparison).save(output / f"{source.stem}.comparison.png")
 
     width, height = picture.size
-    similarity, why_not = (
-        metrics.ms_ssim(picture.pixels, shown.pixels),
-        metrics.without_ms_ssim(width, height),
-    )
-    if picture.alpha is not None and picture.alpha.any():  # what nobody sees is not kept
-        similarity, why_not = None, "the picture has transparent pixels"
+    similarity, why_not = _similarity(picture, shown)
     png_bytes = len(picture.encode(".png"))
     fidelity = picture.psnr(shown.pixels)
     poor = of_fidelity(fidelity, encoded.quality) if isinstance(checked, LatentProfile) else ()
@@ -98,10 +94,18 @@ def run(
     if as_json:
         print_json(result)
         return
-    notes = [f"note: {note}" for note in said]
-    notes.append(f"wrote {file.name}, {source.stem}.decoded.png and .comparison.png into {output}")
-    rows = _rows(result, source.name, why_not)
-    print_table(f"licframe {checked.name}", ["", "measured"], rows, "\n".join(notes))
+    wrote = f"wrote {file.name}, {source.stem}.decoded.png and .comparison.png into {output}"
+    below = "\n".join([*(f"note: {note}" for note in said), wrote])
+    print_table(f"licframe {checked.name}", ["", "measured"], _rows(result, source.name, why_not), below)
+
+
+def _similarity(picture: Picture, shown: Picture) -> tuple[float | None, str]:
+    """Return MS-SSIM, or None and why it is not measured."""
+    from licframe.evaluation import metrics
+
+    if picture.alpha is not None and picture.alpha.any():  # what nobody sees is not kept
+        return None, "the picture has transparent pixels"
+    return metrics.ms_ssim(picture.pixels, shown.pixels), metrics.without_ms_ssim(*picture.size)
 
 
 def _rows(result: dict[str, Any], name: str, why_not: str | None) -> list[list[str]]:
