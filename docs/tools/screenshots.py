@@ -14,7 +14,37 @@ from PIL import Image, ImageDraw, ImageFont
 from licframe.evaluation.datasets import sample_picture
 
 SIZE = (960, 640)
-WORDS = ["latent", "context", "symbol", "entropy", "picture", "decoder", "step", "quality", "plane", "block", "file", "table", "rate", "error", "noise", "level", "scale", "channel", "group", "phase", "weight", "layer", "report", "chunk", "header", "stream", "digest", "profile", "plugin"]
+WORDS = [
+    "latent",
+    "context",
+    "symbol",
+    "entropy",
+    "picture",
+    "decoder",
+    "step",
+    "quality",
+    "plane",
+    "block",
+    "file",
+    "table",
+    "rate",
+    "error",
+    "noise",
+    "level",
+    "scale",
+    "channel",
+    "group",
+    "phase",
+    "weight",
+    "layer",
+    "report",
+    "chunk",
+    "header",
+    "stream",
+    "digest",
+    "profile",
+    "plugin",
+]
 INK = ("#1f2328", "#0550ae", "#116329", "#953800", "#8250df", "#cf222e", "#57606a")
 
 

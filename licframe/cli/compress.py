@@ -96,12 +96,14 @@ def compress(
             "bytes": len(encoded.data),
             "bpp": 8 * len(encoded.data) / (width * height),
             "quality": encoded.quality,
+            "lossless": encoded.lossless,
+            "notes": list(encoded.notes),
             "seconds": sum(encoded.seconds.values()),
         }
         records.append(record)
         say(
             f"{path}: {record['bytes']} bytes, {record['bpp']:.3f} bpp, quality {encoded.quality}, "
-            f"{record['seconds']:.2f} s"
+            f"{record['seconds']:.2f} s" + "".join(f"; {note}" for note in encoded.notes)
         )
 
     try:

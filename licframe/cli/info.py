@@ -20,6 +20,7 @@ def info(
     """Show size, quality, parts and checksums of .lic files, without decoding them."""
     from licframe.bitstream import container
     from licframe.errors import LicframeError, located
+    from licframe.registry.discovery import find_labelled
 
     records: list[dict[str, Any]] = []
     for source in streams.sources(files):
@@ -29,6 +30,7 @@ def info(
         except LicframeError as error:
             raise located(error, str(source)) from error
         header = file.header
+        part = find_labelled("codec", header.codec)
         records.append(
             {
                 "file": str(source),
@@ -41,6 +43,7 @@ def info(
                 "bpp": 8 * len(data) / (header.width * header.height),
                 "quality": header.quality,
                 "codec": header.codec or "latent",
+                "lossless": part is not None and part.lossless,
                 "profile": header.profile,
                 "parts": list(header.parts),
                 "weights": header.fingerprint.hex(),

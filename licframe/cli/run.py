@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from licframe.picture.images import Picture
+
 
 def run(
     profile: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped profile.")],
@@ -36,13 +38,13 @@ def run(
     side by side.
     """
     from licframe.codec.target import Target
-    from licframe.profile.profile import load_profile
+    from licframe.profile.profile import LatentProfile, load_profile
 
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
 
     from licframe.codec.loading import load
-    from licframe.evaluation import metrics
+    from licframe.codec.notes import of_fidelity
     from licframe.evaluation.datasets import sample_picture
     from licframe.picture import images
     from licframe.runtime.atomic import write_atomically
@@ -64,22 +66,22 @@ def run(
     images.Picture(comparison).save(output / f"{source.stem}.comparison.png")
 
     width, height = picture.size
-    similarity, why_not = (
-        metrics.ms_ssim(picture.pixels, shown.pixels),
-        metrics.without_ms_ssim(width, height),
-    )
-    if picture.alpha is not None and picture.alpha.any():  # what nobody sees is not kept
-        similarity, why_not = None, "the picture has transparent pixels"
+    similarity, why_not = _similarity(picture, shown)
     png_bytes = len(picture.encode(".png"))
+    fidelity = picture.psnr(shown.pixels)
+    poor = of_fidelity(fidelity, encoded.quality) if isinstance(checked, LatentProfile) else ()
+    said = list(dict.fromkeys([*encoded.notes, *poor]))
     result: dict[str, Any] = {
         "profile": checked.name,
         "image": str(source),
         "width": width,
         "height": height,
         "quality": encoded.quality,
+        "lossless": encoded.lossless,
+        "notes": said,
         "bytes": len(data),
         "bpp": 8 * len(data) / (width * height),
-        "psnr_db": picture.psnr(shown.pixels),
+        "psnr_db": fidelity,
         "ms_ssim": similarity,
         "encode_seconds": sum(encoded.seconds.values()),
         "decode_seconds": sum(decoded.seconds.values()),
@@ -92,8 +94,18 @@ def run(
     if as_json:
         print_json(result)
         return
-    note = f"wrote {file.name}, {source.stem}.decoded.png and .comparison.png into {output}"
-    print_table(f"licframe {checked.name}", ["", "measured"], _rows(result, source.name, why_not), note)
+    wrote = f"wrote {file.name}, {source.stem}.decoded.png and .comparison.png into {output}"
+    below = "\n".join([*(f"note: {note}" for note in said), wrote])
+    print_table(f"licframe {checked.name}", ["", "measured"], _rows(result, source.name, why_not), below)
+
+
+def _similarity(picture: Picture, shown: Picture) -> tuple[float | None, str]:
+    """Return MS-SSIM, or None and why it is not measured."""
+    from licframe.evaluation import metrics
+
+    if picture.alpha is not None and picture.alpha.any():  # what nobody sees is not kept
+        return None, "the picture has transparent pixels"
+    return metrics.ms_ssim(picture.pixels, shown.pixels), metrics.without_ms_ssim(*picture.size)
 
 
 def _rows(result: dict[str, Any], name: str, why_not: str | None) -> list[list[str]]:

@@ -33,6 +33,7 @@ class Trial:
         quality: what was asked for.
         latent: ``(1, C, h, w)`` of the analysis or of a refiner; coded: the same, coded.
         detail: what a layer adds; None for nothing. correction: bytes of the filter that mends the picture.
+        error: mean squared error before the filter, samples in [0, 1]; None where it is not known.
     """
 
     quality: int
@@ -40,6 +41,7 @@ class Trial:
     coded: CodedLatent
     detail: CodedLatent | None = None
     correction: bytes | None = None
+    error: float | None = None
 
     @property
     def information(self) -> float:
@@ -109,7 +111,8 @@ class Encoding:
         with self.clock("filter"):
             weight = error_weight(trial.coded.quality)
             found = corrections.fit(filtering, decoded, self.image, weight, trial.correction)
-        return attrs.evolve(trial, correction=found)
+            error = float((decoded - self.image).square().mean())
+        return attrs.evolve(trial, correction=found, error=error)
 
     def refined(self, trial: Trial) -> Trial:
         """Let the refiner search for a cheaper latent of this picture, and fit the filter again."""

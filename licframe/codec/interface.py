@@ -28,12 +28,16 @@ class Encoded:
         quality: what it was coded at, on the codec's own scale.
         seconds: time of each stage.
         information: bits of the symbols under the tables that coded them; None where a codec cannot tell.
+        lossless: the decoded picture is the picture, but for the colour of what is fully transparent.
+        notes: what whoever asked for it should know, a sentence each.
     """
 
     data: bytes
     quality: float
     seconds: dict[str, float]
     information: float | None = None
+    lossless: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @attrs.frozen

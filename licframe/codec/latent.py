@@ -11,7 +11,7 @@ from torch import Tensor
 
 import licframe
 from licframe.bitstream import container
-from licframe.codec import corrections, scale
+from licframe.codec import corrections, notes, scale
 from licframe.codec.corrections import FindFilter
 from licframe.codec.detail import DetailLayer, base_context
 from licframe.codec.encoding import Encoding
@@ -95,11 +95,12 @@ class LatentCodec(ImageCodec):
         encoding.forget()
         filtered = plain if looks else encoding.filtered(plain)
         for best in (encoding.refined(filtered), filtered, plain):
-            data = encoding.packed(best)
-            if target.met(len(data), width * height, partial(encoding.psnr, best)):
+            data, shown = encoding.packed(best), partial(encoding.psnr, best)
+            if target.met(len(data), width * height, shown):
                 break
         encoding.check(best)
-        return Encoded(data, best.quality, clock.seconds, best.information)
+        said = notes.of_synthesised(picture, best.quality, best.error or filtered.error, shown)
+        return Encoded(data, best.quality, clock.seconds, best.information, notes=said)
 
     # -- a file to a picture --------------------------------------------------------------------
 

@@ -13,9 +13,10 @@ from PIL import Image
 
 from licframe.bitstream import container
 from licframe.codec.detail import DetailLayer
+from licframe.codec.fallback import FallbackCodec
 from licframe.codec.interface import ImageCodec
 from licframe.codec.latent import LatentCodec
-from licframe.errors import ProfileError, WeightsMismatchError
+from licframe.errors import PluginLoadError, ProfileError, WeightsMismatchError
 from licframe.exact.devices import device_named
 from licframe.model.interfaces import EntropyModel, PictureFilter
 from licframe.model.latent_model import LatentModel
@@ -135,7 +136,7 @@ def entropy_models(structure: Mapping[str, Any]) -> list[EntropyModel]:
 def load(
     profile: Name | Profile = "balanced", overrides: Sequence[str] = (), *, device: str = "cpu"
 ) -> ImageCodec:
-    """Return a codec that is ready to code.
+    """Return a codec that is ready to code; a lossy one of .lic files with a lossless one to fall back to.
 
     Args:
         profile: name of a shipped profile, path of a TOML file, or a loaded profile.
@@ -147,18 +148,34 @@ def load(
         ProfileError, PluginLoadError, WeightsMismatchError, NotExactError.
     """
     profile = _loaded(profile, overrides)
+    codec: ImageCodec
     if isinstance(profile, LatentProfile):
-        return load_latent(profile, device=device)
-    device_named(device)
-    assert profile.codec is not None
-    codec: ImageCodec = _made(profile.codec)
+        codec = load_latent(profile, device=device)
+    else:
+        device_named(device)
+        assert profile.codec is not None
+        codec = _made(profile.codec)
+    return _with_fallback(codec) if profile.encoder.lossless_fallback else codec
+
+
+def _with_fallback(codec: ImageCodec) -> ImageCodec:
+    """Return a codec that falls back to the lossless one that is installed; the codec itself where that cannot be."""
+    if codec.capabilities.lossless or codec.suffix != ".lic":
+        return codec
+    for _, registered in sorted(registry().parts["codec"].items()):
+        part = registered.part
+        if part.lossless:
+            try:
+                return FallbackCodec(codec, load_class(part)(part.options()), f"{part.name} {part.version}")
+            except PluginLoadError:  # ``licframe doctor`` says what it lacks
+                continue
     return codec
 
 
 def load_latent(
     profile: Name | Profile = "balanced", overrides: Sequence[str] = (), *, device: str = "cpu"
 ) -> LatentCodec:
-    """Return a latent codec that is ready to code; see ``load``.
+    """Return a latent codec that is ready to code, without a fallback; see ``load``.
 
     Raises:
         ProfileError: also where the profile is of another codec.
@@ -210,13 +227,13 @@ def load_for(
     a few at a time, for further files.
 
     Args:
-        decoder: name of a transform with another synthesis for the same files.
+        decoder: name of a transform with another synthesis for the same files; pictures without loss need none.
         device: see ``load``.
 
     Raises:
         WeightsMismatchError: no installed weights or codec are those of the file, or no such decoder.
     """
-    if header.codec and decoder is not None:
+    if header.codec and decoder is not None and not keeps_all(header):
         raise WeightsMismatchError(
             f"files of codec {header.codec} have no other decoder; leave out {decoder}"
         )
@@ -224,6 +241,12 @@ def load_for(
         return _codec_labelled(header.codec)
     chosen = _profile_for(header) if profile is None else _loaded(profile)
     return _kept(header.fingerprint, chosen, decoder, device)
+
+
+def keeps_all(header: container.Header) -> bool:
+    """Say whether a file is of an installed codec without loss."""
+    part = find_labelled("codec", header.codec)
+    return part is not None and part.lossless
 
 
 @functools.lru_cache(maxsize=4)

@@ -23,12 +23,16 @@
     [detail]                        # optional: what is coded of what the base leaves out
     file = "detail/balanced.toml"   # a profile of parts, beside this one
 
+    [encoder]                       # optional: what an encoder does, and no file depends on
+    lossless_fallback = true        # keep a picture without loss where that takes no more bytes
+
     [weights]
     file = "weights/balanced.safetensors"    # beside the profile
 
     [training]                      # optional: how ``licframe train`` makes the weights
 
-These are the parts of the latent codec. A codec of another kind is named by a table of its own, and has no parts::
+These are the parts of the latent codec. A codec of another kind is named by a table of its own, and has no parts; of
+the other tables it may have ``[encoder]``::
 
     [codec]
     plugin = "NAME"
@@ -58,9 +62,9 @@ LATENT = "latent"
 _TABLES = ("transform", "context_scheduler", "entropy_model", "refiner", "picture_filter")
 MS_SSIM_PATCH = 176
 """The smallest multiple of 16 above (11 - 1) * 2^4, what five scales of an 11x11 window need."""
-_OF_ALL = ("extends", "summary", "codec")
+_OF_ALL = ("extends", "summary", "codec", "encoder")
 _FILES = ("weights", "detail")
-_SETTABLE = (*_TABLES, "codec", *_FILES, "training")
+_SETTABLE = (*_TABLES, "codec", "encoder", *_FILES, "training")
 _TOP = ("extends", "summary", *_SETTABLE)
 
 
@@ -105,6 +109,18 @@ class Detail:
 
 
 @attrs.frozen
+class Encoder:
+    """What an encoder does; no file and no weights depend on it.
+
+    Attributes:
+        lossless_fallback: a codec with loss keeps a picture without loss where that file is no larger, or within a
+            target of size. Of .lic files only.
+    """
+
+    lossless_fallback: bool = True
+
+
+@attrs.frozen
 class Training:
     """Defaults of ``licframe train`` for a profile.
 
@@ -133,6 +149,7 @@ class Profile:
         name: of the file, without its suffix; source: the file.
         summary: one line.
         codec: the codec and its options; None for the latent codec, see ``LatentProfile``.
+        encoder: settings of the encoder.
         weights: where they are.
     """
 
@@ -140,6 +157,7 @@ class Profile:
     source: Path
     summary: str
     codec: Choice | None = None
+    encoder: Encoder = Encoder()
     weights: Weights = Weights()
 
     @property
@@ -152,6 +170,7 @@ class Profile:
         tables: dict[str, Any] = {"summary": self.summary}
         if self.codec is not None:
             tables["codec"] = _table_of(self.codec)
+        tables["encoder"] = _plain(self.encoder)
         if self.weights.file:
             tables["weights"] = _plain(self.weights)
         return tables
@@ -332,7 +351,8 @@ def _override(tables: dict[str, Any], text: str) -> None:
     table, dot, option = key.strip().partition(".")
     if not (equals and dot and option and table in _SETTABLE):
         raise ProfileError(
-            f"--set {text}: expected table.key=value with a table of {', '.join(_SETTABLE)}; for example --set refiner.plugin=none"
+            f"--set {text}: expected table.key=value with a table of {', '.join(_SETTABLE)}; "
+            "for example --set refiner.plugin=none"
         )
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
@@ -373,6 +393,7 @@ def _of_another_codec(tables: Mapping[str, Any], path: Path) -> Profile:
         source=path.resolve(),
         summary=structured(tables.get("summary", ""), str, path, "summary"),
         codec=_choose("codec", tables["codec"], path),
+        encoder=structured(tables.get("encoder", {}), Encoder, path, "encoder"),
     )
 
 
@@ -394,6 +415,7 @@ def _latent(tables: Mapping[str, Any], path: Path) -> LatentProfile:
         ),
         refiner=_choose("refiner", tables["refiner"], path),
         picture_filter=_choose("picture_filter", tables["picture_filter"], path),
+        encoder=structured(tables.get("encoder", {}), Encoder, path, "encoder"),
         weights=structured(tables.get("weights", {}), Weights, path, "weights"),
         training=structured(tables.get("training", {}), Training, path, "training"),
         detail=structured(tables.get("detail", {}), Detail, path, "detail"),

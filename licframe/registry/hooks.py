@@ -48,6 +48,7 @@ class Part:
         options: attrs class of the part's own checked options; must not import torch.
         target: "module:Class", imported on first use.
         aliases: names that it had before, the first one first; profiles and files that use them work on.
+        lossless: of a codec of .lic files: it keeps every sample. Lossy codecs fall back to the first such by name.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Part:
     options: type
     target: str
     aliases: tuple[str, ...] = ()
+    lossless: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:

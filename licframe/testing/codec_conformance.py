@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 from typing import Any
 
@@ -18,7 +19,7 @@ from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError, LicframeError, LimitError, UsageError, WeightsMismatchError
 from licframe.picture.error import psnr
 from licframe.picture.images import Picture, from_array
-from licframe.profile.profile import Profile
+from licframe.profile.profile import Encoder, Profile, load_profile
 from licframe.runtime.limits import Limits
 from licframe.testing.exactness import sample_images
 from licframe.testing.mutations import OPERATIONS, mutate
@@ -73,12 +74,12 @@ class CodecConformance:
     @pytest.fixture
     def codec(self, profile: Name | Profile) -> ImageCodec:
         """The codec."""
-        return load(profile)
+        return _alone(profile)
 
     @pytest.fixture
     def fresh(self, profile: Name | Profile) -> ImageCodec:
         """Another one, which has seen nothing of what ``codec`` did."""
-        return load(profile)
+        return _alone(profile)
 
     @pytest.fixture
     def coded(self, codec: ImageCodec) -> tuple[Picture, bytes]:
@@ -282,6 +283,12 @@ class CodecConformance:
         assert decoded.damage
         assert "exif" not in decoded.picture.metadata
         assert np.array_equal(decoded.picture.pixels, codec.decode(coded[1]).picture.pixels)
+
+
+def _alone(profile: Name | Profile) -> ImageCodec:
+    """Return a codec without the one that it falls back to."""
+    profile = profile if isinstance(profile, Profile) else load_profile(os.fspath(profile))
+    return load(attrs.evolve(profile, encoder=Encoder(lossless_fallback=False)))
 
 
 def _middle(codec: ImageCodec) -> Any:

@@ -85,7 +85,7 @@ class Lossless(ImageCodec):
                 f"without loss the file has {len(data)} bytes ({8 * len(data) / (width * height):.4f} bpp), above the "
                 f"target of {int(limit)} bytes; allow more, or name another profile"
             )
-        return Encoded(data, QUALITY, clock.seconds)
+        return Encoded(data, QUALITY, clock.seconds, lossless=True)
 
     def decode(self, data: bytes, limits: Limits = DEFAULT_LIMITS, *, best_effort: bool = False) -> Decoded:
         clock = Clock(limits.seconds)

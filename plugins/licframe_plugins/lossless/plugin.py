@@ -21,5 +21,6 @@ def licframe_codecs() -> list[licframe.Part]:
             summary="every sample that is seen, as it is: PNG or WebP, whichever is smaller; no weights",
             options=Options,
             target="licframe_plugins.lossless.codec:Lossless",
+            lossless=True,
         )
     ]
