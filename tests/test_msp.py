@@ -76,10 +76,10 @@ def test_prediction_sees_only_earlier_steps(untrained: LatentModel, phases: int)
 @settings(max_examples=15)
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 100))
 def test_exact_form_is_integer_and_follows_the_float_form(h: int, w: int, quality: int) -> None:
-    from licframe.codec.loading import load
+    from licframe.codec.loading import load_latent
 
     if not _loaded:
-        _loaded["tiny"] = load("tiny")
+        _loaded["tiny"] = load_latent("tiny")
     model = _loaded["tiny"].model
     torch.manual_seed(h * 100 + w)
     gain = model.gain_table[row_of(quality)][None]
