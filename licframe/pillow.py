@@ -6,8 +6,11 @@
 >>> image.save("other.lic", quality=60, profile="fast")
 
 ``save`` takes ``profile`` (a name or a TOML file), ``quality``, ``bpp``, ``size`` or ``psnr``, and
-``icc_profile``, ``exif`` and ``xmp`` in place of those of the image. Samples of 16 bits become 8-bit ones where
-Pillow has no mode for them, as with its other formats; ``licframe.read`` gives them whole.
+``icc_profile``, ``exif`` and ``xmp`` in place of those of the image; empty or None stores none. Pixels are turned by
+the EXIF orientation that is given, or that of the file they come from; what is stored has none.
+
+Samples of 16 bits become 8-bit ones where Pillow has no mode for them, as with its other formats; ``licframe.read``
+gives them whole.
 """
 
 from __future__ import annotations
@@ -97,13 +100,11 @@ def _accept(prefix: bytes) -> bool:
 def _save(image: Image.Image, fp: IO[bytes], _: str | bytes) -> None:
     from licframe.codec.target import Target
     from licframe.picture.images import from_pil
+    from licframe.picture.metadata import bytes_of_field
 
     wanted = image.encoderinfo
-    picture = from_pil(image)
-    for name, field in _INFO.items():
-        if wanted.get(field):
-            given = wanted[field]
-            picture.metadata[name] = given.tobytes() if isinstance(given, Image.Exif) else bytes(given)
+    given = {name: bytes_of_field(wanted[field]) for name, field in _INFO.items() if field in wanted}
+    picture = from_pil(image, metadata=given)
     target = Target(**{name: wanted[name] for name in _OPTIONS if name in wanted})
     fp.write(_codec(str(wanted.get("profile", "balanced"))).encode(picture, target).data)
 

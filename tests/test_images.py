@@ -96,11 +96,11 @@ def test_pictures_stand_upright(orientation: int, depth: int) -> None:
     assert from_pil(found.to_8_bit().to_pil()).size == found.size
 
 
-def test_unreadable_exif_is_kept_and_said() -> None:
+def test_unreadable_exif_is_left_out_and_said() -> None:
     image = Image.new("L", (4, 4))
-    image.info["exif"] = b"Exif\0\0nonsense"
+    image.info.update(exif=b"Exif\0\0nonsense", icc_profile=ICC)
     with pytest.warns(LicframeWarning, match="unreadable EXIF"):
-        assert from_pil(image).metadata["exif"] == b"Exif\0\0nonsense"
+        assert from_pil(image).metadata == {"icc": ICC}
 
 
 @pytest.mark.parametrize(
@@ -240,11 +240,15 @@ def test_pillows_own_limit_stays_as_it_was() -> None:
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_cmyk_is_converted_by_its_profile() -> None:
+@pytest.mark.parametrize("profile", [ICC, b"no profile"])
+def test_cmyk_with_a_profile_that_does_not_fit(profile: bytes) -> None:
     image = Image.new("CMYK", (4, 4), (10, 20, 30, 40))
-    image.info["icc_profile"] = ICC  # of another colour space
-    with pytest.warns(LicframeWarning), pytest.raises(ImageError, match="ICC profile"):
-        as_picture(image)
+    image.info["icc_profile"] = profile  # of another colour space
+    with pytest.warns(LicframeWarning, match="without its ICC profile, which does not fit") as notes:
+        picture = as_picture(image)
+    assert len(notes) == 1
+    assert np.array_equal(picture.pixels, image.convert("RGB"))
+    assert not picture.metadata
 
 
 def test_what_codecs_are_compared_on() -> None:
