@@ -100,9 +100,13 @@ def mend_loaded(image: Image.Image, samples: NDArray[Any], where: str) -> NDArra
     Raises:
         ImageError: Pillow has misread it.
     """
-    if image.format != "TIFF" or _bits(image.tag_v2) not in ({16}, {12}):  # type: ignore[attr-defined]
+    if image.format != "TIFF":
         return samples
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
+    if tags.get(_PLANES, 1) > len(image.getbands()):
+        _note_extra(where)
+    if _bits(tags) not in ({16}, {12}):
+        return samples
     if tags.get(_PLANAR) == 2 and tags.get(_PLANES, 1) > 1:
         raise ImageError(
             f"{where} is a planar 16-bit TIFF file, which Pillow misreads; give its path or its bytes"
@@ -151,12 +155,11 @@ def _without_extras(samples: NDArray[Any], tags: Any, where: str) -> NDArray[Any
     alpha = next((k for k, meaning in enumerate(extra[: planes - colours]) if meaning in (1, 2)), None)
     kept = [*range(colours), *([] if alpha is None else [colours + alpha])]
     if len(kept) < planes:
-        note_extra(where)
+        _note_extra(where)
     return samples[..., kept] if len(kept) > 1 else samples[..., 0]
 
 
-def note_extra(where: str) -> None:
-    """Say that samples without a meaning were left out."""
+def _note_extra(where: str) -> None:
     note(f"{where} has extra samples that are not alpha by its own account; they are left out")
 
 
