@@ -19,11 +19,14 @@ import functools
 import io
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from licframe.bitstream import container
+from licframe.errors import LicframeError
 from licframe.runtime.atomic import bytes_of
 
 if TYPE_CHECKING:
@@ -45,9 +48,21 @@ def open(source: str | os.PathLike[str] | bytes | IO[bytes]) -> Image.Image:  # 
         source: a path, bytes, or a stream that is open for reading.
 
     Raises:
-        FileError: it cannot be read; CorruptStreamError: it is no .lic file.
+        FileError: it cannot be read; CorruptStreamError: it is no .lic file. All are OSErrors, too.
     """
-    return LicImageFile(io.BytesIO(bytes_of(source)))
+    with _as_pillow_does():
+        data = bytes_of(source)
+    return LicImageFile(io.BytesIO(data))
+
+
+@contextmanager
+def _as_pillow_does(kind: type[OSError] = OSError) -> Iterator[None]:
+    """Raise an error of ours as one that those who call Pillow expect, too."""
+    try:
+        yield
+    except LicframeError as error:
+        ours = type(error)
+        raise type(ours.__name__, (ours, kind), {"__module__": ours.__module__})(str(error)) from error
 
 
 @functools.lru_cache(maxsize=4)
@@ -66,7 +81,8 @@ class LicImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         assert self.fp is not None
         self._data = self.fp.read()
-        file = container.read(self._data)
+        with _as_pillow_does(OSError if _accept(self._data) else UnidentifiedImageError):
+            file = container.read(self._data)
         header = file.header
         self._size = header.width, header.height
         self._mode = "I;16" if header.depth == 16 and header.mode == "L" else header.mode
@@ -77,7 +93,8 @@ class LicImageFile(ImageFile.ImageFile):
     def load(self) -> Any:
         with _decoding:
             if self._data:
-                self._decode()
+                with _as_pillow_does():
+                    self._decode()
         return Image.Image.load(self)
 
     def _decode(self) -> None:
@@ -104,9 +121,10 @@ def _save(image: Image.Image, fp: IO[bytes], _: str | bytes) -> None:
 
     wanted = image.encoderinfo
     given = {name: bytes_of_field(wanted[field]) for name, field in _INFO.items() if field in wanted}
-    picture = from_pil(image, metadata=given)
-    target = Target(**{name: wanted[name] for name in _OPTIONS if name in wanted})
-    fp.write(_codec(str(wanted.get("profile", "balanced"))).encode(picture, target).data)
+    with _as_pillow_does():
+        picture = from_pil(image, metadata=given)
+        target = Target(**{name: wanted[name] for name in _OPTIONS if name in wanted})
+        fp.write(_codec(str(wanted.get("profile", "balanced"))).encode(picture, target).data)
 
 
 Image.register_open(FORMAT, LicImageFile, _accept)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 import licframe
 import licframe.pillow
@@ -78,10 +78,14 @@ def test_deep_colour_is_shown_in_8_bits(codec: LatentCodec, picture: Picture) ->
 def test_damage_and_wrong_options_are_named(codec: LatentCodec, picture: Picture, tmp_path: Path) -> None:
     data = bytearray(codec.encode(picture, Target(quality=50)).data)
     data[-9] ^= 1
-    with pytest.raises(CorruptStreamError, match="checksum"):
+    with pytest.raises(CorruptStreamError, match="checksum") as caught:
         Image.open(io.BytesIO(data))
-    with pytest.raises(UsageError, match="quality is 200"):
+    assert isinstance(caught.value, OSError)
+    with pytest.raises(UnidentifiedImageError, match=r"not a \.lic file"):
+        licframe.open(b"something else")
+    with pytest.raises(UsageError, match="quality is 200") as refused:
         picture.to_pil().save(tmp_path / "a.lic", quality=200, profile="tiny")
+    assert isinstance(refused.value, OSError)
 
 
 def photograph(orientation: int = 6) -> Image.Image:
@@ -118,7 +122,8 @@ def test_pictures_are_turned_once(orientation: int) -> None:
         stored(copy, exif=image.getexif()),
     ):
         assert looks_like(found, image)
-        assert dict(found.getexif()) == {0x010F: "maker"}
+        assert found.getexif()[0x010F] == "maker"
+        assert found.getexif().get(0x0112, 1) == 1
 
 
 def test_a_picture_that_was_turned_by_hand_is_not_turned_again() -> None:

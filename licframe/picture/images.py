@@ -243,12 +243,16 @@ def _shown(image: Image.Image, metadata: dict[str, bytes], where: str) -> NDArra
 
 
 def from_array(pixels: NDArray[Any], metadata: dict[str, bytes] | None = None) -> Picture:
-    """Turn ``(H, W)`` or ``(H, W, 2 .. 4)`` uint8 or uint16 into a picture; 2 and 4 end in alpha."""
+    """Turn ``(H, W)`` or ``(H, W, 1 .. 4)`` uint8 or uint16, of any byte order, into a picture; 2 and 4 end in alpha."""
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if not pixels.dtype.isnative:
+        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))
     if not shaped or pixels.dtype not in (np.uint8, np.uint16):
         raise ImageError(
             f"an array of shape {pixels.shape} and type {pixels.dtype} is no picture; expected uint8 or uint16 of "
-            "shape (H, W), or (H, W, n) with n = 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)"
+            "shape (H, W), or (H, W, n) with n = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)"
         )
     _check_size((pixels.shape[1], pixels.shape[0]), "the array", DEFAULT)
     return _from_samples(pixels, metadata or {})

@@ -49,10 +49,12 @@ def _too_large(where: str, said: str, limits: Limits) -> LimitError:
     found = re.search(r"\((\d+) pixels\)", said)
     if found is None:
         return LimitError(f"{where} takes more memory than there is")
-    pixels = int(found[1])
+    pixels, memory = int(found[1]), limits.memory_for(int(found[1]))
+    raised = [f"--limit pixels={pixels}"] * (pixels > limits.pixels)
+    raised += [f"--limit memory={memory}"] * (memory > limits.memory)
     return LimitError(
-        f"{where} takes {pixels} pixels; at most {limits.most_pixels} are allowed; if you trust it, raise the limits with "
-        f"--limit pixels={pixels} --limit memory={limits.memory_for(pixels)}"
+        f"{where} takes {pixels} pixels; at most {limits.most_pixels} are allowed; if you trust it, raise the limit with "
+        f"{' '.join(raised)}"
     )
 
 

@@ -40,8 +40,8 @@ class Limits:
 
     @property
     def most_pixels(self) -> int:
-        """Pixels of the largest image that all limits allow."""
-        return min(self.pixels, self.side**2, self.memory // _BYTES_PER_PIXEL)
+        """Pixels that the limits of pixels and memory allow."""
+        return min(self.pixels, self.memory // _BYTES_PER_PIXEL)
 
     @staticmethod
     def memory_for(pixels: int) -> int:
