@@ -114,7 +114,9 @@ def test_nothing_is_overwritten_unasked(folder: Path, tmp_path: Path) -> None:
 
 def test_a_damaged_picture_does_not_stop_the_others(folder: Path, tmp_path: Path) -> None:
     Image.new("L", (8, 8)).save(tmp_path / "b.gif")
-    (tmp_path / "b.gif").write_bytes((tmp_path / "b.gif").read_bytes()[:-1] + b",\0\0")  # a second frame begins
+    (tmp_path / "b.gif").write_bytes(
+        (tmp_path / "b.gif").read_bytes()[:-1] + b",\0\0"
+    )  # a second frame begins
     shutil.copy(folder / "a.png", tmp_path / "c.png")
     done = licframe("compress", "b.gif", "c.png", "-p", "tiny", cwd=tmp_path)
 

@@ -150,6 +150,24 @@ def test_grey_with_a_transparent_value(tmp_path: Path) -> None:
     assert np.array_equal(picture.alpha == 0, pixels == pixels[1, 1])
 
 
+def test_deep_colour_that_is_transparent() -> None:
+    pixels = samples(4, 5, 3)
+    key = struct.pack(">HHH", *pixels[1, 1].tolist())
+    image = Image.open(io.BytesIO(with_chunks(from_array(pixels).encode(".png"), tRNS=key)))
+    assert np.argwhere(as_picture(image).alpha == 0).tolist() == [[1, 1]]
+    image.load()  # with 8 bits
+    assert np.argwhere(as_picture(image).alpha == 0).tolist() == [[1, 1]]
+
+
+def test_several_pictures_in_a_tiff_that_pillow_does_not_open() -> None:
+    data = bytearray(tiff(samples(4, 5, 2), GREY, [ALPHA]))
+    start = struct.unpack_from("<I", data, 4)[0]
+    entries = struct.unpack_from("<H", data, start)[0]
+    struct.pack_into("<I", data, start + 2 + 12 * entries, start)
+    with pytest.raises(ImageError, match="--first-frame"):
+        read_picture(bytes(data))
+
+
 def test_deep_samples_that_were_changed_are_taken_as_they_are(tmp_path: Path) -> None:
     from_array(samples(4, 5, 3)).save(tmp_path / "a.png")
     image = Image.open(tmp_path / "a.png")

@@ -144,7 +144,7 @@ def read_picture(source: Path | bytes, limits: Limits = DEFAULT, *, first_frame:
         except UnidentifiedImageError:
             stream.seek(0)
             data = stream.read()
-            samples = sixteen_bit.open_tiff(data, where, limits)
+            samples = sixteen_bit.open_tiff(data, where, limits, first_frame)
             if samples is None:
                 raise
             return _from_samples(*upright(samples, tiff_metadata(data, where), where))
@@ -223,6 +223,9 @@ def _shown(image: Image.Image, metadata: dict[str, bytes], where: str) -> NDArra
     """Return what a loaded Pillow image shows: uint8 or uint16 samples."""
     key = image.info.get("transparency")
     clear = image.has_transparency_data
+    if isinstance(key, tuple) and max(key) > 255:  # of 16 bits, of which Pillow kept 8
+        image = image.copy()
+        image.info["transparency"] = tuple(value >> 8 for value in key)
     if image.mode in _CONVERTED:
         shown = to_rgb(image, metadata.pop("icc", None), where)
     elif image.mode.startswith("I;16"):

@@ -57,9 +57,12 @@ def data_of(image: Image.Image) -> tuple[bytes, str] | None:
     data = file_bytes(image)  # Pillow has loaded it, with 8 bits
     if not data:
         return None
-    with Image.open(io.BytesIO(data), formats=(image.format,)) as again:
-        deep = is_deep(again)
-        return (data, image.format) if deep and again.tobytes() == image.tobytes() else None
+    try:
+        with Image.open(io.BytesIO(data), formats=(image.format,)) as again:
+            deep = is_deep(again)
+            return (data, image.format) if deep and again.tobytes() == image.tobytes() else None
+    except Exception:  # noqa: BLE001  (under that name there is another file by now)
+        return None
 
 
 def decode(data: bytes, kind: str, where: str, limits: Limits) -> NDArray[Any]:
@@ -121,15 +124,22 @@ def mend_loaded(image: Image.Image, samples: NDArray[Any], where: str) -> NDArra
     return 65535 - samples if tags.get(_PHOTOMETRIC) == 0 and samples.ndim == 2 else samples
 
 
-def open_tiff(data: bytes, where: str, limits: Limits) -> NDArray[Any] | None:
+def open_tiff(data: bytes, where: str, limits: Limits, first_frame: bool) -> NDArray[Any] | None:
     """Return the samples of a TIFF file that Pillow does not open; None if it is none, or cannot be read either."""
-    if data[:4] not in _TIFF_STARTS or not _bits(_tags(data)) <= {8, 16} or not installed("pyvips"):
+    if data[:4] not in _TIFF_STARTS or not installed("pyvips"):
         return None
+    tags = _tags(data)
+    if not _bits(tags) <= {8, 16}:
+        return None
+    if tags.next and not first_frame:
+        raise ImageError(
+            f"{where} holds several pictures; save the one you want as PNG, or take the first with --first-frame"
+        )
     return decode(data, "TIFF", where, limits)
 
 
 def _tags(data: bytes) -> Any:
-    """Return the tags of the first picture in a TIFF file."""
+    """Return the tags of the first picture in a TIFF file; ``next`` says where those of a second one are."""
     found = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if data[2:4] in (b"+\0", b"\0+") else 8])
     stream = io.BytesIO(data)
     stream.seek(found.next)
