@@ -201,14 +201,14 @@ def _of_image(
 
 
 def _samples(image: Image.Image, metadata: dict[str, bytes], where: str, limits: Limits) -> NDArray[Any]:
-    found = sixteen_bit.data_of(image)
-    if found is not None:
-        samples = sixteen_bit.decode(*found, where, limits)
-        with suppress(Exception):
-            image.load()  # so that Pillow closes its file, as it does when others are read
-        return samples
-    bits = bits_in_file(image)
     with quiet_libtiff(image.format):
+        found = sixteen_bit.data_of(image)
+        if found is not None:
+            samples = sixteen_bit.decode(*found, where, limits)
+            with suppress(Exception):
+                image.load()  # so that Pillow closes its file, as it does when others are read
+            return samples
+        bits = bits_in_file(image)
         image.load()
     _check_size(image.size, where, limits)  # of icons it is known only now
     samples = _shown(image, metadata, where)
