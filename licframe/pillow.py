@@ -6,8 +6,11 @@
 >>> image.save("other.lic", quality=60, profile="fast")
 
 ``save`` takes ``profile`` (a name or a TOML file), ``quality``, ``bpp``, ``size`` or ``psnr``, and
-``icc_profile``, ``exif`` and ``xmp`` in place of those of the image. Samples of 16 bits become 8-bit ones where
-Pillow has no mode for them, as with its other formats; ``licframe.read`` gives them whole.
+``icc_profile``, ``exif`` and ``xmp`` in place of those of the image; empty or None stores none. Pixels are turned by
+the EXIF orientation that is given, or that of the file they come from; what is stored has none.
+
+Samples of 16 bits become 8-bit ones where Pillow has no mode for them, as with its other formats; ``licframe.read``
+gives them whole.
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ import functools
 import io
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from licframe.bitstream import container
+from licframe.errors import LicframeError
 from licframe.runtime.atomic import bytes_of
 
 if TYPE_CHECKING:
@@ -42,9 +48,21 @@ def open(source: str | os.PathLike[str] | bytes | IO[bytes]) -> Image.Image:  # 
         source: a path, bytes, or a stream that is open for reading.
 
     Raises:
-        FileError: it cannot be read; CorruptStreamError: it is no .lic file.
+        FileError: it cannot be read; CorruptStreamError: it is no .lic file. All are OSErrors, too.
     """
-    return LicImageFile(io.BytesIO(bytes_of(source)))
+    with _as_pillow_does():
+        data = bytes_of(source)
+    return LicImageFile(io.BytesIO(data))
+
+
+@contextmanager
+def _as_pillow_does(kind: type[OSError] = OSError) -> Iterator[None]:
+    """Raise an error of ours as one that those who call Pillow expect, too."""
+    try:
+        yield
+    except LicframeError as error:
+        ours = type(error)
+        raise type(ours.__name__, (ours, kind), {"__module__": ours.__module__})(str(error)) from error
 
 
 @functools.lru_cache(maxsize=4)
@@ -63,7 +81,8 @@ class LicImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         assert self.fp is not None
         self._data = self.fp.read()
-        file = container.read(self._data)
+        with _as_pillow_does(OSError if _accept(self._data) else UnidentifiedImageError):
+            file = container.read(self._data)
         header = file.header
         self._size = header.width, header.height
         self._mode = "I;16" if header.depth == 16 and header.mode == "L" else header.mode
@@ -74,7 +93,8 @@ class LicImageFile(ImageFile.ImageFile):
     def load(self) -> Any:
         with _decoding:
             if self._data:
-                self._decode()
+                with _as_pillow_does():
+                    self._decode()
         return Image.Image.load(self)
 
     def _decode(self) -> None:
@@ -97,15 +117,14 @@ def _accept(prefix: bytes) -> bool:
 def _save(image: Image.Image, fp: IO[bytes], _: str | bytes) -> None:
     from licframe.codec.target import Target
     from licframe.picture.images import from_pil
+    from licframe.picture.metadata import bytes_of_field
 
     wanted = image.encoderinfo
-    picture = from_pil(image)
-    for name, field in _INFO.items():
-        if wanted.get(field):
-            given = wanted[field]
-            picture.metadata[name] = given.tobytes() if isinstance(given, Image.Exif) else bytes(given)
-    target = Target(**{name: wanted[name] for name in _OPTIONS if name in wanted})
-    fp.write(_codec(str(wanted.get("profile", "balanced"))).encode(picture, target).data)
+    given = {name: bytes_of_field(wanted[field]) for name, field in _INFO.items() if field in wanted}
+    with _as_pillow_does():
+        picture = from_pil(image, metadata=given)
+        target = Target(**{name: wanted[name] for name in _OPTIONS if name in wanted})
+        fp.write(_codec(str(wanted.get("profile", "balanced"))).encode(picture, target).data)
 
 
 Image.register_open(FORMAT, LicImageFile, _accept)

@@ -112,6 +112,56 @@ def test_nothing_is_overwritten_unasked(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes() != original
 
 
+def test_a_damaged_picture_does_not_stop_the_others(folder: Path, tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "b.gif")
+    (tmp_path / "b.gif").write_bytes(
+        (tmp_path / "b.gif").read_bytes()[:-1] + b",\0\0"
+    )  # a second frame begins
+    shutil.copy(folder / "a.png", tmp_path / "c.png")
+    done = licframe("compress", "b.gif", "c.png", "-p", "tiny", cwd=tmp_path)
+
+    assert done.returncode == 8
+    assert done.stderr.startswith("licframe: cannot read b.gif")
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "c.lic").exists()
+
+
+def test_quiet_keeps_warnings_of_others_off_the_terminal(folder: Path, tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x010F] = "a maker with a long name"
+    data = bytearray(tags.tobytes())
+    data[20] = 255  # the text lies beyond the end
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.jpg", exif=bytes(data))
+    said = licframe("compress", "a.jpg", "-p", "tiny", cwd=tmp_path)
+    quiet = licframe("compress", "a.jpg", "-p", "tiny", "--quiet", "--overwrite", cwd=tmp_path)
+
+    assert said.stderr.count("licframe: note:") == len(said.stderr.splitlines()) == 1
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_decompressing_with_loss_is_said_unless_asked_for(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "a.lic", tmp_path / "a.lic")
+    said = licframe("decompress", "a.lic", "-o", "a.jpg", cwd=tmp_path)
+    asked = licframe("decompress", "a.lic", "-o", "b.jpg", "-q", "50", cwd=tmp_path)
+
+    assert "note: a.jpg loses a little, as JPEG of quality 95; a .png keeps everything" in said.stderr
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert (tmp_path / "b.jpg").stat().st_size < (tmp_path / "a.jpg").stat().st_size
+    assert licframe("decompress", "a.lic", "-o", "a.png", "-q", "50", cwd=tmp_path).returncode == 2
+
+
+def test_sixteen_bits_are_reduced_when_asked(folder: Path, tmp_path: Path) -> None:
+    Picture(SMALL[0].astype(np.uint16) * 257).save(tmp_path / "a.png")
+    assert licframe("compress", "a.png", "-p", "tiny", cwd=tmp_path).returncode == 0
+    refused = licframe("decompress", "a.lic", "-o", "a.jpg", cwd=tmp_path)
+    done = licframe("decompress", "a.lic", "-o", "a.jpg", "--depth", "8", cwd=tmp_path)
+
+    assert refused.returncode == 8
+    assert "--depth 8" in refused.stderr
+    assert done.returncode == 0, done.stderr
+    assert licframe("decompress", "a.lic", "--depth", "9", cwd=tmp_path).returncode == 2
+
+
 @pytest.mark.slow
 def test_run_measures_the_sample_picture(tmp_path: Path) -> None:
     done = licframe("run", "tiny", "-q", "30", "--json", cwd=tmp_path)

@@ -96,11 +96,11 @@ def test_pictures_stand_upright(orientation: int, depth: int) -> None:
     assert from_pil(found.to_8_bit().to_pil()).size == found.size
 
 
-def test_unreadable_exif_is_kept_and_said() -> None:
+def test_unreadable_exif_is_left_out_and_said() -> None:
     image = Image.new("L", (4, 4))
-    image.info["exif"] = b"Exif\0\0nonsense"
+    image.info.update(exif=b"Exif\0\0nonsense", icc_profile=ICC)
     with pytest.warns(LicframeWarning, match="unreadable EXIF"):
-        assert from_pil(image).metadata["exif"] == b"Exif\0\0nonsense"
+        assert from_pil(image).metadata == {"icc": ICC}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,55 @@ def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
         as_picture(array)
 
 
+def test_arrays_of_one_plane_and_of_another_byte_order() -> None:
+    pixels = samples(4, 5, 1, depth=16)
+    for array in (pixels, pixels[..., 0], pixels.astype(">u2")):
+        picture = as_picture(array)
+        assert (picture.mode, picture.pixels.dtype.isnative) == ("L", True)
+        assert np.array_equal(picture.pixels, pixels[..., 0])
+
+
+@pytest.mark.parametrize("source", [bytes, bytearray, memoryview, io.BytesIO])
+def test_files_in_memory(source: type) -> None:
+    pixels = samples(4, 5, 3)
+    assert np.array_equal(as_picture(source(from_array(pixels).encode(".png"))).pixels, pixels)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "least"), [(".jpg", 38), (".avif", 38), (".webp", np.inf), (".png", np.inf)]
+)
+def test_formats_with_loss_keep_high_quality(suffix: str, least: float) -> None:
+    y, x = np.mgrid[:64, :64]
+    pixels = np.dstack([128 + 100 * np.sin(x / 5), 128 + 100 * np.cos(y / 4), 2 * (x + y)]).astype(np.uint8)
+    picture = from_array(pixels)
+    data = picture.encode(suffix)
+    assert picture.psnr(read_picture(data).pixels) >= least
+    if suffix != ".png":
+        assert len(picture.encode(suffix, quality=30)) < len(data)
+        with pytest.raises(UsageError, match="0 to 100"):
+            picture.encode(suffix, quality=101)
+    else:
+        with pytest.raises(UsageError, match="other kinds none"):
+            picture.encode(suffix, quality=30)
+
+
+@pytest.mark.parametrize("suffix", [".ico", ".icns"])
+def test_icons_are_refused(suffix: str) -> None:
+    with pytest.raises(ImageError, match="fixed sizes"):
+        from_array(samples(40, 50, 3)).encode(suffix)
+
+
+def test_alpha_is_never_dropped_on_the_way_out() -> None:
+    for suffix in (".bmp", ".jpg", ".ppm"):
+        with pytest.raises(ImageError, match=r"use \.png"):
+            from_array(samples(8, 8, 4)).encode(suffix)
+
+
+def test_what_pillow_does_not_read_again_is_written_all_the_same() -> None:
+    with pytest.warns(LicframeWarning, match="does not hold icc"):
+        assert Picture(samples(8, 8, 3), {"icc": ICC}).encode(".pdf").startswith(b"%PDF")
+
+
 def test_empty_and_huge_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LimitError, match="empty"):
         from_array(np.zeros((0, 4, 3), np.uint8))
@@ -240,11 +289,15 @@ def test_pillows_own_limit_stays_as_it_was() -> None:
     assert before == Image.MAX_IMAGE_PIXELS
 
 
-def test_cmyk_is_converted_by_its_profile() -> None:
+@pytest.mark.parametrize("profile", [ICC, b"no profile"])
+def test_cmyk_with_a_profile_that_does_not_fit(profile: bytes) -> None:
     image = Image.new("CMYK", (4, 4), (10, 20, 30, 40))
-    image.info["icc_profile"] = ICC  # of another colour space
-    with pytest.warns(LicframeWarning), pytest.raises(ImageError, match="ICC profile"):
-        as_picture(image)
+    image.info["icc_profile"] = profile  # of another colour space
+    with pytest.warns(LicframeWarning, match="without its ICC profile, which does not fit") as notes:
+        picture = as_picture(image)
+    assert len(notes) == 1
+    assert np.array_equal(picture.pixels, image.convert("RGB"))
+    assert not picture.metadata
 
 
 def test_what_codecs_are_compared_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,6 +144,18 @@ def _codec_of_lic_files(profile: profiles.Profile, device: str) -> ImageCodec:
     return codec
 
 
+def _picture_file(picture: Picture, path: Path, quality: int | None) -> bytes:
+    """Return a picture as the suffix of its path says; say what it loses by that, unless that was asked for."""
+    from licframe.errors import LicframeWarning
+    from licframe.picture.writing import loss
+
+    suffix = path.suffix.lower() or ".png"
+    data = picture.encode(suffix, str(path), quality=quality)
+    if quality is None and (lost := loss(suffix)):
+        warnings.warn(f"{path} loses {lost}; a .png keeps everything", LicframeWarning, stacklevel=2)
+    return data
+
+
 def decompress(
     files: Annotated[list[Path], typer.Argument(help=".lic files; - is standard input.")],
     output: Annotated[
@@ -165,6 +178,18 @@ def decompress(
         bool, typer.Option("--best-effort", help="Do without metadata and alpha that are damaged.")
     ] = False,
     strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC, EXIF and XMP.")] = False,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            "--quality",
+            "-q",
+            help="0 to 100, of a picture in JPEG, AVIF, WebP or PDF; 95 if left out, and WebP without loss.",
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option("--depth", help="8: reduce 16 bits a sample to 8, for formats that hold no more."),
+    ] = None,
     overwrite: Overwrite = False,
     limit: Limit = None,
     quiet: Quiet = False,
@@ -172,7 +197,10 @@ def decompress(
 ) -> None:
     """Decompress .lic files to PNG, or to what the suffix of the output says."""
     from licframe.bitstream import container
+    from licframe.errors import UsageError
 
+    if depth not in (None, 8):
+        raise UsageError(f"--depth {depth}: only 8 can be asked for; without it samples keep their depth")
     limits = DEFAULT.with_settings(limit or [])
     inputs = streams.sources(files)
     paths = streams.targets(inputs, output, ".png", overwrite)
@@ -192,7 +220,8 @@ def decompress(
             codecs[made_by] = load_for(header, profile, decoder, device=device)
         decoded = codecs[made_by].decode(data, limits, best_effort=best_effort)
         picture = attrs.evolve(decoded.picture, metadata={}) if strip else decoded.picture
-        streams.write(path, picture.encode(path.suffix.lower() or ".png", str(path)))
+        picture = picture.to_8_bit() if depth == 8 else picture
+        streams.write(path, _picture_file(picture, path, quality))
         seconds = sum(decoded.seconds.values())
         records.append(
             {"file": str(source), "image": str(path), "seconds": seconds, "damage": list(decoded.damage)}

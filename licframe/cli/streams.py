@@ -10,7 +10,7 @@ from pathlib import Path
 
 import typer
 
-from licframe.errors import FileError, LicframeError, LicframeWarning, UsageError, located
+from licframe.errors import FileError, LicframeError, UsageError, located
 from licframe.runtime.atomic import read_file, write_atomically
 from licframe.runtime.limits import Limits
 
@@ -122,7 +122,7 @@ def for_each(inputs: Sequence[Path], work: Callable[[int], None]) -> None:
 def reporter(paths: Sequence[Path], quiet: bool, as_json: bool) -> Callable[[str], None]:
     """Return what prints a line of progress: to standard error where a result goes to standard output."""
     if quiet:
-        warnings.simplefilter("ignore", LicframeWarning)
+        warnings.simplefilter("ignore")  # also those of other packages
     if quiet or as_json:
         return lambda _: None
     return lambda line: typer.echo(line, err=STREAM in paths)

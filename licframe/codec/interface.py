@@ -15,6 +15,7 @@ from PIL import Image
 from licframe.codec.target import Target, search
 from licframe.picture.error import psnr
 from licframe.picture.images import Picture, as_picture, from_array
+from licframe.runtime.atomic import bytes_of
 from licframe.runtime.clock import Clock
 from licframe.runtime.limits import DEFAULT, Limits
 
@@ -129,7 +130,7 @@ class ImageCodec(ABC):
         """Compress an image to the bytes of a file.
 
         Args:
-            image: a path, bytes or a stream of a picture file, a Pillow image, or uint8 or uint16 ``(H, W)`` or ``(H, W, 2 .. 4)``.
+            image: a path, bytes or a stream of a picture file, a Pillow image, or uint8 or uint16 ``(H, W)`` or ``(H, W, 1 .. 4)``.
             quality: on the codec's own scale: for profiles 0 (smallest) to 100, 50 if nothing else is asked for.
             bpp: largest rate in bits per pixel; size: largest file in bytes; psnr: least PSNR in
                 dB. At most one of the four; the search is on real files.
@@ -139,9 +140,13 @@ class ImageCodec(ABC):
         """
         return self.encode(as_picture(image), Target(quality=quality, bpp=bpp, size=size, psnr=psnr)).data
 
-    def decompress(self, data: bytes) -> Image.Image:
-        """Decompress a file that ``compress`` made; raises as ``decode``."""
-        return self.decode(data).picture.to_pil()
+    def decompress(self, data: str | os.PathLike[str] | bytes | IO[bytes]) -> Image.Image:
+        """Decompress a file that ``compress`` made: a path, its bytes or a stream of them; raises as ``decode``.
+
+        Raises:
+            FileError: it cannot be read.
+        """
+        return self.decode(bytes_of(data)).picture.to_pil()
 
 
 class PixelCodec(ImageCodec):

@@ -38,10 +38,20 @@ class Limits:
     memory: int = attrs.field(factory=_physical_memory)
     seconds: float = 600.0
 
+    @property
+    def most_pixels(self) -> int:
+        """Pixels that the limits of pixels and memory allow."""
+        return min(self.pixels, self.memory // _BYTES_PER_PIXEL)
+
+    @staticmethod
+    def memory_for(pixels: int) -> int:
+        """Return the bytes of memory that coding is estimated to take."""
+        return pixels * _BYTES_PER_PIXEL
+
     def check(self, width: int, height: int, where: str) -> None:
         """Raise LimitError, naming the option that helps, if an image is outside; warn if it is large."""
         pixels = width * height
-        memory = pixels * _BYTES_PER_PIXEL
+        memory = self.memory_for(pixels)
         for name, value, largest, unit in (
             ("pixels", pixels, self.pixels, "pixels"),
             ("side", max(width, height), self.side, "pixels along a side"),
