@@ -104,6 +104,20 @@ class TestDeformable(Conformance):
         ]
 
 
+class TestDetailParts(Conformance):
+    """Those of a detail layer, which make a codec of block transform coefficients by themselves."""
+
+    @pytest.fixture
+    def settings(self) -> list[str]:
+        small = [f"context_scheduler.{option}" for option in ("base=0", "width=8", "hidden=16")]
+        return [
+            "transform.plugin=block-dct",
+            "context_scheduler.plugin=blocks",
+            *small,
+            "entropy_model.plugin=sparse",
+        ]
+
+
 class TestLatentOverfitting(Conformance):
     @pytest.fixture
     def settings(self) -> list[str]:

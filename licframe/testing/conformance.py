@@ -178,8 +178,9 @@ class Conformance:
     def test_the_decoder_is_what_the_synthesis_uses(self, profile: LatentProfile) -> None:
         """Its parameters are those that the synthesis alone depends on; without a removable block it works, too."""
         transform = random_codec(profile).model.transform
-        latent, quality = torch.randn(1, transform.latent_channels, 3, 2), torch.tensor([50.0])
-        image = torch.rand(1, 3, 3 * transform.stride, 2 * transform.stride)
+        quality = torch.tensor([50.0])
+        latent = torch.randn(1, transform.latent_channels, 3, 2, requires_grad=True)
+        image = torch.rand(1, 3, 3 * transform.stride, 2 * transform.stride, requires_grad=True)
         inside = set(transform.decoder.parameters())
         for work, decoding in ((transform.synthesis, True), (transform.analysis, False)):
             transform.zero_grad()

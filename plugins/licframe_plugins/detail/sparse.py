@@ -5,7 +5,6 @@ Its tables go down to zeros that cost next to nothing, and every element is code
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -32,7 +31,7 @@ class Sparse(EntropyModel):
 
     def __init__(self, options: Any) -> None:
         super().__init__()
-        self.bank = _bank()
+        self.bank = TableBank.load("licframe_plugins.detail", "sparse.npz")
 
     def centre(self, parameters: Tensor) -> Tensor:
         return torch.zeros_like(parameters[:, 0])
@@ -83,7 +82,3 @@ def make_tables() -> list[tuple[int, list[float]]]:
         tables.append((half, [*right[::-1], 1 - 2 * edges[0], *right, 2 * edges[half]]))
     return tables
 
-
-@functools.cache
-def _bank() -> TableBank:
-    return TableBank.load("licframe_plugins.detail", "sparse.npz")

@@ -71,4 +71,4 @@ class BlockTransform(Transform):
 
     @property
     def decoder(self) -> nn.Module:
-        return nn.Module()
+        return self

@@ -129,7 +129,9 @@ class MultiScaleProgressive(ContextScheduler):
         # Own parameters of each channel: of the base level, and what a prediction is added to.
         self.base = trained_as("scale", nn.Parameter(torch.zeros(p, c)))
         self.own = trained_as("scale", nn.Parameter(torch.zeros(levels, len(self.phases), p, c)))
-        self.blend = trained_as("scale", nn.Parameter(torch.zeros(levels, len(self.phases), c)))
+        blend = torch.zeros(levels, len(self.phases), c)
+        # Of no use to an entropy model without a centre.
+        self.blend = trained_as("scale", nn.Parameter(blend, requires_grad="centre" in self.kinds))
         self._made: dict[tuple[int, int, torch.device], Blocks] = {}
         self.trunks: ListOf[_Trunk] = ListOf()
         self.heads: ListOf[ListOf[_Head]] = ListOf()
