@@ -165,7 +165,7 @@ class Transform(nn.Module, ABC):
         """Return the names in ``state_dict`` of what the decoder holds."""
         held = {id(value) for value in (*self.decoder.parameters(), *self.decoder.buffers())}
         named = (*self.named_parameters(), *self.named_buffers())
-        return frozenset(name for name, value in named if id(value) in held)
+        return frozenset(name for name, value in named if id(value) in held) & self.state_dict().keys()
 
     def start_from(self, teacher: Transform) -> None:
         """Begin the decoder from that of a transform of the same latent, where there is a way to.
