@@ -219,6 +219,17 @@ def test_bd_rate_of_half_the_rate_is_minus_fifty_percent() -> None:
     assert "-50.0 % against a (1), PSNR 28.0-38.0 dB, pchip, 4 and 4 points, overlap 100%" in said
 
 
+def test_bd_rate_leaves_out_other_rates() -> None:
+    """Far above and below, the test needs twice the rate; between, half."""
+    points = [(0.04, 24.0), (0.2, 27.0), (0.4, 30.0), (0.8, 33.0), (1.6, 36.0), (3.2, 39.0)]
+    odd = [(rate * (0.5 if 0.15 < rate < 2 else 2), shown) for rate, shown in points]
+    anchor, test = curve(*points, name="a"), curve(*sorted(odd), name="t")
+    found = bd_rate(anchor, test, rates=(0.1, 1.6))
+
+    assert found.points == (4, 4)
+    assert found.percent == pytest.approx(-50)
+
+
 def test_bd_rate_is_that_of_bjontegaard() -> None:
     known = published.published("kodak")
     a, b = known["vtm-9.1"], known["bpg"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -60,8 +61,17 @@ def fidelity(curve: Sequence[Mean], metric: str) -> list[tuple[float, float]]:
     return sorted(pairs, key=lambda pair: pair[1])
 
 
-def bd_rate(anchor: Results, test: Results, metric: str = "psnr", method: str = "pchip") -> Difference:
+def bd_rate(
+    anchor: Results,
+    test: Results,
+    metric: str = "psnr",
+    method: str = "pchip",
+    rates: tuple[float, float] = (0.0, math.inf),
+) -> Difference:
     """Return the BD-rate of ``test`` against ``anchor`` over their mean curves.
+
+    Args:
+        rates: points outside this range of bits per pixel are left out.
 
     Raises:
         ResultsError: fewer than 4 points, less than 50 % overlap, other images, or a curve whose
@@ -77,7 +87,11 @@ def bd_rate(anchor: Results, test: Results, metric: str = "psnr", method: str = 
             f"cannot compare {who}: they were measured on different images ({test.dataset}, "
             f"{len(test.images)} images; {anchor.dataset}, {len(anchor.images)}); measure both on the same"
         )
-    curves = [fidelity(anchor.curve, metric), fidelity(test.curve, metric)]
+    low, high = rates
+    curves = [
+        [point for point in fidelity(item.curve, metric) if low <= point[0] <= high]
+        for item in (anchor, test)
+    ]
     for item, curve in zip((anchor, test), curves, strict=True):
         if len(curve) < MIN_POINTS:
             raise ResultsError(

@@ -18,7 +18,7 @@ from .plugin import Options
 
 
 class PillowBaseline(PixelCodec):
-    """One of Pillow's formats. Qualities reach from about 0.1 to 2 bpp on photographs."""
+    """One of Pillow's formats. Qualities reach from about 0.1 to 5 bpp on photographs where the format does."""
 
     #: Pillow's name of the format, and of the library to ask for its version
     format: ClassVar[str]
@@ -70,7 +70,7 @@ class Jpeg(PillowBaseline):
     """JPEG with optimised Huffman tables and the usual 4:2:0."""
 
     format, library, suffix = "JPEG", "jpg", ".jpg"
-    qualities = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+    qualities = (5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99)
     fixed = MappingProxyType({"optimize": True})
 
 
@@ -86,7 +86,7 @@ class Avif(PillowBaseline):
     """AVIF without colour subsampling."""
 
     format, library, suffix = "AVIF", "avif", ".avif"
-    qualities = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+    qualities = (10, 20, 30, 40, 50, 60, 70, 80, 90, 94, 97)
     fixed = MappingProxyType({"subsampling": "4:4:4", "speed": 4})
 
 
@@ -107,7 +107,7 @@ class JpegXl(PillowBaseline):
     """JPEG XL through pillow-jxl-plugin."""
 
     format, library, suffix = "JXL", "jxl", ".jxl"
-    qualities = (1, 15, 30, 45, 60, 70, 80, 90, 94)
+    qualities = (1, 15, 30, 45, 60, 70, 80, 90, 94, 97, 99)
     fixed = MappingProxyType({"effort": 7})
 
     def __init__(self, options: Options) -> None:

@@ -81,4 +81,3 @@ def make_tables() -> list[tuple[int, list[float]]]:
         right = [edges[k] - edges[k + 1] for k in range(half)]
         tables.append((half, [*right[::-1], 1 - 2 * edges[0], *right, 2 * edges[half]]))
     return tables
-
