@@ -77,7 +77,7 @@ def _graphic(mode: str, depth: int) -> Picture:
     y, x = np.mgrid[:45, :70]
     inside = (y - 22) ** 2 + (x - 35) ** 2 < 300
     colours = np.where(inside[..., None], (200, 30, 90), (10, 80, 160)) * (257 if depth == 16 else 1)
-    alpha = np.where(inside, 255, x * 3) * (257 if depth == 16 else 1)
+    alpha = np.where(inside, 255, x * 3 + 1) * (257 if depth == 16 else 1)
     kind = f"u{depth // 8}"
     pixels = colours.astype(kind)
     return Picture(pixels if "RGB" in mode else pixels[..., 0], {}, alpha.astype(kind))
