@@ -125,6 +125,11 @@ def read_container(data: bytes) -> tuple[dict, dict[bytes, bytes], dict[str, tup
     header = read_header(chunks.pop(b"H"))
     assert not (chunks.keys() & {b"W"} if header["revision"] >= 4 else streams)
     assert b"D" not in chunks or (header["revision"] >= 5 and not header["codec"])
+    assert b"D" in chunks or not header["details"]
+    if header["details"]:  # its digest goes with that of the payload
+        body = bytearray(chunks[b"D"])
+        body[13:17] = (a ^ b for a, b in zip(body[13:17], chunks[b"P"][:4], strict=True))
+        chunks[b"D"] = bytes(body)
     if b"W" in chunks:  # of revision 3
         streams["wiener 1"] = (chunks.pop(b"W"), True)
     return header, chunks, streams
@@ -147,6 +152,7 @@ def read_header(body: bytes) -> dict:
         "depth": 16 if kind & 8 else 8,
         "quality": body[2],
         "latent_quality": latent_quality,
+        "details": bool(kind & 64),
         "size": (width, height),
         "fingerprint": body[offset:names_at],
         "profile": profile,
@@ -194,17 +200,20 @@ class Coder:
 
 
 def read_lossless(payload: bytes, header: dict) -> np.ndarray:
-    """Colour samples of a payload of codec "lossless 1"; Pillow reads the file inside."""
+    """Samples of a payload of codec "lossless 1", alpha last where it holds it; Pillow reads the file inside."""
     image = Image.open(io.BytesIO(payload[4:]))
     assert image.format in ("PNG", "WEBP")
     samples = np.asarray(image)
+    together = image.mode == "RGBA"
     if "RGB" not in header["mode"] and samples.ndim == 3:
-        samples = samples[..., 0]
+        samples = samples[..., ::3] if together else samples[..., 0]
     if header["depth"] == 16 and samples.dtype == np.uint8:
         high, low = np.split(samples.astype(np.uint16), 2)
         samples = 256 * high + low
     kind = "<u2" if header["depth"] == 16 else "u1"
-    assert zlib.crc32(samples.astype(kind).tobytes()) == int.from_bytes(payload[:4], "little")
+    ordered = samples.astype(kind)
+    data = ordered[..., :-1].tobytes() + ordered[..., -1].tobytes() if together else ordered.tobytes()
+    assert zlib.crc32(data) == int.from_bytes(payload[:4], "little")
     return samples
 
 

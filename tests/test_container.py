@@ -14,6 +14,7 @@ from licframe.runtime.limits import Limits
 
 HEADER = Header(768, 512, "RGB", 50, "balanced", ("residual 1", "msp 1", "gaussian 1"), b"abcdef")
 FILE = File(HEADER, ((b"payload!" * 3, 0x01020304),), {"icc": b"profile", "exif": b"exif", "xmp": b"xmp"})
+DETAILED = attrs.evolve(FILE, detail=container.Detail(70, b"weight", b"shower", b"details!", 0x05060708))
 
 names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20)
 labels = names.map(lambda name: f"{name.lstrip('-') or 'x'} 1")
@@ -96,15 +97,17 @@ def test_overhead_of_a_usual_file_is_at_most_65_bytes() -> None:
     assert len(container.write(File(HEADER, ((payload, 0),)))) - len(payload) <= 65
 
 
-def test_every_truncation_is_an_error() -> None:
-    data = container.write(FILE)
+@pytest.mark.parametrize("file", [FILE, DETAILED])
+def test_every_truncation_is_an_error(file: File) -> None:
+    data = container.write(file)
     for length in range(len(data)):
         with pytest.raises(CorruptStreamError):
             container.read(data[:length])
 
 
-def test_every_flipped_bit_is_an_error() -> None:
-    data = container.write(FILE)
+@pytest.mark.parametrize("file", [FILE, DETAILED])
+def test_every_flipped_bit_is_an_error(file: File) -> None:
+    data = container.write(file)
     for position in range(len(data) * 8):
         damaged = bytearray(data)
         damaged[position // 8] ^= 1 << position % 8

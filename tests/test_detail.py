@@ -120,6 +120,107 @@ def test_details_that_are_not_of_this_picture_are_refused(
             use(data)
 
 
+def _file_of(*chunks: tuple[bytes, bytes]) -> bytes:
+    return bytes(container.MAGIC) + b"\x01" + b"".join(container.chunk(*c) for c in chunks)
+
+
+def _flipped(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+
+
+def _harmed(detailed: bytes) -> dict[str, bytes]:
+    """A file whose details alone are damaged, in all the ways there are."""
+    file = container.read(detailed)
+    chunks = [(kind, body) for kind, body, _ in container.chunks(detailed)]
+    place = next(offset for kind, _, offset in container.chunks(detailed) if kind == b"D")
+    harmed = {
+        "dropped": _file_of(*(c for c in chunks if c[0] != b"D")),
+        "cut": detailed[: place + 40],
+        "cut between": detailed[:place],
+        "flipped": _flipped(detailed, place + 40),
+        "no type": _flipped(detailed, place),
+        "short": _file_of(*chunks[:-1], (b"D", b"short")),
+        "quality": _file_of(*chunks[:-1], (b"D", b"\xff" + chunks[-1][1][1:])),
+    }
+    for name, value in {"fingerprint": b"others", "digest": 1, "payload": b"abcd"}.items():
+        changed = attrs.evolve(file.detail, **{name: value})
+        harmed[name] = container.write(attrs.evolve(file, detail=changed))
+    return harmed
+
+
+HARMS = (
+    "dropped",
+    "cut",
+    "cut between",
+    "flipped",
+    "no type",
+    "short",
+    "quality",
+    "fingerprint",
+    "digest",
+    "payload",
+)
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_damaged_details_are_an_error_or_left_out(codec: LatentCodec, detailed: bytes, harm: str) -> None:
+    """Never a lesser picture without a word; with best effort the picture of the payload, and a sentence."""
+    data = _harmed(detailed)[harm]
+    for use in (codec.decode, codec.verify):
+        with pytest.raises((WeightsMismatchError, CorruptStreamError)):
+            use(data)
+    found = codec.decode(data, best_effort=True)
+    below = codec.decode(container.write(attrs.evolve(container.read(detailed), detail=None)))
+
+    assert np.array_equal(found.picture.pixels, below.picture.pixels)
+    assert sum("details are left out" in sentence for sentence in found.damage) == 1
+
+
+@pytest.mark.parametrize("changed", [{"revision": 4}, {"codec": "dct 1"}])
+def test_details_have_no_place_in_other_files(detailed: bytes, changed: dict) -> None:
+    file = container.read(detailed)
+    header = attrs.evolve(file.header, latent_quality=90, details=False, **changed)
+    chunks = [(kind, body) for kind, body, _ in container.chunks(detailed)]
+    data = _file_of((b"H", container.pack_header(header)), *chunks[1:])
+
+    with pytest.raises(CorruptStreamError, match="details do not belong"):
+        container.read(data)
+    found = container.read(data, best_effort=True)
+    assert found.detail is None
+    assert "do not belong" in found.damage[-1]
+
+
+def test_details_are_bound_to_their_payload(codec: LatentCodec) -> None:
+    """Of pictures of one sample: there is little that could differ in the details themselves."""
+    rng = np.random.default_rng(4)
+    pictures = [from_array(rng.integers(0, 256, (1, 1, 3), dtype=np.uint8)) for _ in range(5)]
+    files = [codec.encode(picture, Target(quality=95)).data for picture in pictures]
+    chunks = [{kind: body for kind, body, _ in container.chunks(data)} for data in files]
+    refused = 0
+    for mine in chunks:
+        for other in chunks:
+            if mine[b"P"] != other[b"P"]:
+                data = _file_of((b"H", mine[b"H"]), (b"P", mine[b"P"]), (b"D", other[b"D"]))
+                with pytest.raises(CorruptStreamError):
+                    codec.decode(data)
+                refused += 1
+    assert refused > 10
+
+
+def test_first_files_with_details_say_nothing_of_them_in_their_header(
+    codec: LatentCodec, detailed: bytes
+) -> None:
+    """As golden files of revision 5: no flag, and a digest of its own."""
+    file = container.read(detailed)
+    assert file.detail is not None
+    chunks = [(kind, body) for kind, body, _ in container.chunks(detailed)]
+    header = container.pack_header(attrs.evolve(file.header, details=False))
+    old = _file_of((b"H", header), *chunks[1:-1], (b"D", container._pack_detail(file.detail, 0)))
+
+    assert container.read(old).detail == file.detail
+    assert np.array_equal(codec.decode(old).picture.pixels, codec.decode(detailed).picture.pixels)
+
+
 def test_a_codec_without_a_layer_refuses_details(detailed: bytes) -> None:
     with pytest.raises(WeightsMismatchError, match="has none"):
         load_latent("tiny", ["detail.file="]).decode(detailed)

@@ -109,8 +109,8 @@ def test_what_costs_the_same_is_kept_without_loss(either: ImageCodec) -> None:
     assert isinstance(either, fallback.FallbackCodec)
     size = len(either.lossless.encode(picture).data)
 
-    def lossy(extra: int) -> ImageCodec:
-        plain = either.lossy.encode(picture)
+    def lossy(extra: int, quality: int = 20) -> ImageCodec:
+        plain = attrs.evolve(either.lossy.encode(picture), quality=quality)
         made = attrs.evolve(plain, data=plain.data[:1] * (size + extra))
         other = fallback.FallbackCodec(either.lossy, either.lossless, either.label)
         other.lossy = type("", (), {"encode": lambda *_: made})()  # type: ignore[assignment]
@@ -118,6 +118,19 @@ def test_what_costs_the_same_is_kept_without_loss(either: ImageCodec) -> None:
 
     assert lossy(0).encode(picture).lossless
     assert not lossy(-1).encode(picture).lossless
+    assert lossy(-64, 21).encode(picture).lossless
+    assert not lossy(-65, 21).encode(picture).lossless
+    assert not lossy(-1, 21).encode(picture, Target(psnr=20)).lossless
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 17), (3, 60), (100, 70)])
+def test_a_picture_of_one_colour_stays_so(either: ImageCodec, size: tuple[int, int]) -> None:
+    """A lossy file of a few bytes less would be off by up to 18 levels."""
+    for quality in (21, 40, 57):
+        for colour in ((201, 13, 90), (90, 201, 13), (128, 128, 128)):
+            picture = from_array(np.full((*size, 3), colour, np.uint8))
+            found = either.decode(either.encode(picture, Target(quality=quality)).data).picture
+            assert np.abs(found.pixels.astype(int) - colour).max() <= 1
 
 
 def test_it_can_be_switched_off() -> None:

@@ -59,6 +59,19 @@ def test_mutations_reach_what_lies_behind_the_checksum() -> None:
     assert mutate(GOLDEN["rgb-q50"], []) == GOLDEN["rgb-q50"]
 
 
+def test_mutations_reach_the_quality_of_the_latent_and_details() -> None:
+    data = GOLDEN["grey-q90-revision5"]
+    file = container.read(data)
+    levels = {container.read(mutate(data, [("relevel", k, 0)])).header.latent_quality for k in range(129)}
+
+    assert file.detail is not None
+    assert levels == set(range(-28, 101))
+    assert container.read(mutate(data, [("relevel", 78, 1)])).header.details
+    changed = container.read(mutate(data, [("redetail", 7, 1)])).detail
+    assert (changed.quality, changed.fingerprint) == (7, file.detail.fingerprint)
+    assert changed.payload == file.detail.payload[4:] + file.detail.payload[:4]
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_every_flipped_bit_is_detected(codec: LatentCodec, name: str) -> None:
     data = GOLDEN[name]

@@ -24,6 +24,7 @@ from licframe.errors import CorruptStreamError, LimitError, UsageError
 from licframe.picture.images import Picture, from_array, read_picture
 from licframe.testing.conformance import CodecConformance, picture_of
 from licframe_plugins.lossless import planes
+from tests import reference
 
 
 class TestLossless(CodecConformance):
@@ -69,6 +70,71 @@ def test_what_nobody_sees_costs_nothing(codec: ImageCodec) -> None:
 
     assert len(data) < len(codec.compress(noise)) / 8
     assert np.array_equal(codec.decode(data).picture.pixels[:, :4], noise[:, :4])
+
+
+def _graphic(mode: str, depth: int) -> Picture:
+    """A disc on a ground, and alpha that is part of the same drawing."""
+    y, x = np.mgrid[:45, :70]
+    inside = (y - 22) ** 2 + (x - 35) ** 2 < 300
+    colours = np.where(inside[..., None], (200, 30, 90), (10, 80, 160)) * (257 if depth == 16 else 1)
+    alpha = np.where(inside, 255, x * 3 + 1) * (257 if depth == 16 else 1)
+    kind = f"u{depth // 8}"
+    pixels = colours.astype(kind)
+    return Picture(pixels if "RGB" in mode else pixels[..., 0], {}, alpha.astype(kind))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_colours_and_alpha_go_together_where_that_is_smaller(
+    codec: ImageCodec, mode: str, depth: int
+) -> None:
+    picture = _graphic(mode, depth)
+    data = codec.encode(picture).data
+    found = codec.decode(data).picture
+
+    assert np.array_equal(found.pixels, picture.pixels)
+    assert np.array_equal(found.alpha, picture.alpha)
+    assert (found.mode, found.depth) == (mode, depth)
+    assert container.read(data).alpha == b""
+    header, chunks, _ = reference.read_container(data)
+    assert np.array_equal(reference.read_lossless(chunks[b"P"], header), picture.samples)
+    if depth == 8:
+        image, out = Image.fromarray(picture.samples).convert("RGBA"), io.BytesIO()
+        image.save(out, "WEBP", lossless=True, method=5, quality=90)
+        assert len(data) <= len(out.getvalue()) + 80
+
+
+def test_alpha_of_a_kind_of_its_own_stands_apart(codec: ImageCodec) -> None:
+    noise = picture_of(96, 64)
+    flat = Picture(noise.pixels, {}, np.full((64, 96), 200, np.uint8))
+
+    assert container.read(codec.encode(flat).data).alpha == b"\xc8"
+
+
+def test_alpha_that_stands_twice_or_nowhere(codec: ImageCodec) -> None:
+    """An error; with best effort what is there."""
+    picture = _graphic("RGBA", 8)
+    file = container.read(codec.encode(picture).data)
+    twice = container.write(attrs.evolve(file, alpha=b"\x07"))
+    chunks = [(kind, body) for kind, body, _ in container.chunks(container.write(file))]
+    no_chunk = container.write(file)[:8] + b"".join(container.chunk(*c) for c in chunks if c[0] != b"A")
+    for data in (twice, no_chunk):
+        with pytest.raises(CorruptStreamError, match="alpha"):
+            codec.decode(data)
+        assert np.array_equal(codec.decode(data, best_effort=True).picture.samples, picture.samples)
+    apart = container.read(codec.encode(attrs.evolve(picture, alpha=np.full((45, 70), 9, np.uint8))).data)
+    nowhere = container.write(attrs.evolve(apart, alpha=b""))
+    with pytest.raises(CorruptStreamError, match="alpha"):
+        codec.decode(nowhere)
+    assert "opaque" in codec.decode(nowhere, best_effort=True).damage[-1]
+
+
+def test_other_alpha_than_that_of_the_digest_is_refused(codec: ImageCodec) -> None:
+    picture = _graphic("RGBA", 8)
+    other = planes.encode_with_alpha(picture.pixels, picture.alpha // 2 + 1)
+    assert other is not None
+    with pytest.raises(CorruptStreamError, match="digest"):
+        codec.decode(_with_payload(codec.encode(picture).data, other))
 
 
 def test_targets(codec: ImageCodec) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
@@ -179,3 +180,9 @@ def test_best_effort_decodes_what_is_sound(codec: LatentCodec) -> None:
     assert (decoded.picture.alpha == 255).all()
     assert len(decoded.damage) == 3
     assert "opaque" in decoded.damage[-1]
+
+
+def test_what_nobody_sees_has_no_error() -> None:
+    picture = Picture(np.zeros((2, 3), np.uint8), {}, np.zeros((2, 3), np.uint8))
+
+    assert picture.psnr(np.full((2, 3), 255, np.uint8)) == math.inf

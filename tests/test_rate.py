@@ -110,3 +110,11 @@ def test_targets_are_met_where_neither_end_meets_them() -> None:
 
     assert 30 < hump < 60
     assert 30 < dip < 60
+
+
+@pytest.mark.parametrize("only", [1, 37, 100])
+def test_of_small_pictures_every_quality_is_tried(only: int) -> None:
+    size = search(Target(size=100), range(101), 50, 2**12, lambda q: 200 - 150 * (q == only), lambda _: 0.0)
+    psnr = search(Target(psnr=40), range(101), 50, 2**12, lambda _: 0, lambda q: 30 + 20.0 * (q == only))
+
+    assert (size, psnr) == (only, only)

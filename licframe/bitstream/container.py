@@ -67,6 +67,7 @@ class Header:
         codec: "name version" of the codec; empty for the latent codec.
         revision: of what is coded, 1 to 5.
         latent_quality: -28..100, at which the latent is coded; of other codecs, and before revision 5, the same as ``quality``.
+        details: they follow, and without them the file is damaged; ``write`` sets it.
     """
 
     width: int
@@ -84,6 +85,8 @@ class Header:
     @latent_quality.default
     def _(self) -> int:
         return self.quality
+
+    details: bool = False
 
 
 @attrs.frozen
@@ -158,6 +161,7 @@ def write(file: File) -> bytes:
     Raises:
         ValueError: a field that a reader would refuse, or read as another.
     """
+    file = attrs.evolve(file, header=attrs.evolve(file.header, details=file.detail is not None))
     _check_writable(file)
     out = bytearray(MAGIC)
     out.append(VERSION)
@@ -172,7 +176,7 @@ def write(file: File) -> bytes:
     for payload, digest in file.payloads:
         out += chunk(b"P", digest.to_bytes(4, "little") + payload)
     if file.detail is not None:
-        out += chunk(b"D", _pack_detail(file.detail))
+        out += chunk(b"D", _pack_detail(file.detail, file.payloads[0][1]))
     missing = _least_bytes(file.header) - len(out)
     if missing > 0:
         out += chunk(b"Z", bytes(missing))
@@ -191,7 +195,7 @@ def _check_writable(file: File) -> None:
         )
     if len(file.payloads) != 1 or len(file.streams) > _MOST_STREAMS:
         raise ValueError(f"a file holds one payload and at most {_MOST_STREAMS} side streams")
-    if file.detail is not None and _unpack_detail(_pack_detail(file.detail)) != file.detail:
+    if file.detail is not None and _unpack_detail(_pack_detail(file.detail, 0), 0) != file.detail:
         raise ValueError("details have a quality of 0 to 100 and fingerprints of six bytes")
     for name in file.streams:
         if not _STREAM_NAME.fullmatch(name.encode()):
@@ -202,7 +206,7 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
     """Parse a .lic file.
 
     Args:
-        best_effort: leave damaged metadata, alpha and side streams out, and say so in ``damage``; the
+        best_effort: leave damaged metadata, alpha, side streams and details out, and say so in ``damage``; the
             header and the payload must be sound.
 
     Raises:
@@ -237,42 +241,62 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
             raise _damaged(
                 f"an image of mode {header.mode} comes {'with' if b'A' in found else 'without'} alpha"
             )
-        if "A" in header.mode:
-            damage.append("its alpha plane is missing: everything is opaque")
-        else:
+        if "A" not in header.mode:  # of one that is missing tells whoever reads it
             damage.append("it holds an alpha plane that its mode does not have; it is left out")
-    if b"D" in found and (header.codec or header.revision < 5):
-        raise _damaged(
-            f"details do not belong to codec {header.codec or 'latent'} of revision {header.revision}"
-        )
     payload = found[b"P"]
+    digest = int.from_bytes(payload[:4], "little")
+    detail = _detail_of(found.get(b"D"), header, digest, damage if best_effort else None)
     return File(
         header,
-        ((payload[4:], int.from_bytes(payload[:4], "little")),),
+        ((payload[4:], digest),),
         {name: found[kind] for kind, name in _METADATA.items() if kind in found},
         found.get(b"A"),
         streams,
-        _unpack_detail(found[b"D"]) if b"D" in found else None,
+        detail,
         tuple(damage),
     )
 
 
-def _pack_detail(detail: Detail) -> bytes:
+def _detail_of(body: bytes | None, header: Header, below: int, damage: list[str] | None) -> Detail | None:
+    """Return the details of a file, if it has any.
+
+    Args:
+        below: digest of the payload; damage: takes a sentence on details that cannot be had, which are then left out.
+    """
+    if body is None and not header.details:
+        return None
+    try:
+        if body is None:
+            raise _damaged("its details are missing")
+        if header.codec or header.revision < 5:
+            raise _damaged(
+                f"details do not belong to codec {header.codec or 'latent'} of revision {header.revision}"
+            )
+        return _unpack_detail(body, below if header.details else 0)
+    except CorruptStreamError as error:
+        if damage is None:
+            raise
+        damage.append(f"its details are left out: {error}")
+        return None
+
+
+def _pack_detail(detail: Detail, below: int) -> bytes:
+    """Return the body of a chunk; the digest of the payload, ``below``, binds it to that."""
     return (
         bytes([detail.quality])
         + detail.fingerprint
         + detail.synthesis
-        + detail.digest.to_bytes(4, "little")
+        + (detail.digest ^ below).to_bytes(4, "little")
         + detail.payload
     )
 
 
-def _unpack_detail(body: bytes) -> Detail:
+def _unpack_detail(body: bytes, below: int) -> Detail:
     size = _FINGERPRINT_BYTES
     start = 1 + 2 * size
     if len(body) < start + 4 or body[0] > 100:
         raise _damaged("its details are too short, or of no quality that there is")
-    digest = int.from_bytes(body[start : start + 4], "little")
+    digest = int.from_bytes(body[start : start + 4], "little") ^ below
     return Detail(body[0], body[1 : 1 + size], body[1 + size : start], body[start + 4 :], digest)
 
 
@@ -395,6 +419,7 @@ def pack_header(header: Header) -> bytes:
     kind = MODES.index(header.mode) | (header.depth // 16) << 3
     kind |= bool(header.codec) << 4 | (not header.fingerprint) << 5
     names = "/".join([header.profile, *([header.codec] if header.codec else []), *header.parts])
+    kind |= header.details << 6
     own_quality = header.revision >= 5 and not header.codec
     return (
         bytes([header.revision, kind, header.quality])
@@ -418,13 +443,14 @@ def unpack_header(body: bytes) -> Header:
         )
     mode, depth = kind & 7, 16 if kind & 8 else 8
     other_codec, weightless = bool(kind & 16), bool(kind & 32)
-    known = 6 if revision >= 4 else 4
+    own_quality = revision >= 5 and not other_codec
+    known = 7 if own_quality else 6 if revision >= 4 else 4
     if kind >> known or mode >= len(MODES) or quality > 100:
         raise _damaged(f"kind {kind} or quality {quality} is not one this version knows")
     if weightless and not other_codec:
         raise _damaged("the header names no weights, which the latent codec needs")
     offset, latent_quality = 3, quality
-    if revision >= 5 and not other_codec:
+    if own_quality:
         offset, latent_quality = 4, int.from_bytes(body[3:4], "little", signed=True)
         if not LOWEST_LATENT_QUALITY <= latent_quality <= 100:
             raise _damaged(f"latent quality {latent_quality} is not one this version knows")
@@ -450,6 +476,7 @@ def unpack_header(body: bytes) -> Header:
         codec=parts[0] if other_codec else "",
         revision=revision,
         latent_quality=latent_quality,
+        details=bool(kind & 64),
     )
 
 

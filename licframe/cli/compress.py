@@ -175,7 +175,7 @@ def decompress(
     ] = None,
     device: Device = "cpu",
     best_effort: Annotated[
-        bool, typer.Option("--best-effort", help="Do without metadata and alpha that are damaged.")
+        bool, typer.Option("--best-effort", help="Do without metadata, alpha and details that are damaged.")
     ] = False,
     strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC, EXIF and XMP.")] = False,
     quality: Annotated[

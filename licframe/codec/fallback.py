@@ -1,4 +1,4 @@
-"""A lossy codec that keeps a picture without loss where that takes no more bytes.
+"""A lossy codec that keeps a picture without loss where that takes no more bytes, or next to none.
 
 Text, drawings and flat colours are such pictures; photographs are not, and pay for a cheap estimate only.
 """
@@ -34,11 +34,13 @@ _PHOTOGRAPH = 6.0
 _TABLES = 2000
 """Bytes of a file that need not grow with its picture."""
 _COLUMN_ROWS = 64
+_SPARE_QUALITY, _SPARE = 21, 64
+"""From this quality on, so many bytes more are worth a picture without loss: one of a single colour takes a few more."""
 
 
 @attrs.define(eq=False, slots=False)
 class FallbackCodec(ImageCodec):
-    """A lossy codec of .lic files and a lossless one, which takes over where its file is no larger.
+    """A lossy codec of .lic files and a lossless one, which takes over where its file is no larger, or hardly.
 
     Attributes:
         lossy, lossless: the two; qualities and capabilities are those of the first.
@@ -65,7 +67,7 @@ class FallbackCodec(ImageCodec):
         return self.lossy.capabilities
 
     def encode(self, picture: Picture, target: Target | None = None) -> Encoded:
-        """Compress a picture, without loss where that is within a target of size, or no larger at the quality asked for."""
+        """Compress a picture, without loss where that is within a target of size, or hardly larger at the quality asked for."""
         target, clock = target or Target(), Clock()
         limit = target.limit(math.prod(picture.size))
         if limit is not None:
@@ -80,7 +82,8 @@ class FallbackCodec(ImageCodec):
                 return _noted(kept, "which alone meets the target")
             raise
         size = len(encoded.data)
-        kept = None if limit is not None else self._kept(picture, size, clock)
+        spare = _SPARE if target.psnr is None and encoded.quality >= _SPARE_QUALITY else 0
+        kept = None if limit is not None else self._kept(picture, size + spare, clock)
         if kept is not None:
             why = f"which takes {len(kept.data)} bytes, and quality {encoded.quality:g} takes {size}"
             return _noted(attrs.evolve(kept, seconds={**encoded.seconds, **kept.seconds}), why)

@@ -107,8 +107,8 @@ class ImageCodec(ABC):
         """Decompress a file that ``encode`` made.
 
         Args:
-            best_effort: do without damaged metadata or alpha, and say so in the result; codecs of files that hold
-                neither ignore it.
+            best_effort: do without damaged metadata, alpha or details, and say so in the result; codecs of files that
+                hold none of them ignore it.
 
         Raises:
             CorruptStreamError: damaged; WeightsMismatchError: made with other weights; LimitError.

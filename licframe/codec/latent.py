@@ -17,7 +17,7 @@ from licframe.codec.detail import DetailLayer, base_context
 from licframe.codec.encoding import Encoding
 from licframe.codec.interface import Capabilities, Decoded, Encoded, ImageCodec
 from licframe.codec.target import Target, search
-from licframe.errors import WeightsMismatchError
+from licframe.errors import CorruptStreamError, WeightsMismatchError
 from licframe.model import latent_coding
 from licframe.model.interfaces import PictureFilter, Refiner
 from licframe.model.latent_model import LatentModel
@@ -106,14 +106,21 @@ class LatentCodec(ImageCodec):
 
     @torch.inference_mode()
     def decode(self, data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> Decoded:
-        """Decompress a .lic file; with best effort without damaged metadata, alpha or side streams."""
+        """Decompress a .lic file; with best effort without damaged metadata, alpha, side streams or details."""
         clock = Clock(limits.seconds)
         with clock("file"):
             file = self._own(container.read(data, limits, best_effort=best_effort))
             header, damage = file.header, list(file.damage)
             opacity = alpha.read(file, damage if best_effort else None)
             filters = corrections.of_file(file.streams, self.find_filter, damage if best_effort else None)
-        y, r = self._decoded(file, clock)
+        y = self._latent(file, clock)
+        try:
+            r = self._details(file, y, clock)
+        except (CorruptStreamError, WeightsMismatchError) as error:
+            if not best_effort:
+                raise
+            r = None
+            damage.append(f"its details are left out: {error}")
         with clock("synthesis"):
             image = self.model.synthesise(y, header.latent_quality, header.height, header.width)
         with clock("filter"):
@@ -127,10 +134,11 @@ class LatentCodec(ImageCodec):
     @torch.inference_mode()
     def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:
         """Decode all symbols, side streams and the alpha plane of a file, and check them; raises as ``decode``."""
+        clock = Clock(limits.seconds)
         file = self._own(container.read(data, limits))
         alpha.read(file)
         corrections.of_file(file.streams, self.find_filter)
-        self._decoded(file, Clock(limits.seconds))
+        self._details(file, self._latent(file, clock), clock)
 
     def _own(self, file: container.File) -> container.File:
         header = file.header
@@ -141,17 +149,20 @@ class LatentCodec(ImageCodec):
             )
         return file
 
-    def _decoded(self, file: container.File, clock: Clock) -> tuple[Tensor, Tensor | None]:
-        """Return the latents of the base, and of the details that the file has."""
-        header, detail = file.header, file.detail
-        size, stride = (header.height, header.width), self.model.transform.stride
-        shape = [-(-side // stride) for side in size]
+    def _latent(self, file: container.File, clock: Clock) -> Tensor:
+        """Return the decoded latent of the payload."""
+        header, stride = file.header, self.model.transform.stride
+        shape = [-(-side // stride) for side in (header.height, header.width)]
         ((payload, digest),) = file.payloads
-        y = latent_coding.decode(
+        return latent_coding.decode(
             self.model, payload, digest, header.latent_quality, shape, clock, flags=header.revision >= 2
         )
+
+    def _details(self, file: container.File, y: Tensor, clock: Clock) -> Tensor | None:
+        """Return the decoded latent of the details above the latent ``y``; None where the file has none."""
+        header, detail = file.header, file.detail
         if detail is None:
-            return y, None
+            return None
         if self.detail is None or detail.fingerprint != self.detail.fingerprint[:6]:
             raise WeightsMismatchError(
                 f"the file's details need weights {detail.fingerprint.hex()} of a detail layer; profile "
@@ -163,4 +174,5 @@ class LatentCodec(ImageCodec):
                 f"{self.shows.hex()}; decode it with the profile {header.profile} and its own decoder"
             )
         given = base_context(self.model, y, header.latent_quality)
-        return y, self.detail.decode(detail.payload, detail.digest, detail.quality, size, given, clock)
+        size = header.height, header.width
+        return self.detail.decode(detail.payload, detail.digest, detail.quality, size, given, clock)

@@ -12,7 +12,9 @@ from licframe.errors import LimitError, UsageError
 
 _HUGE = 2.0**63
 _OTHERS = 9
-"""Places that are tried where the first does not meet a target."""
+"""Places that are tried where the first does not meet a target; of small pictures all."""
+_SMALL = 2**12
+"""Pixels of a picture whose every quality may be tried."""
 
 
 def _number(value: Any) -> Any:
@@ -90,8 +92,11 @@ def search(
     if target.is_quality:
         return default if target.quality is None else target.quality
     last = len(scale) - 1
+    others: Sequence[int] = range(1, last + 1)
+    if pixels > _SMALL:
+        others = [k * last // (_OTHERS + 1) for k in range(1, _OTHERS + 1)]
     if limit is not None:
-        place = _last(last, lambda k: size(scale[k]) <= limit)
+        place = _last(last, lambda k: size(scale[k]) <= limit, others)
         if place is None:
             least = size(scale[0])
             raise LimitError(
@@ -101,7 +106,7 @@ def search(
         return scale[place]
     wanted = target.psnr
     assert wanted is not None
-    place = _last(last, lambda k: psnr(scale[last - k]) >= wanted)
+    place = _last(last, lambda k: psnr(scale[last - k]) >= wanted, others)
     if place is None:
         raise LimitError(
             f"quality {scale[-1]:g} gives {psnr(scale[-1]):.2f} dB, below the target of {wanted} dB; ask for less"
@@ -109,14 +114,13 @@ def search(
     return scale[last - place]
 
 
-def _last(last: int, meets: Callable[[int], bool]) -> int | None:
+def _last(last: int, meets: Callable[[int], bool], others: Sequence[int]) -> int | None:
     """Return the last place of 0..last that meets a target which grows harder; None if none does.
 
-    On odd pictures it does not always grow harder: where the first place does not meet it, a few others are tried.
+    On odd pictures it does not always grow harder: where the first place does not meet it, ``others`` are tried.
     """
     low, high = 0, last
     if not meets(0):
-        others = [k * last // (_OTHERS + 1) for k in range(1, _OTHERS + 1)]
         return next((k for k in reversed(others) if meets(k)), None)
     while low < high:
         middle = (low + high + 1) // 2

@@ -83,8 +83,8 @@ def read(file: File, damage: list[str] | None = None) -> NDArray[Any] | None:
     except CorruptStreamError:
         if damage is None:
             raise
-        if file.alpha is not None:
-            damage.append("its alpha plane is damaged: everything is opaque")
+        what = "missing" if file.alpha is None else "damaged"
+        damage.append(f"its alpha plane is {what}: everything is opaque")
         kind = np.dtype(f"u{header.depth // 8}")
         return np.full((header.height, header.width), np.iinfo(kind).max, kind)
 

@@ -8,6 +8,7 @@ turned upright by their EXIF orientation. ICC, EXIF and XMP travel along.
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -98,11 +99,11 @@ class Picture:
         return Picture(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2))
 
     def psnr(self, pixels: NDArray[Any]) -> float:
-        """Return the PSNR in dB of decoded pixels of the same shape, over what is not fully transparent."""
-        if self.alpha is None or not self.alpha.any():
+        """Return the PSNR in dB of decoded pixels of the same shape, over what is not fully transparent; inf if everything is."""
+        if self.alpha is None:
             return psnr(self.pixels, pixels)
         seen = self.alpha > 0
-        return psnr(self.pixels[seen], pixels[seen])
+        return psnr(self.pixels[seen], pixels[seen]) if seen.any() else math.inf
 
     def save(self, path: Path, *, quality: int | None = None) -> None:
         """Write a picture file; the suffix decides the format. Written whole or not at all.

@@ -66,15 +66,16 @@ def _main(
     _latent_digest(digests)
     for number, profile in enumerate(profiles):
         codec = load_latent(profile, device=setting["device"])
-        transform = codec.model.transform
         codec.refiner = _Unrefined()
-        if not setting["channels_last"]:
-            transform.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         if setting["compiled"]:
             # For each size anew: with sizes as symbols torch 2.13 cannot compile grid_sample.
             for part in ("analysis", "synthesis"):
+                transform = codec.model.transform
                 setattr(transform, part, torch.compile(getattr(transform, part), dynamic=False))
-        codec.model.transform = _Batched(transform, setting["batch"], setting["channels_last"])  # type: ignore[assignment]
+        for model in (codec.model, *([] if codec.detail is None else [codec.detail.model])):
+            if not setting["channels_last"]:
+                model.transform.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+            model.transform = _Batched(model.transform, setting["batch"], setting["channels_last"])  # type: ignore[assignment]
         place = folder / str(number)
         place.mkdir(exist_ok=True)
         if action == "encode":
@@ -89,20 +90,22 @@ def _encode(
     with np.load(folder / "images.npz") as images:
         for key in images:
             for quality in qualities:
+                digests.clear()
                 data = codec.encode(from_array(images[key]), Target(quality=quality)).data
                 path = place / f"{key}-{quality}-{name}.lic"
                 path.write_bytes(data)
-                # The encoder has decoded its own file, and compared it with what it encoded.
-                path.with_suffix(".latent").write_text(digests[-1])
+                # The encoder has decoded its own file, details too, and compared it with what it encoded.
+                path.with_suffix(".latent").write_text(" ".join(digests))
 
 
 def _decode(codec: LatentCodec, place: Path, name: str, digests: list[str]) -> None:
     said: dict[str, str] = {}
     pixels: dict[str, Any] = {}
     for path in sorted(place.glob("*.lic")):
+        digests.clear()
         try:
             pixels[path.stem] = codec.decode(path.read_bytes()).picture.pixels
-            same = digests[-1] == path.with_suffix(".latent").read_text()
+            same = " ".join(digests) == path.with_suffix(".latent").read_text()
             said[path.stem] = "equal" if same else "other symbols"
         except LicframeError as error:
             said[path.stem] = str(error)

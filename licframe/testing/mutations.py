@@ -17,6 +17,8 @@ from licframe.errors import CorruptStreamError
 
 Chunk = tuple[bytes, bytes]
 Operation = tuple[str, int, int]
+_DETAIL_START = 17
+"""Where the words of details begin."""
 _NAMES = (
     "../../etc/passwd",
     "/dev/zero",
@@ -119,6 +121,27 @@ def _requalify(chunks: list[Chunk], a: int, b: int) -> None:
     )
 
 
+def _relevel(chunks: list[Chunk], a: int, b: int) -> None:
+    """Code the latent at another quality, and say that there are details, or none."""
+    span = 101 - container.LOWEST_LATENT_QUALITY
+    _change_header(
+        chunks,
+        lambda h: attrs.evolve(
+            h, latent_quality=container.LOWEST_LATENT_QUALITY + a % span, details=bool(b % 2)
+        ),
+    )
+
+
+def _redetail(chunks: list[Chunk], a: int, b: int) -> None:
+    """Give details another quality, and words of theirs from somewhere else."""
+    for number, (kind, body) in enumerate(chunks):
+        if kind == b"D" and len(body) > _DETAIL_START:
+            words = body[_DETAIL_START:]
+            place = 4 * (b % (len(words) // 4 + 1))
+            changed = bytes([a % 101]) + body[1:_DETAIL_START] + words[place:] + words[:place]
+            chunks[number] = kind, changed
+
+
 def _rename(chunks: list[Chunk], a: int, b: int) -> None:
     for number, (kind, body) in enumerate(chunks):
         if kind == b"H":
@@ -156,6 +179,8 @@ CHUNK_OPERATIONS = MappingProxyType(
         "rename chunk": _rename_chunk,
         "resize": _resize,
         "requalify": _requalify,
+        "relevel": _relevel,
+        "redetail": _redetail,
         "rename": _rename,
     }
 )

@@ -42,6 +42,8 @@ from .plugin import Options
 LABEL = "lossless 1"
 """Name and version of the part, as files name their codec."""
 QUALITY = 100
+_OF_ONE_VALUE = 2
+"""Most bytes of a coded alpha plane that has one value; with colours it is never smaller."""
 _LIBRARIES = ("webp", "zlib")
 """What decides the bytes of a file; any of their versions decodes it."""
 
@@ -72,13 +74,18 @@ class Lossless(ImageCodec):
         width, height = picture.size
         with clock("alpha"):
             alpha = None if picture.alpha is None else encode_alpha(picture.alpha)
+        seen_with = None
         with clock("coding"):
             samples = _seen(picture)
             payload = planes.encode(samples)
+            if picture.alpha is not None and alpha is not None and len(alpha) > _OF_ONE_VALUE:
+                both = planes.encode_with_alpha(samples, picture.alpha)
+                if both is not None and len(both) < len(payload) + len(alpha):
+                    payload, alpha, seen_with = both, b"", picture.alpha
         header = Header(
             width, height, picture.mode, QUALITY, "lossless", (), b"", depth=picture.depth, codec=LABEL
         )
-        data = write_file(File(header, ((payload, _digest(samples)),), picture.metadata, alpha))
+        data = write_file(File(header, ((payload, _digest(samples, seen_with)),), picture.metadata, alpha))
         limit = target.limit(width * height)
         if limit is not None and len(data) > limit:
             raise LimitError(
@@ -98,12 +105,21 @@ class Lossless(ImageCodec):
                 )
             file.check_streams()
             damage = list(file.damage)
-            alpha = read_alpha(file, damage if best_effort else None)
-        with clock("coding"):
             ((payload, digest),) = file.payloads
+            size = header.height, header.width
+            together = "A" in header.mode and planes.holds_alpha(payload, *size, header.depth)
+            if together and file.alpha and not best_effort:
+                raise CorruptStreamError(
+                    "the .lic file is damaged: its alpha stands twice; get a new copy of it"
+                )
+            alpha = None if together else read_alpha(file, damage if best_effort else None)
+        with clock("coding"):
             colours = 3 if "RGB" in header.mode else 1
-            samples = planes.decode(payload, header.height, header.width, colours, header.depth)
-            if _digest(samples) != digest:
+            samples = planes.decode(payload, *size, colours, header.depth, alpha=together)
+            inside = samples[..., -1] if together else None
+            if together:
+                samples, alpha = samples[..., :3] if colours == 3 else samples[..., 0], inside
+            if _digest(samples, inside) != digest:
                 raise CorruptStreamError(
                     "the .lic file is damaged: the digest of its samples does not match; get a new copy of it"
                 )
@@ -118,5 +134,9 @@ def _seen(picture: Picture) -> NDArray[Any]:
     return np.where(hidden if picture.pixels.ndim == 2 else hidden[..., None], 0, picture.pixels)
 
 
-def _digest(samples: NDArray[Any]) -> int:
-    return zlib.crc32(samples.astype(samples.dtype.newbyteorder("<"), order="C").tobytes())
+def _digest(samples: NDArray[Any], alpha: NDArray[Any] | None = None) -> int:
+    """Return the CRC-32 of colours, and of alpha where the payload holds it."""
+    digest = 0
+    for plane in (samples,) if alpha is None else (samples, alpha):
+        digest = zlib.crc32(plane.astype(plane.dtype.newbyteorder("<"), order="C").tobytes(), digest)
+    return digest
