@@ -49,6 +49,7 @@ from licframe.picture.alpha import encode as encode_alpha
 from licframe.picture.alpha import read as read_alpha
 from licframe.picture.error import psnr
 from licframe.picture.images import Picture
+from licframe.picture.opening import pillow_unlimited
 from licframe.picture.tensors import pixels_of, tensor_of
 from licframe.registry.hooks import Part, hookimpl, option_since
 from licframe.runtime.atomic import written_whole
@@ -114,6 +115,7 @@ __all__ = [
     "hookimpl",
     "lambda_of",
     "option_since",
+    "pillow_unlimited",
     "pixels_of",
     "progress_bar",
     "psnr",

@@ -61,6 +61,8 @@ def _as_pillow_does(kind: type[OSError] = OSError) -> Iterator[None]:
     try:
         yield
     except LicframeError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            kind = FileNotFoundError
         ours = type(error)
         raise type(ours.__name__, (ours, kind), {"__module__": ours.__module__})(str(error)) from error
 
@@ -117,14 +119,30 @@ def _accept(prefix: bytes) -> bool:
 def _save(image: Image.Image, fp: IO[bytes], _: str | bytes) -> None:
     from licframe.codec.target import Target
     from licframe.picture.images import from_pil
-    from licframe.picture.metadata import bytes_of_field
 
     wanted = image.encoderinfo
-    given = {name: bytes_of_field(wanted[field]) for name, field in _INFO.items() if field in wanted}
     with _as_pillow_does():
+        given = {name: _given(wanted[field], field) for name, field in _INFO.items() if field in wanted}
         picture = from_pil(image, metadata=given)
         target = Target(**{name: wanted[name] for name in _OPTIONS if name in wanted})
         fp.write(_codec(str(wanted.get("profile", "balanced"))).encode(picture, target).data)
+
+
+def _given(value: Any, field: str) -> bytes:
+    """Return metadata that were given to ``save``.
+
+    Raises:
+        UsageError: they are of another type.
+    """
+    from licframe.errors import UsageError
+    from licframe.picture.metadata import bytes_of_field
+
+    known: tuple[type, ...] = (bytes, bytearray, memoryview, type(None))
+    known += {"exif": (Image.Exif,), "xmp": (str,)}.get(field, ())
+    if not isinstance(value, known):
+        names = ", ".join("None" if kind is type(None) else kind.__name__ for kind in known)
+        raise UsageError(f"{field} is {type(value).__name__}; give {names}")
+    return bytes_of_field(value)
 
 
 Image.register_open(FORMAT, LicImageFile, _accept)

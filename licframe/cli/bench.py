@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from licframe.cli.options import Device, Json, Overrides, print_json, print_table
+from licframe.cli import streams
+from licframe.cli.options import Device, Json, Overrides, Overwrite, print_json, print_table
 
 bench = typer.Typer(
     help="Measure rate-distortion and speed.",
@@ -128,6 +129,7 @@ def speed(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
     overrides: Overrides = None,
     device: Device = "cpu",
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Time encoding and decoding by stage, with memory, MACs and ratios, in interleaved repeats."""
@@ -140,6 +142,8 @@ def speed(
     from licframe.runtime.atomic import write_json
 
     check_names(profiles)
+    if output:
+        streams.to_write([], [output], overwrite=overwrite)
     if threads:
         torch.set_num_threads(threads)
     pixels = read_picture(image or sample_picture()).to_rgb().pixels

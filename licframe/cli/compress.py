@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from licframe.cli.options import (
     Quality,
     Quiet,
     Size,
+    SkipExisting,
     print_json,
 )
 from licframe.runtime.limits import DEFAULT
@@ -36,8 +38,13 @@ def compress(
     context: typer.Context,
     images: Annotated[list[Path], typer.Argument(help="Pictures; - is standard input.")],
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="A .lic file, a folder, or -; beside the picture if left out."),
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="A .lic file, a folder, or -; beside the picture if left out.",
+        ),
     ] = None,
     profile: Profile = "balanced",
     quality: Quality = None,
@@ -54,6 +61,10 @@ def compress(
         bool, typer.Option("--first-frame", help="Take the first frame of an animation.")
     ] = False,
     overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write a .lic file where -o names one of another kind.")
+    ] = False,
     limit: Limit = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -68,8 +79,12 @@ def compress(
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
     checked = load_profile(profile, overrides or ())
     limits = DEFAULT.with_settings(limit or [])
-    inputs = streams.sources(images)
-    paths = streams.targets(inputs, output, ".lic", overwrite)
+    images, output = streams.inputs_and_output(images, output, {".lic"})
+    inputs = streams.sources(images, "*.png")
+    paths = streams.targets(inputs, output, ".lic")
+    if not force:
+        _refuse_name_of_picture(paths)
+    numbers = streams.to_write(inputs, paths, overwrite=overwrite, skip_existing=skip_existing)
     say = streams.reporter(paths, quiet, as_json)
 
     from licframe.picture.images import read_picture
@@ -80,7 +95,7 @@ def compress(
         return attrs.evolve(picture, metadata={}) if strip else picture
 
     # The only picture is read before the codec is loaded: most mistakes then show at once.
-    ready = [picture_of(inputs[0])] if len(inputs) == 1 else []
+    ready = [picture_of(inputs[0])] if len(inputs) == 1 and numbers else []
 
     codec = _codec_of_lic_files(checked, device)
     records: list[dict[str, Any]] = []
@@ -108,10 +123,21 @@ def compress(
         )
 
     try:
-        streams.for_each(inputs, work)
+        streams.for_each(inputs, numbers, work)
     finally:
         if as_json:
             print_json(records)
+
+
+def _refuse_name_of_picture(paths: Sequence[Path]) -> None:
+    from licframe.errors import UsageError
+
+    for path in paths:
+        if path.suffix.lower() in streams.PICTURES:
+            raise UsageError(
+                f"{path} would hold a .lic file under the name of another kind; use -o {path.with_suffix('.lic')}, or "
+                "insist with --force"
+            )
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -159,10 +185,11 @@ def _picture_file(picture: Picture, path: Path, quality: int | None) -> bytes:
 def decompress(
     files: Annotated[list[Path], typer.Argument(help=".lic files; - is standard input.")],
     output: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--output",
             "-o",
+            metavar="PATH",
             help="A picture, whose suffix says its kind, a folder, or - for PNG; beside the file if left out.",
         ),
     ] = None,
@@ -191,6 +218,7 @@ def decompress(
         typer.Option("--depth", help="8: reduce 16 bits a sample to 8, for formats that hold no more."),
     ] = None,
     overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
     limit: Limit = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -202,15 +230,22 @@ def decompress(
     if depth not in (None, 8):
         raise UsageError(f"--depth {depth}: only 8 can be asked for; without it samples keep their depth")
     limits = DEFAULT.with_settings(limit or [])
+    files, output = streams.inputs_and_output(files, output, streams.PICTURES)
     inputs = streams.sources(files)
-    paths = streams.targets(inputs, output, ".png", overwrite)
+    # The only file is read before its output is looked at: what is no .lic file shows first.
+    ready = []
+    if len(inputs) == 1:
+        with streams.naming(inputs[0]):
+            ready = [streams.read_lic(inputs[0], limits)]
+    paths = streams.targets(inputs, output, ".png")
+    numbers = streams.to_write(inputs, paths, overwrite=overwrite, skip_existing=skip_existing)
     say = streams.reporter(paths, quiet, as_json)
     codecs: dict[tuple[str, bytes], Any] = {}
     records: list[dict[str, Any]] = []
 
     def work(number: int) -> None:
         source, path = inputs[number], paths[number]
-        data = streams.read_lic(source, limits)
+        data = ready.pop() if ready else streams.read_lic(source, limits)
         # checked without torch: most damage then shows at once
         header = container.read(data, limits, best_effort=best_effort).header
         made_by = header.codec, header.fingerprint
@@ -230,7 +265,7 @@ def decompress(
         say(f"{path}: {shown}, {seconds:.2f} s" + "".join(f"; {what}" for what in decoded.damage))
 
     try:
-        streams.for_each(inputs, work)
+        streams.for_each(inputs, numbers, work)
     finally:
         if as_json:
             print_json(records)

@@ -19,16 +19,16 @@ def info(
 ) -> None:
     """Show size, quality, parts and checksums of .lic files, without decoding them."""
     from licframe.bitstream import container
-    from licframe.errors import LicframeError, located
     from licframe.registry.discovery import find_labelled
 
+    limits = DEFAULT.with_settings(limit or [])
+    inputs = streams.sources(files)
     records: list[dict[str, Any]] = []
-    for source in streams.sources(files):
-        try:
-            data = streams.read(source)
-            file = container.read(data, DEFAULT.with_settings(limit or []))
-        except LicframeError as error:
-            raise located(error, str(source)) from error
+
+    def work(number: int) -> None:
+        source = inputs[number]
+        data = streams.read(source)
+        file = container.read(data, limits)
         header = file.header
         part = find_labelled("codec", header.codec)
         records.append(
@@ -63,8 +63,12 @@ def info(
                 "metadata": {name: len(value) for name, value in file.metadata.items()},
             }
         )
-    if as_json:
-        print_json(records)
-        return
-    for record in records:
-        print_table(record["file"], ["", ""], [[k, str(v)] for k, v in record.items() if k != "file"])
+        if not as_json:
+            rows = [[k, str(v)] for k, v in records[-1].items() if k != "file"]
+            print_table(str(source), ["", ""], rows)
+
+    try:
+        streams.for_each(inputs, range(len(inputs)), work)
+    finally:
+        if as_json:
+            print_json(records)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated, Any
 
 import typer
+
+from licframe.runtime.atomic import to_json
 
 Overrides = Annotated[
     list[str] | None,
@@ -23,8 +24,14 @@ Quality = Annotated[
 Bpp = Annotated[float | None, typer.Option("--bpp", help="Largest rate, in bits per pixel.")]
 Size = Annotated[int | None, typer.Option("--size", help="Largest file, in bytes.")]
 Psnr = Annotated[float | None, typer.Option("--psnr", help="Least PSNR, in dB.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="Print JSON instead of a table; null is no number, or an infinite one."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite/--no-overwrite", help="Replace files that exist.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave files that exist as they are, and do the others.")
+]
 Limit = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,8 +66,8 @@ Profile = Annotated[
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=2))
+    """Print a value as JSON; null for numbers that it lacks."""
+    typer.echo(to_json(value, indent=2))
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], note: str = "") -> None:

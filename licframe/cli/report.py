@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from licframe.cli import streams
 from licframe.cli.options import Overrides, Overwrite
 
 
@@ -38,7 +39,7 @@ def report(
     overwrite: Overwrite = False,
 ) -> None:
     """Write a self-contained page: plots, tables, and pictures side by side under a slider."""
-    from licframe.errors import FileError, ResultsError
+    from licframe.errors import ResultsError
     from licframe.evaluation import published as curves
     from licframe.evaluation import report as page
     from licframe.evaluation import results as stored
@@ -46,8 +47,7 @@ def report(
     from licframe.runtime.extras import require
 
     require("matplotlib", "a report")
-    if output.exists() and not overwrite:
-        raise FileError(f"{output} exists; name another file with -o, or replace it with --overwrite")
+    streams.to_write(results, [output], overwrite=overwrite)
     found = stored.load_all(results)
     dataset = found[0].dataset
     known = curves.published(dataset)

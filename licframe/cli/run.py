@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from licframe.cli.options import Bpp, Device, Json, Overrides, Psnr, Quality, Size, print_json, print_table
+from licframe.cli import streams
+from licframe.cli.options import (
+    Bpp,
+    Device,
+    Json,
+    Limit,
+    Overrides,
+    Overwrite,
+    Psnr,
+    Quality,
+    Size,
+    print_json,
+    print_table,
+)
+from licframe.runtime.limits import DEFAULT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +44,8 @@ def run(
     ),
     overrides: Overrides = None,
     device: Device = "cpu",
+    overwrite: Overwrite = False,
+    limit: Limit = None,
     as_json: Json = False,
 ) -> None:
     """Compress a picture, decompress it from the file alone, and measure both.
@@ -50,20 +66,24 @@ def run(
     from licframe.runtime.atomic import write_atomically
 
     source = image or sample_picture()
-    picture = images.read_picture(source)
+    limits = DEFAULT.with_settings(limit or [])
+    picture = images.read_picture(source, limits)
     codec = load(checked, device=device)
+    endings = (codec.suffix, ".decoded.png", ".comparison.png")
+    written = [output / f"{source.stem}{ending}" for ending in endings]
+    streams.to_write([source], written, overwrite=overwrite)
     encoded = codec.encode(picture, target)
-    file = output / f"{source.stem}{codec.suffix}"
+    file, decoded_file, comparison_file = written
     write_atomically(file, encoded.data)
 
     data = file.read_bytes()
-    decoded = codec.decode(data)
+    decoded = codec.decode(data, limits)
     shown = decoded.picture
     if shown.mode != picture.mode or shown.depth != picture.depth:  # a codec that keeps less than that
         picture = picture.to_rgb()
-    shown.save(output / f"{source.stem}.decoded.png")
+    shown.save(decoded_file)
     comparison = side_by_side(picture.to_8_bit().pixels, shown.to_8_bit().pixels)
-    images.Picture(comparison).save(output / f"{source.stem}.comparison.png")
+    images.Picture(comparison).save(comparison_file)
 
     width, height = picture.size
     similarity, why_not = _similarity(picture, shown)

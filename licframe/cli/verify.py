@@ -53,7 +53,7 @@ def verify(
         say(f"{source}: sound")
 
     try:
-        streams.for_each(inputs, work)
+        streams.for_each(inputs, range(len(inputs)), work)
     finally:
         if as_json:
             print_json(records)

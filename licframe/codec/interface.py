@@ -196,4 +196,4 @@ class PixelCodec(ImageCodec):
         with clock("decode"):
             pixels = self.decode_pixels(data)
         limits.check(pixels.shape[1], pixels.shape[0], "the image in the file")
-        return Decoded(from_array(pixels), clock.seconds)
+        return Decoded(from_array(pixels, limits=limits), clock.seconds)

@@ -14,8 +14,8 @@ One JSON file holds one codec on one data set (schema ``licframe-rd-1``)::
     points       one for each image and quality (see Point); measured codecs only
     curve        means over the images, by rate: bpp, psnr, ms_ssim, encode_seconds, decode_seconds
 
-bpp is bytes of the file * 8 / pixels of the original image. psnr is over 8-bit RGB samples in dB, ms_ssim
-linear in [0, 1], null where it was not measured; means over images are means of these, as in most papers. Seconds are wall clock.
+bpp is bytes of the file * 8 / pixels of the original image. psnr is over 8-bit RGB samples in dB, null
+where they are equal, ms_ssim linear in [0, 1], null where it was not measured; means over images are means of these, as in most papers. Seconds are wall clock.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ import attrs
 import cattrs
 
 from licframe.errors import ResultsError
-from licframe.runtime.atomic import write_atomically
+from licframe.runtime.atomic import to_json, write_atomically
 
 SCHEMA = "licframe-rd-1"
 
@@ -114,10 +115,10 @@ def save(results: Results, path: Path) -> None:
     """Write a results file, one point a line."""
     head = attrs.asdict(results)
     points, curve = head.pop("points"), head.pop("curve")
-    lines = [f" {json.dumps(k)}: {json.dumps(v)}" for k, v in {"schema": SCHEMA, **head}.items() if v]
+    lines = [f" {to_json(k)}: {to_json(v)}" for k, v in {"schema": SCHEMA, **head}.items() if v]
     for name, rows in (("curve", curve), ("points", points)):
         if rows:
-            body = ",\n".join(f"  {json.dumps({k: _short(v) for k, v in row.items()})}" for row in rows)
+            body = ",\n".join(f"  {to_json({k: _short(v) for k, v in row.items()})}" for row in rows)
             lines.append(f' "{name}": [\n{body}\n ]')
     write_atomically(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
@@ -135,10 +136,13 @@ def load(path: Path) -> Results:
             raise ResultsError(
                 f"{path} has schema {schema!r}; expected {SCHEMA}, as licframe bench rd writes"
             )
+        for row in (*record.get("curve", ()), *record.get("points", ())):
+            if row["psnr"] is None:  # JSON has no infinity
+                row["psnr"] = math.inf
         results: Results = cattrs.Converter(forbid_extra_keys=True).structure(record, Results)
     except OSError as error:
         raise ResultsError(f"cannot read results {path}: {error.strerror}") from error
-    except (ValueError, TypeError, AttributeError, cattrs.BaseValidationError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, cattrs.BaseValidationError) as error:
         raise ResultsError(f"{path} holds no results: {error}; make them with licframe bench rd") from error
     return results
 
@@ -164,5 +168,5 @@ def to_csv(results: Iterable[Results]) -> str:
 
 
 def _short(value: Any) -> Any:
-    """Return floats with seven significant digits; infinity, which JSON lacks, never occurs in means."""
+    """Return floats with seven significant digits."""
     return float(f"{value:.7g}") if isinstance(value, float) else value

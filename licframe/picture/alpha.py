@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from licframe.bitstream.container import File
 from licframe.errors import CorruptStreamError
+from licframe.picture.opening import pillow_unlimited
 
 _KINDS = {1: (("PNG", "L"), ("WEBP", "RGB")), 2: (("PNG", "I;16"),)}
 _WEBP_SIDE = 16383
@@ -53,13 +54,13 @@ def decode(data: bytes, height: int, width: int, depth: int) -> NDArray[Any]:
     if len(data) == itemsize:
         return np.full((height, width), int.from_bytes(data, "little"), f"u{itemsize}")
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
+        with pillow_unlimited(), Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
             # checked before anything of that size is allocated
             if image.size != (width, height) or (image.format, image.mode) not in _KINDS[itemsize]:
                 raise ValueError(f"{image.format} {image.mode} {image.size[0]}x{image.size[1]}")
             plane = image.getchannel(0) if image.mode == "RGB" else image
             return np.asarray(plane).astype(f"u{itemsize}")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (EOFError, OSError, SyntaxError, ValueError) as error:
         raise CorruptStreamError(
             f"the .lic file is damaged: its alpha plane is no {width}x{height} plane of {depth} bits ({error}); get a "
             "new copy of it"

@@ -246,7 +246,9 @@ def _shown(image: Image.Image, metadata: dict[str, bytes], where: str) -> NDArra
     return sixteen_bit.mend_loaded(image, np.asarray(shown), where)
 
 
-def from_array(pixels: NDArray[Any], metadata: dict[str, bytes] | None = None) -> Picture:
+def from_array(
+    pixels: NDArray[Any], metadata: dict[str, bytes] | None = None, limits: Limits = DEFAULT
+) -> Picture:
     """Turn ``(H, W)`` or ``(H, W, 1 .. 4)`` uint8 or uint16, of any byte order, into a picture; 2 and 4 end in alpha."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
@@ -258,7 +260,7 @@ def from_array(pixels: NDArray[Any], metadata: dict[str, bytes] | None = None) -
             f"an array of shape {pixels.shape} and type {pixels.dtype} is no picture; expected uint8 or uint16 of "
             "shape (H, W), or (H, W, n) with n = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)"
         )
-    _check_size((pixels.shape[1], pixels.shape[0]), "the array", DEFAULT)
+    _check_size((pixels.shape[1], pixels.shape[0]), "the array", limits)
     return _from_samples(pixels, metadata or {})
 
 
@@ -276,7 +278,14 @@ def as_picture(
         return from_pil(image)
     if isinstance(image, np.ndarray):
         return from_array(image)
-    return read_picture(Path(image) if isinstance(image, str | os.PathLike) else bytes_of(image))
+    if isinstance(image, str | os.PathLike):
+        return read_picture(Path(image))
+    if not (isinstance(image, bytes | bytearray | memoryview) or hasattr(image, "read")):
+        raise ImageError(
+            f"{type(image).__name__} is no picture; give a path, bytes or an open stream of a picture file, a Pillow "
+            "image, or an array of uint8 or uint16"
+        )
+    return read_picture(bytes_of(image))
 
 
 def _from_samples(samples: NDArray[Any], metadata: dict[str, bytes]) -> Picture:

@@ -70,9 +70,17 @@ def _unreadable(where: str, error: Exception) -> LicframeError:
 
 
 @contextmanager
-def _pillow_limit(limits: Limits) -> Iterator[None]:
+def pillow_unlimited() -> Iterator[None]:
+    """Let Pillow open what was checked before, or just written, however large it is."""
+    with _reading, _pillow_limit(None):
+        yield
+
+
+@contextmanager
+def _pillow_limit(limits: Limits | None) -> Iterator[None]:
     """Let Pillow refuse what is larger than our limits by half before it allocates anything."""
-    theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, limits.most_pixels
+    theirs = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None if limits is None else limits.most_pixels
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 from licframe.errors import ImageError, LicframeWarning, UsageError
 from licframe.picture import sixteen_bit
 from licframe.picture.metadata import FIELDS, TIFF_XMP, metadata_of
+from licframe.picture.opening import pillow_unlimited
 
 QUALITY = 95
 """Of a format with loss, unless another is asked for; colours have the resolution of grey where the format allows it."""
@@ -101,7 +102,7 @@ def _check_written(
     """Say which metadata a file does not hold; refuse one that holds another picture."""
     kept: dict[str, bytes] = {}
     try:
-        with Image.open(io.BytesIO(data)) as written:
+        with pillow_unlimited(), Image.open(io.BytesIO(data)) as written:
             size, alpha = written.size, written.has_transparency_data
             if metadata:
                 kept = metadata_of(written, where)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,12 +39,14 @@ def bytes_of(source: str | os.PathLike[str] | bytes | IO[bytes]) -> bytes:
         return bytes(source)
     if isinstance(source, str | os.PathLike):
         return read_file(Path(source))
+    if not hasattr(source, "read"):
+        raise FileError(
+            f"cannot read {type(source).__name__}; give a path, bytes, or an open stream of bytes"
+        )
     try:
         data = source.read()
-    except (AttributeError, OSError, ValueError) as error:
-        raise FileError(
-            f"cannot read {source!r}: {error}; give a path, bytes, or an open stream of bytes"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read {source!r}: {error}; give an open stream of bytes") from error
     if not isinstance(data, bytes | bytearray):
         raise FileError(f'{source!r} gives {type(data).__name__}, not bytes; open it with mode "rb"')
     return bytes(data)
@@ -75,24 +81,43 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Give the path of a new file beside ``path``; once written, it is forced to the disk and takes the place of ``path``.
 
     Where writing fails or is interrupted, nothing is left of it, and ``path`` stays as it was. Its folder is made where needed.
+    A link stays, and what it points to is written; a file that is replaced keeps its mode; what is no file, such as a
+    pipe, is written into.
 
     Raises:
-        FileError: the folder is not writable.
+        FileError: the folder or the file is not writable.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            with tempfile.TemporaryDirectory() as folder:
+                partial = Path(folder, "whole")
+                yield partial
+                path.write_bytes(partial.read_bytes())
+            return
+        with _replaced(path.resolve()) as partial:
             yield partial
-            with partial.open(
-                "rb+"
-            ) as file:  # else a crash of the machine may leave an empty file under the name
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:  # an interrupt, too, leaves nothing behind
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(f"cannot write {path}: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:  # a loop of links is a RuntimeError
+        raise FileError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    # a name may be as long as the file system allows
+    partial = path.with_name(f".{path.name[:40]}.{os.getpid()}-{threading.get_ident()}.partial")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    try:
+        yield partial
+        with partial.open(
+            "rb+"
+        ) as file:  # else a crash of the machine may leave an empty file under the name
+            os.fsync(file.fileno())
+        if path.is_file():
+            shutil.copymode(path, partial)
+        partial.replace(path)
+    finally:  # an interrupt, too, leaves nothing behind
+        partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -101,6 +126,19 @@ def write_atomically(path: Path, data: bytes | str) -> None:
         partial.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def to_json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON, with null for numbers that JSON lacks: infinity, and what is no number."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, list | tuple) else value
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as indented JSON, whole or not at all."""
-    write_atomically(path, json.dumps(value, indent=1) + "\n")
+    """Write a value as indented JSON (see ``to_json``), whole or not at all."""
+    write_atomically(path, to_json(value, indent=1) + "\n")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from licframe.runtime.atomic import to_json
 from licframe.runtime.extras import installed
 from licframe.training.loop import LogLine
 
@@ -26,7 +26,7 @@ class JsonLog:
 
     def _append(self, record: dict[str, Any]) -> None:
         with self._path.open("a") as log:
-            log.write(json.dumps(record) + "\n")
+            log.write(to_json(record) + "\n")
 
 
 class TensorBoardLog:

@@ -18,7 +18,7 @@ from PIL import Image, ImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from licframe.parts import CorruptStreamError
+from licframe.parts import CorruptStreamError, pillow_unlimited
 
 _WEBP_SIDE = 16383
 _WEBP_EFFORT = {"lossless": True, "method": 5, "quality": 90}
@@ -132,6 +132,6 @@ def _is_webp(data: bytes, height: int, width: int, *, alpha: bool = False) -> bo
 
 
 def _decoded(kind: type[ImageFile.ImageFile], data: bytes) -> NDArray[Any]:
-    # Not Image.open, which refuses large pictures by a limit of its own: the size is that of the header, checked before
-    with kind(io.BytesIO(data)) as image:
+    # the size is that of the header, checked before
+    with pillow_unlimited(), kind(io.BytesIO(data)) as image:
         return np.asarray(image)
