@@ -69,13 +69,9 @@ def run(
     limits = DEFAULT.with_settings(limit or [])
     picture = images.read_picture(source, limits)
     codec = load(checked, device=device)
-    endings = (codec.suffix, ".decoded.png", ".comparison.png")
-    written = [output / f"{source.stem}{ending}" for ending in endings]
-    streams.to_write([source], written, overwrite=overwrite)
+    file, decoded_file, comparison_file = _files(source, output, codec.suffix, overwrite)
     encoded = codec.encode(picture, target)
-    file, decoded_file, comparison_file = written
     write_atomically(file, encoded.data)
-
     data = file.read_bytes()
     decoded = codec.decode(data, limits)
     shown = decoded.picture
@@ -117,6 +113,13 @@ def run(
     wrote = f"wrote {file.name}, {source.stem}.decoded.png and .comparison.png into {output}"
     below = "\n".join([*(f"note: {note}" for note in said), wrote])
     print_table(f"licframe {checked.name}", ["", "measured"], _rows(result, source.name, why_not), below)
+
+
+def _files(source: Path, output: Path, suffix: str, overwrite: bool) -> list[Path]:
+    """Return what is written: the file, the reconstruction and the comparison."""
+    paths = [output / f"{source.stem}{ending}" for ending in (suffix, ".decoded.png", ".comparison.png")]
+    streams.to_write([source], paths, overwrite=overwrite)
+    return paths
 
 
 def _similarity(picture: Picture, shown: Picture) -> tuple[float | None, str]:
