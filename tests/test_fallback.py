@@ -279,7 +279,7 @@ def test_commands_say_so(tmp_path: Path) -> None:
     (record,) = json.loads(_invoke("compress", source, "-p", "tiny", "--overwrite", "--json"))
     (info,) = json.loads(_invoke("info", file, "--json"))
     run = json.loads(_invoke("run", "tiny", source, "-o", tmp_path / "out", "--json"))
-    table = _invoke("run", "tiny", source, "-o", tmp_path / "out")
+    table = _invoke("run", "tiny", source, "-o", tmp_path / "out", "--overwrite")
     _invoke("verify", file)
     _invoke("decompress", file, "-o", tmp_path / "b.png")
 
@@ -299,7 +299,7 @@ def test_commands_say_where_a_picture_is_lossy(tmp_path: Path) -> None:
     (info,) = json.loads(_invoke("info", tmp_path / "a.lic", "--json"))
     run = json.loads(_invoke("run", "tiny", source, "-q", "50", "-o", tmp_path / "out", "--json", *off))
     unfiltered = ("--set", "picture_filter.plugin=none", *off)
-    table = _invoke("run", "tiny", source, "-q", "50", "-o", tmp_path / "out", *unfiltered)
+    table = _invoke("run", "tiny", source, "-q", "50", "-o", tmp_path / "out", "--overwrite", *unfiltered)
 
     assert (info["codec"], info["lossless"]) == ("latent", False)
     assert record["notes"] == run["notes"], "once"

@@ -186,13 +186,17 @@ def save(
     from safetensors.torch import load_file, save_file
 
     tensors = {name: _stored(value) for name, value in module.state_dict().items()}
+    old = {} if base is None else load_file(base)
+    wide = widened(old, tensors)
+    # What is the base's counts, and is left out, as the base holds it.
+    same = {k for k, v in tensors.items() if k in wide and torch.equal(wide[k], v)}
+    tensors |= {k: old[k] for k in same}
     fingerprint = _fingerprint(tensors, structure)
     record = {"format": _FORMAT, "fingerprint": fingerprint, "structure": structure, "training": training}
     if base is not None:
         below = read_metadata(base)
         record["base"] = below["fingerprint"]
-        old = load_file(base)
-        tensors = {k: v for k, v in tensors.items() if k not in old or not torch.equal(old[k], v)}
+        tensors = {k: v for k, v in tensors.items() if k not in same}
         coding = [
             _split_transform(whole)[1] for whole in (below["structure"], json.loads(json.dumps(structure)))
         ]
