@@ -62,7 +62,7 @@ def test_mutations_reach_what_lies_behind_the_checksum() -> None:
 def test_mutations_reach_the_quality_of_the_latent_and_details() -> None:
     data = GOLDEN["grey-q90-revision5"]
     file = container.read(data)
-    levels = {container.read(mutate(data, [("relevel", k, 0)])).header.latent_quality for k in range(129)}
+    levels = {container.read(mutate(data, [("relevel", k, 1)])).header.latent_quality for k in range(129)}
 
     assert file.detail is not None
     assert levels == set(range(-28, 101))

@@ -268,11 +268,9 @@ def _detail_of(body: bytes | None, header: Header, below: int, damage: list[str]
     try:
         if body is None:
             raise _damaged("its details are missing")
-        if header.codec or header.revision < 5:
-            raise _damaged(
-                f"details do not belong to codec {header.codec or 'latent'} of revision {header.revision}"
-            )
-        return _unpack_detail(body, below if header.details else 0)
+        if not header.details:
+            raise _damaged("it holds details of which its header does not speak")
+        return _unpack_detail(body, below)
     except CorruptStreamError as error:
         if damage is None:
             raise
