@@ -378,7 +378,7 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     said = read_metadata(run / "weights.safetensors")["training"]
     assert said["data"] == hashlib.sha256(listing.encode()).hexdigest()
     assert (said["pictures"], said["seed"], said["schedule"]["batch"]) == (3, 0, 2)
-    done = licframe("run", run / "profile.toml", data / "0.png", cwd=tmp_path)
+    done = licframe("run", run / "profile.toml", data / "0.png", "--overwrite", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     again = licframe(
         "train", "tiny", "--data", data, "--minutes", "0.02", "--batch", "2", "--resume", cwd=tmp_path
@@ -449,7 +449,7 @@ def test_train_check_and_leg(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     kept = {name.split(".")[0] for name in load_file(tmp_path / "own" / "weights.safetensors")}
     assert kept == {"transform", "gains", "gain_table", "inverse_table", "units"}
-    done = licframe("run", "own/profile.toml", data / "0.png", cwd=tmp_path)
+    done = licframe("run", "own/profile.toml", data / "0.png", "--overwrite", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     done = licframe(
         *laplace[:4], "--fit", "transform", "--data", data, *short[:4], "--folder", "no", cwd=tmp_path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -13,12 +12,10 @@ from hypothesis import strategies as st
 
 from licframe.bitstream import container
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import load_latent
 from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError
-from licframe.evaluation.datasets import sample_picture
 from licframe.picture import alpha
-from licframe.picture.images import Picture, from_array, read_picture
+from licframe.picture.images import Picture, from_array
 from tests.conftest import noise_picture
 
 
@@ -99,32 +96,6 @@ def test_alpha_is_coded_once(codec: LatentCodec, monkeypatch) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 4)).astype(np.uint8)
     codec.encode(from_array(pixels), Target(size=4000))
     assert len(calls) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["disc", "gradient", "photograph", "noise"])
-def test_alpha_takes_little_time(kind: str) -> None:
-    """At most 1.3 times that of the picture without, in seconds of a processor."""
-    codec, pixels = load_latent("balanced"), read_picture(sample_picture()).pixels
-    y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
-    far = np.hypot(y - y.mean(), x - x.mean())
-    plane = {
-        "disc": 255 * (far < 200),
-        "gradient": (255 - 0.5 * far).clip(0),
-        "photograph": pixels[..., 1],
-        "noise": np.random.default_rng(0).integers(0, 256, far.shape),
-    }[kind].astype(np.uint8)
-
-    def seconds(picture: Picture) -> float:
-        codec.encode(picture)
-        found = []
-        for _ in range(3):
-            begin = time.process_time()
-            codec.encode(picture)
-            found.append(time.process_time() - begin)
-        return min(found)
-
-    assert seconds(Picture(pixels, {}, plane)) <= 1.3 * seconds(Picture(pixels))
 
 
 @given(seed=st.integers(0, 99), height=st.integers(1, 20), width=st.integers(1, 20))

@@ -34,7 +34,7 @@ def page(folder: Path, tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("report")
     dataset = datasets.find(str(folder), place)
     found = [
-        rd.measure("tiny", dataset, place / "tiny.json", qualities=(0, 30, 60, 100)),
+        rd.measure("tiny", dataset, place / "tiny.json", qualities=(0, 20, 35, 50)),
         rd.measure("jpeg", dataset, place / "jpeg.json", qualities=(1, 4, 8, 20)),
     ]
     path = place / "report.html"

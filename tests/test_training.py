@@ -340,7 +340,7 @@ def test_a_source_of_ones_own(tmp_path: Path) -> None:
     run = train("tiny", Noise(), folder=tmp_path, **arguments)
     assert run.lines[-1].held_out is None
     torch.manual_seed(0)
-    for bad, message in (("alone", "qualities"), ("quality", "0..100"), ("size", "only 64")):
+    for bad, message in (("alone", "qualities"), ("quality", "-28..100"), ("size", "only 64")):
         with pytest.raises(LicframeError, match=message):
             train("tiny", Noise(bad), folder=tmp_path, overwrite=True, **arguments)
 

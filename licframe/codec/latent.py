@@ -125,8 +125,8 @@ class LatentCodec(ImageCodec):
             image = self.model.synthesise(y, header.latent_quality, header.height, header.width)
         with clock("filter"):
             image = corrections.apply_all(image, filters)
-        with clock("detail"):
-            if r is not None and file.detail is not None and self.detail is not None:
+        if r is not None and file.detail is not None and self.detail is not None:
+            with clock("detail"):
                 image = self.detail.added(image, r, file.detail.quality)
         pixels = pixels_of(image, header.mode, header.depth)
         return Decoded(Picture(pixels, file.metadata, opacity), clock.seconds, tuple(damage))

@@ -263,9 +263,17 @@ class CodecConformance:
             return
         assert np.array_equal(read(coded[1]).pixels, codec.decode(coded[1]).picture.pixels)
         file = container.read(coded[1])
-        foreign = attrs.evolve(
-            file, header=attrs.evolve(file.header, codec="nobody-has-this 9", parts=(), fingerprint=b"")
+        header = container.Header(
+            file.header.width,
+            file.header.height,
+            file.header.mode,
+            50,
+            "mine",
+            (),
+            b"",
+            codec="nobody-has-this 9",
         )
+        foreign = attrs.evolve(file, header=header, detail=None)
         with pytest.raises(WeightsMismatchError):
             codec.decode(container.write(foreign))
 
