@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from licframe.codec.loading import build, load_latent
 from licframe.errors import LicframeError, WeightsMismatchError
 from licframe.evaluation import metrics
+from licframe.model.distortions import similarity
 from licframe.model.gains import lambda_of
 from licframe.model.latent_model import LatentModel
 from licframe.profile.profile import latent_profile
@@ -42,7 +43,6 @@ from licframe.training import (
 from licframe.training.checkpoint import Checkpoint
 from licframe.training.distillation import DecodedPatches, Distillation
 from licframe.training.loop import Tally
-from licframe.training.objective import similarity
 from licframe.training.pictures import find_pictures, split
 
 pytestmark = pytest.mark.slow

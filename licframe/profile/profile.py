@@ -46,6 +46,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -60,8 +61,9 @@ from licframe.registry.hooks import Part, identity
 LATENT = "latent"
 """The codec of a profile without ``[codec]``: that which is made of parts."""
 _TABLES = ("transform", "context_scheduler", "entropy_model", "refiner", "picture_filter")
-MS_SSIM_PATCH = 176
-"""The smallest multiple of 16 above (11 - 1) * 2^4, what five scales of an 11x11 window need."""
+SMALLEST_PATCH = MappingProxyType({"mse": 32, "ms-ssim": 176, "visual": 128})
+"""By distortion: the smallest multiple of 16 on whose patches it can be measured, with five scales of an 11x11 window
+(MS-SSIM's within the picture, so above (11 - 1) * 2^4)."""
 _OF_ALL = ("extends", "summary", "codec", "encoder")
 _FILES = ("weights", "detail")
 _SETTABLE = (*_TABLES, "codec", "encoder", *_FILES, "training")
@@ -127,7 +129,8 @@ class Training:
     Attributes:
         batch: patches a step; patch: their side in pixels, a multiple of 16.
         beta: weight of mean|y|, the L1 term.
-        distortion: "mse", or "ms-ssim" for pictures judged by that, with patches of at least 176.
+        distortion: "mse"; "ms-ssim" for pictures judged by that, with patches of at least 176; "visual" for eyes, with
+            patches of at least 128.
         rate: multiplies all learning rates.
         candidates: each patch is the most detailed of so many draws; 1 takes every draw. Photographs are smoother than what
             is hard to code: with 3 their mean gradient is that of Kodak.
@@ -136,7 +139,7 @@ class Training:
     batch: int = attrs.field(default=8, validator=ge(1))
     patch: int = attrs.field(default=256, validator=[ge(32), le(2048)])
     beta: float = attrs.field(default=0.0, validator=ge(0.0))
-    distortion: str = attrs.field(default="mse", validator=in_(["mse", "ms-ssim"]))
+    distortion: str = attrs.field(default="mse", validator=in_(SMALLEST_PATCH))
     rate: float = attrs.field(default=1.0, validator=gt(0.0))
     candidates: int = attrs.field(default=1, validator=[ge(1), le(16)])
 
@@ -423,10 +426,10 @@ def _latent(tables: Mapping[str, Any], path: Path) -> LatentProfile:
     training = profile.training
     if training.patch % 16:
         raise ProfileError(f"{path} [training].patch is {training.patch}; use a multiple of 16")
-    if training.distortion == "ms-ssim" and training.patch < MS_SSIM_PATCH:
+    smallest = SMALLEST_PATCH[training.distortion]
+    if training.patch < smallest:
         raise ProfileError(
-            f'{path} [training].patch is {training.patch}; distortion = "ms-ssim" has five scales and needs '
-            f"{MS_SSIM_PATCH} or more"
+            f'{path} [training].patch is {training.patch}; distortion = "{training.distortion}" needs {smallest} or more'
         )
     return profile
 

@@ -3,23 +3,20 @@
 Everything here runs on a processor and on a GPU alike, prints nothing, and needs no command line.
 """
 
+from licframe.model.distortions import DISTORTIONS, Distortion, dissimilarity, squared_error, visual
 from licframe.training.data import HeldOut, Photographs, Source
 from licframe.training.details import fit_detail
 from licframe.training.distillation import Distillation, removal_costs
 from licframe.training.hardware import Hardware, hardware_on
 from licframe.training.loop import Callback, LogLine, Settings, Trainer
 from licframe.training.objective import (
-    DISTORTIONS,
-    Distortion,
     Objective,
     Rate,
     RateDistortion,
     Term,
     add_noise,
-    dissimilarity,
     even_weight,
     l1_term,
-    squared_error,
 )
 from licframe.training.optimiser import RATES, Optimiser
 from licframe.training.results import Run
@@ -59,4 +56,5 @@ __all__ = [
     "removal_costs",
     "squared_error",
     "train",
+    "visual",
 ]

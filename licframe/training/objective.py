@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Hashable, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from licframe.model.distortions import Distortion, dissimilarity, squared_error
 from licframe.model.gains import lambda_of
 from licframe.model.interfaces import Quantise, Transform
 from licframe.model.latent_model import Estimate, LatentModel
-from licframe.runtime.extras import require
-from licframe.runtime.precision import full_precision
 
 REFERENCE_LAMBDA = 0.013
-_MS_SSIM_WEIGHT = 1280.0
-"""Weight of 1 - MS-SSIM beside that of MSE, both per lambda: the ratio of the two series that learned codecs are
-usually trained with (0.0018 to 0.18, and 2.4 to 220)."""
-
-_MIRRORED = 16
-"""Pixels by which pictures are extended before they are judged; with twice as many the borders would count double."""
 
 
 class Objective(nn.Module, ABC):
@@ -54,39 +45,6 @@ class Objective(nn.Module, ABC):
     def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss, a scalar; and loss, bits per pixel and squared error of each sample, ``(3, N)``."""
 
-
-Distortion = Callable[[Tensor, Tensor], Tensor]
-"""Maps decoded and original pictures ``(N, 3, H, W)`` to the distortion of each, ``(N,)``, to be weighted by lambda."""
-
-
-def squared_error(decoded: Tensor, image: Tensor) -> Tensor:
-    """Return ``255^2 * MSE``."""
-    return 255**2 * (decoded.float() - image).square().mean((1, 2, 3))
-
-
-def dissimilarity(decoded: Tensor, image: Tensor) -> Tensor:
-    """Return ``1280 * (1 - MS-SSIM)``, of mirrored borders too, for patches of at least 161 pixels a side."""
-    return _MS_SSIM_WEIGHT * (1 - similarity(decoded, image))
-
-
-def similarity(decoded: Tensor, image: Tensor) -> Tensor:
-    """Return the MS-SSIM ``(N,)`` of pictures ``(N, 3, H, W)`` in [0, 1] with mirrored borders.
-
-    Its windows lie within the pictures and would hardly see the outermost pixels, which then learn nothing.
-
-    Raises:
-        MissingPackageError: pytorch-msssim is not installed.
-    """
-    ms_ssim = require("pytorch_msssim", "MS-SSIM").ms_ssim
-    both = torch.cat([decoded.float(), image.float()])
-    with full_precision(image.device):  # variances are small differences
-        x, y = F.pad(both, (_MIRRORED,) * 4, mode="reflect").chunk(2)
-        found: Tensor = ms_ssim(x, y, data_range=1.0, size_average=False)
-        return found
-
-
-DISTORTIONS: Mapping[str, Distortion] = MappingProxyType({"mse": squared_error, "ms-ssim": dissimilarity})
-"""By the name that a profile's ``[training].distortion`` gives."""
 
 Term = Callable[[LatentModel, Estimate, Tensor], Tensor]
 """Maps a codec, what it made of a batch and the qualities to what is added to the loss of each sample, ``(N,)``."""

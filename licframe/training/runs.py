@@ -17,10 +17,11 @@ import torch
 
 from licframe.codec.loading import build, load_latent
 from licframe.errors import UsageError, WeightsMismatchError
+from licframe.model.distortions import DISTORTIONS
 from licframe.model.interfaces import Transform
 from licframe.model.latent_model import LatentModel
 from licframe.profile import weights
-from licframe.profile.profile import MS_SSIM_PATCH, LatentProfile, Training, latent_profile
+from licframe.profile.profile import SMALLEST_PATCH, LatentProfile, Training, latent_profile
 from licframe.runtime.extras import require
 from licframe.training.beginnings import (
     INITIAL_PATCHES,
@@ -35,7 +36,7 @@ from licframe.training.beginnings import (
 from licframe.training.distillation import Distillation
 from licframe.training.hardware import Hardware, hardware_on
 from licframe.training.loop import Callback, Settings, Trainer
-from licframe.training.objective import DISTORTIONS, Objective, Rate, RateDistortion, l1_term
+from licframe.training.objective import Objective, Rate, RateDistortion, l1_term
 from licframe.training.optimiser import Optimiser
 from licframe.training.results import Run, finish, prepare_folder, refuse_folder
 from licframe.training.schedule import Schedule
@@ -236,11 +237,16 @@ def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeO
     """
     if fit == "context":
         return lambda model, _: Rate(model, schedule.patch**2)
-    smallest = min(schedule.shape(progress)[1] for progress in (0.0, 1.0))
+    found, needed = (
+        min(schedule.shape(progress)[1] for progress in (0.0, 1.0)),
+        SMALLEST_PATCH[training.distortion],
+    )
     if training.distortion == "ms-ssim":
         require("pytorch_msssim", "training for MS-SSIM")
-        if smallest < MS_SSIM_PATCH:
-            raise UsageError(f"MS-SSIM needs patches of at least {MS_SSIM_PATCH} pixels, not {smallest}")
+    if found < needed:
+        raise UsageError(
+            f"distortion {training.distortion} needs patches of at least {needed} pixels, not {found}"
+        )
     terms = (l1_term(training.beta),) if training.beta else ()
     distortion = DISTORTIONS[training.distortion]
     return lambda model, other: RateDistortion(model, distortion, terms, auxiliary=other)
