@@ -5,7 +5,7 @@
 >>> image = Image.open("photo.lic")  # size, mode and metadata; pixels when they are needed
 >>> image.save("other.lic", quality=60, profile="fast")
 
-``save`` takes ``profile`` (a name or a TOML file), ``quality``, ``bpp``, ``size`` or ``psnr``, and
+``save`` takes ``profile`` (a name or a TOML file), ``quality``, ``bpp``, ``size``, ``psnr`` or ``ssimulacra2``, and
 ``icc_profile``, ``exif`` and ``xmp`` in place of those of the image; empty or None stores none. Pixels are turned by
 the EXIF orientation that is given, or that of the file they come from; what is stored has none.
 
@@ -38,7 +38,7 @@ SUFFIX = ".lic"
 _INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _decoding = threading.RLock()
 """Threads that share an image wait for its pixels."""
-_OPTIONS = ("quality", "bpp", "size", "psnr")
+_OPTIONS = ("quality", "bpp", "size", "psnr", "ssimulacra2")
 
 
 def open(source: str | os.PathLike[str] | bytes | IO[bytes]) -> Image.Image:  # noqa: A001 - as in Pillow

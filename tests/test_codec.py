@@ -16,7 +16,7 @@ from licframe.bitstream import container
 from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load_for, load_latent
 from licframe.codec.target import Target
-from licframe.errors import CorruptStreamError, LicframeError, WeightsMismatchError
+from licframe.errors import CorruptStreamError, ImageError, LicframeError, UsageError, WeightsMismatchError
 from licframe.evaluation.datasets import sample_picture
 from licframe.evaluation.metrics import psnr
 from licframe.exact.units import row_of
@@ -25,11 +25,12 @@ from licframe.model.gather import gather_slices
 from licframe.model.interfaces import Refiner
 from licframe.model.latent_model import LatentModel
 from licframe.model.refinement import LatentObjective
-from licframe.picture.images import Picture, read_picture
+from licframe.picture.images import Picture, from_array, read_picture
 from licframe.picture.tensors import tensor_of
 from licframe.profile.profile import latent_profile
 from licframe.runtime.clock import Clock
 from licframe.testing.conformance import random_codec
+from licframe.testing.exactness import sample_images
 from tests.conftest import noise_picture
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -243,6 +244,34 @@ def test_a_search_for_a_quality_analyses_each() -> None:
     assert 0 < found.quality < 100
     assert found.data == codec.encode(picture, Target(quality=found.quality)).data
     assert float(change.abs().max()) > 0.01
+
+
+def test_a_score_is_met_by_the_smallest_file_that_does(codec: LatentCodec) -> None:
+    """SSIMULACRA2 of what the file decodes to; the next smaller quality has less."""
+    pixels = sample_images(1, 96, seed=6)[0][:96, :96]
+    picture = from_array(pixels)
+    found = codec.encode(picture, Target(ssimulacra2=30))
+    below = codec.encode(picture, Target(quality=found.quality - 1))
+    scores = [picture.ssimulacra2(codec.decode(e.data).picture.pixels) for e in (found, below)]
+
+    assert scores[0] >= 30 > scores[1]
+    with pytest.raises(UsageError, match="at most that"):
+        Target(ssimulacra2=101)
+    with pytest.raises(UsageError, match="not psnr and ssimulacra2"):
+        Target(psnr=40, ssimulacra2=70)
+    with pytest.raises(ImageError, match="8 pixels"):
+        codec.encode(from_array(pixels[:7]), Target(ssimulacra2=30))
+
+
+def test_what_is_transparent_does_not_count_in_a_score() -> None:
+    pixels = sample_images(1, 64, seed=6)[0][:64, :64]
+    opacity = np.full((64, 64), 255, np.uint8)
+    opacity[:, 32:] = 0
+    spoilt = pixels.copy()
+    spoilt[:, 32:] = 0
+
+    assert from_array(np.dstack([pixels, opacity])).ssimulacra2(spoilt) == pytest.approx(100)
+    assert from_array(pixels).ssimulacra2(spoilt) < 50
 
 
 def test_refiner_gets_a_true_cost(codec: LatentCodec, picture: Picture) -> None:

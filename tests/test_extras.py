@@ -83,32 +83,34 @@ def test_plots_need_matplotlib(absent) -> None:
 def test_a_size_without_ms_ssim_has_a_reason(absent) -> None:
     pixels = np.zeros((176, 176, 3), np.uint8)
 
-    assert metrics.without_ms_ssim(176, 176) == ""
-    assert metrics.without_ms_ssim(160, 176) == "a side is below 161 pixels"
+    assert metrics.why_not("ms_ssim", 176, 176) == ""
+    assert metrics.why_not("ms_ssim", 160, 176) == "a side is below 161 pixels"
     absent("pytorch_msssim")
-    assert "licframe[ms-ssim]" in metrics.without_ms_ssim(176, 176)
-    assert metrics.ms_ssim(pixels, pixels) is None
+    assert "licframe[ms-ssim]" in metrics.why_not("ms_ssim", 176, 176)
+    assert metrics.measured(pixels, pixels)["ms_ssim"] is None
 
 
 def test_what_was_measured_without_ms_ssim_is_measured_again(tmp_path: Path, absent, monkeypatch) -> None:
+    """SSIMULACRA2 likewise, which takes pictures that are smaller."""
     rng = np.random.default_rng(0)
     Picture(rng.integers(0, 256, (176, 176, 3), np.uint8)).save(tmp_path / "a.png")
-    Picture(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(tmp_path / "b.png")
+    Picture(rng.integers(0, 256, (6, 64, 3), np.uint8)).save(tmp_path / "b.png")
     dataset, path = datasets.find(str(tmp_path), tmp_path), tmp_path / "jpeg.json"
     with monkeypatch.context() as patch:
         patch.setattr(extras, "installed", lambda module: False)
-        with pytest.warns(UserWarning, match="MS-SSIM is left out"):
+        with pytest.warns(UserWarning, match=" is left out"):
             before = rd.measure("jpeg", dataset, path, qualities=(50,))
     asked = []
     run_job = rd.run_job
     monkeypatch.setattr(rd, "run_job", lambda job: asked.append(job.path.name) or run_job(job))
     after = rd.measure("jpeg", dataset, path, qualities=(50,))
 
-    assert [p.ms_ssim for p in before.points] == [None, None]
+    assert [p.ms_ssim for p in before.points] == [p.ssimulacra2 for p in before.points] == [None, None]
     assert asked == ["a.png"]
     assert [p.image for p in after.points] == ["a.png", "b.png"]
     assert 0.5 < after.points[0].ms_ssim < 1
-    assert after.points[1].ms_ssim is None  # too small
+    assert -100 < after.points[0].ssimulacra2 < 100
+    assert after.points[1].ms_ssim is after.points[1].ssimulacra2 is None  # too small
     assert len(results.load(path).points) == 2
 
 

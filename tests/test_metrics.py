@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from licframe.evaluation.metrics import decibel, ms_ssim, psnr
+from licframe.evaluation.metrics import decibel, measured, ms_ssim, psnr, ssimulacra2
 from licframe.picture.error import error_map, psnr_of
+from licframe.testing.exactness import sample_images
 
 pytestmark = pytest.mark.slow
+
+
+def jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0)
+    return np.asarray(Image.open(file))
 
 
 def test_psnr_of_one_level_everywhere() -> None:
@@ -39,8 +48,24 @@ def test_ms_ssim_falls_with_noise_and_needs_room() -> None:
 
     assert ms_ssim(a, a) == pytest.approx(1.0)
     assert 1 > ms_ssim(a, noisy[0]) > ms_ssim(a, noisy[1]) > 0
-    assert ms_ssim(a[:160], a[:160]) is None
+    assert measured(a[:160], a[:160])["ms_ssim"] is None
     assert decibel(0.99) == pytest.approx(20.0)
+
+
+def test_ssimulacra2_falls_with_distortion_and_takes_every_picture() -> None:
+    """Its scale: 100 for what is equal, and some 90 for what cannot be told apart."""
+    picture = sample_images(1, 128, seed=3)[0][:96, :128]
+    jpegs = [jpeg(picture, quality) for quality in (98, 80, 20)]
+    found = [ssimulacra2(picture, shown) for shown in jpegs]
+
+    assert ssimulacra2(picture, picture) == pytest.approx(100)
+    assert 100 > found[0] > 85 > found[1] > found[2]
+    grey = picture[..., 0]
+    assert ssimulacra2(grey, jpegs[1][..., 0]) == pytest.approx(
+        ssimulacra2(np.repeat(grey[..., None], 3, 2), np.repeat(jpegs[1][..., :1], 3, 2))
+    )
+    deep = [p.astype(np.uint16) * 257 for p in (picture, jpegs[1])]
+    assert ssimulacra2(*deep) == pytest.approx(found[1])
 
 
 def test_metrics_are_those_of_torchmetrics() -> None:

@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from licframe.codec import scale
+from licframe.codec.interface import Encoded
 from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load_latent
+from licframe.codec.target import Target
 from licframe.errors import ProfileError
+from licframe.model.distortions import visual
+from licframe.model.gains import lambda_of
 from licframe.model.refinement import LatentObjective
 from licframe.picture.tensors import tensor_of
 from licframe.profile.profile import latent_profile
@@ -130,3 +135,32 @@ def test_an_interrupted_search_goes_on(tmp_path: Path) -> None:
 def test_impossible_searches_are_refused(settings: list[str], said: str) -> None:
     with pytest.raises(ProfileError, match=said):
         latent_profile("tiny", ["refiner.plugin=lof", *settings])
+
+
+def test_a_search_is_for_what_the_profile_was_trained_for() -> None:
+    """The cost counts the profile's distortion, and a refined file costs less of it."""
+    settings = [
+        "training.distortion=visual",
+        "refiner.plugin=lof",
+        "refiner.seconds=60",
+        "refiner.steps=12",
+    ]
+    codec = load_latent("tiny", settings)
+    picture = picture_of(128, 128)
+    image = tensor_of(picture)
+    plain = load_latent("tiny", settings[:1]).encode(picture, Target(quality=40))
+    refined = codec.encode(picture, Target(quality=40))
+    problem = LatentObjective(
+        codec.model, image, codec.model.analyse(image, 40).detach(), 40, distortion=visual
+    )
+
+    def cost(encoded: Encoded) -> float:
+        decoded = tensor_of(codec.decode(encoded.data).picture)
+        latent = scale.settings(40, layer=False)[0].latent
+        weight = float(lambda_of(torch.tensor(float(latent)))) * 128 * 128
+        return encoded.information + weight * float(visual(decoded, image))
+
+    assert problem.true_cost(problem.analysed) == pytest.approx(
+        problem.estimated_cost(problem.analysed).item(), rel=0.1
+    )
+    assert cost(refined) < 0.995 * cost(plain)

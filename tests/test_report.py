@@ -48,7 +48,7 @@ def test_page_is_self_contained(page: Path) -> None:
 
     assert "<title>A &amp; B</title>" in text
     assert text.count("data:image/webp") == 5
-    assert text.count("<svg") == 4  # two curves, two trade-offs
+    assert text.count("<svg") == 5  # three curves, two trade-offs
     addresses = re.findall(r'(?:src|href)="([^"]+)"', text)
     assert all(address.startswith(("data:", "#")) for address in addresses)
 

@@ -38,7 +38,7 @@ def work(seed: int, count: int) -> None:
     files = {path.stem: path.read_bytes() for path in sorted(GOLDEN.glob("*.lic"))}
     codec = load_latent("tiny")
     for data in files.values():
-        codec.decode(data)
+        load_for(container.read(data).header).decode(data)
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + MEMORY, mapped + MEMORY))
     rng = random.Random(seed)

@@ -32,7 +32,7 @@ SPEED_IMAGE = 21
 PROFILES = ("fast", "balanced", "checkerboard", "ms_ssim", "max_quality")
 # A minute of search a file: 96 minutes in all
 FEW = {"max_quality": (15, 30, 50, 70)}
-BASELINES = ("jpeg", "webp", "avif", "jpeg2000", "jxl")
+BASELINES = ("jpeg", "webp", "avif", "avif-420", "jpeg2000", "jxl")
 ANCHORS = ("jpeg", "webp", "avif", "jxl", "vtm-9.1", "bpg", "cheng2020", "elic", "hpcm-large")
 USUAL, HIGH = (0.1, 1.6), (1.5, 7.0)
 """Bits per pixel: where codecs are compared, and what comes above."""

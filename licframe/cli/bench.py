@@ -61,6 +61,7 @@ def rd(
     from licframe.evaluation import datasets, results
     from licframe.evaluation import rd as measuring
     from licframe.evaluation.codecs import check_names
+    from licframe.evaluation.metrics import METRICS
 
     check_names(codecs)
     dataset = datasets.find(images, data)
@@ -93,14 +94,14 @@ def rd(
             [
                 f"{m.quality:g}",
                 f"{m.bpp:.4f}",
-                f"{m.psnr:.2f}",
-                "-" if m.ms_ssim is None else f"{m.ms_ssim:.4f}",
+                *(metric.shown(getattr(m, name)) for name, metric in METRICS.items()),
                 f"{m.encode_seconds:.2f}",
                 f"{m.decode_seconds:.2f}",
             ]
             for m in result.curve
         ]
-        columns = ["quality", "bpp", "PSNR dB", "MS-SSIM", "encode s", "decode s"]
+        labels = [metric.label for metric in METRICS.values()]
+        columns = ["quality", "bpp", *labels, "encode s", "decode s"]
         title = f"{result.codec} ({result.version}), {len(result.images)} images of {result.dataset}"
         print_table(title, columns, rows)
     for line in lines:

@@ -24,6 +24,7 @@ from licframe.cli.options import (
     Quiet,
     Size,
     SkipExisting,
+    Ssimulacra2,
     print_json,
 )
 from licframe.runtime.limits import DEFAULT
@@ -51,6 +52,7 @@ def compress(
     bpp: Bpp = None,
     size: Size = None,
     psnr: Psnr = None,
+    ssimulacra2: Ssimulacra2 = None,
     lossless: Annotated[
         bool, typer.Option("--lossless", help="Keep every sample: the profile lossless.")
     ] = False,
@@ -76,7 +78,7 @@ def compress(
     if lossless:
         _refuse_beside_lossless(context)
         profile = "lossless"
-    target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
+    target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr, ssimulacra2=ssimulacra2)
     checked = load_profile(profile, overrides or ())
     limits = DEFAULT.with_settings(limit or [])
     images, output = streams.inputs_and_output(images, output, {".lic"})
@@ -149,7 +151,7 @@ def _is_given(context: typer.Context, name: str) -> bool:
 def _refuse_beside_lossless(context: typer.Context) -> None:
     from licframe.errors import UsageError
 
-    names = ("profile", "quality", "bpp", "size", "psnr")
+    names = ("profile", "quality", "bpp", "size", "psnr", "ssimulacra2")
     given = [f"--{name}" for name in names if _is_given(context, name)]
     if given:
         raise UsageError(

@@ -24,6 +24,10 @@ Quality = Annotated[
 Bpp = Annotated[float | None, typer.Option("--bpp", help="Largest rate, in bits per pixel.")]
 Size = Annotated[int | None, typer.Option("--size", help="Largest file, in bytes.")]
 Psnr = Annotated[float | None, typer.Option("--psnr", help="Least PSNR, in dB.")]
+Ssimulacra2 = Annotated[
+    float | None,
+    typer.Option("--ssimulacra2", help="Least SSIMULACRA2 score: 90 looks the same, 70 good, 50 fair."),
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="Print JSON instead of a table; null is no number, or an infinite one."),

@@ -18,12 +18,15 @@ from licframe.cli.options import (
     Psnr,
     Quality,
     Size,
+    Ssimulacra2,
     print_json,
     print_table,
 )
 from licframe.runtime.limits import DEFAULT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -39,11 +42,15 @@ def run(
     bpp: Bpp = None,
     size: Size = None,
     psnr: Psnr = None,
+    ssimulacra2: Ssimulacra2 = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
         "licframe-out"
     ),
     overrides: Overrides = None,
     device: Device = "cpu",
+    metric: Annotated[
+        str, typer.Option("--metrics", help="Comma-separated: psnr, ms_ssim, ssimulacra2; or all.")
+    ] = "psnr,ms_ssim",
     overwrite: Overwrite = False,
     limit: Limit = None,
     as_json: Json = False,
@@ -56,7 +63,8 @@ def run(
     from licframe.codec.target import Target
     from licframe.profile.profile import LatentProfile, load_profile
 
-    target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr)
+    target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr, ssimulacra2=ssimulacra2)
+    wanted = _metrics(metric)
     checked = load_profile(profile, overrides or ())
 
     from licframe.codec.loading import load
@@ -82,7 +90,7 @@ def run(
     images.Picture(comparison).save(comparison_file)
 
     width, height = picture.size
-    similarity, why_not = _similarity(picture, shown)
+    scores, why_not = _scores(wanted, picture, shown)
     png_bytes = len(picture.encode(".png"))
     fidelity = picture.psnr(shown.pixels)
     poor = of_fidelity(fidelity, encoded.quality) if isinstance(checked, LatentProfile) else ()
@@ -98,7 +106,7 @@ def run(
         "bytes": len(data),
         "bpp": 8 * len(data) / (width * height),
         "psnr_db": fidelity,
-        "ms_ssim": similarity,
+        **scores,
         "encode_seconds": sum(encoded.seconds.values()),
         "decode_seconds": sum(decoded.seconds.values()),
         "png_bytes": png_bytes,
@@ -122,33 +130,55 @@ def _files(source: Path, output: Path, suffix: str, overwrite: bool) -> list[Pat
     return paths
 
 
-def _similarity(picture: Picture, shown: Picture) -> tuple[float | None, str]:
-    """Return MS-SSIM, or None and why it is not measured."""
-    from licframe.evaluation import metrics
+def _metrics(names: str) -> list[str]:
+    """Return the metrics asked for; PSNR is always shown."""
+    from licframe.errors import UsageError
+    from licframe.evaluation.metrics import METRICS
 
-    if picture.alpha is not None and picture.alpha.any():  # what nobody sees is not kept
-        return None, "the picture has transparent pixels"
-    return metrics.ms_ssim(picture.pixels, shown.pixels), metrics.without_ms_ssim(*picture.size)
+    wanted = list(METRICS) if names.strip() == "all" else [name.strip() for name in names.split(",")]
+    unknown = [name for name in wanted if name not in METRICS]
+    if unknown:
+        raise UsageError(f"--metrics {names}: no metric {unknown[0]}; use {', '.join(METRICS)} or all")
+    return [name for name in METRICS if name in wanted and name != "psnr"]
 
 
-def _rows(result: dict[str, Any], name: str, why_not: str | None) -> list[list[str]]:
+def _scores(
+    names: Sequence[str], picture: Picture, shown: Picture
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Return the value of each metric, and why those that are None were not measured."""
+    from licframe.evaluation.metrics import METRICS, why_not
+
+    # What nobody sees is not kept.
+    hidden = picture.alpha is not None and picture.alpha.any()
+    reasons = {
+        n: "the picture has transparent pixels" if hidden else why_not(n, *picture.size) for n in names
+    }
+    scores = {n: None if reasons[n] else METRICS[n].measure(picture.pixels, shown.pixels) for n in names}
+    return scores, reasons
+
+
+def _rows(result: dict[str, Any], name: str, why_not: dict[str, str]) -> list[list[str]]:
     """Return the table that is shown.
 
     Args:
-        why_not: why MS-SSIM was not measured, where it was not.
+        why_not: why metrics were not measured.
     """
-    from licframe.evaluation.metrics import decibel
+    from licframe.evaluation.metrics import METRICS
 
-    similarity = f"not measured: {why_not}"
-    if result["ms_ssim"] is not None:
-        similarity = f"{result['ms_ssim']:.4f} ({decibel(result['ms_ssim']):.2f} dB)"
+    def value(metric: str) -> str:
+        found = result[metric]
+        if found is None:
+            return f"not measured: {why_not[metric]}"
+        scale = METRICS[metric]
+        return scale.shown(found) + (f" ({scale.scaled(found):.2f} {scale.unit})" if scale.unit else "")
+
     rate = f"{result['bpp']:.3f} bits per pixel"
     return [
         ["image", f"{name}, {result['width']}x{result['height']}"],
         ["file", f"{result['bytes']} bytes, {rate}, quality {result['quality']}"],
         ["smaller than PNG", f"{result['smaller_than_png']:.1f} times ({result['png_bytes']} bytes)"],
         ["PSNR", f"{result['psnr_db']:.2f} dB"],
-        ["MS-SSIM", similarity],
+        *([METRICS[metric].label, value(metric)] for metric in why_not),
         ["encode", _stages(result["encode_stages"])],
         ["decode", _stages(result["decode_stages"])],
     ]

@@ -13,6 +13,7 @@ from licframe.codec import corrections, scale
 from licframe.codec.detail import base_context, quality_of_step
 from licframe.errors import CorruptStreamError
 from licframe.model import latent_coding
+from licframe.model.distortions import distortion_of
 from licframe.model.gains import error_weight
 from licframe.model.latent_coding import CodedLatent
 from licframe.model.refinement import LatentObjective
@@ -124,7 +125,12 @@ class Encoding:
         # A refiner may take gradients, which tensors of inference mode do not have.
         with self.clock("refinement"), torch.inference_mode(False), torch.enable_grad():
             objective = LatentObjective(
-                codec.model, self.image.clone(), trial.latent.clone(), quality, correction
+                codec.model,
+                self.image.clone(),
+                trial.latent.clone(),
+                quality,
+                correction,
+                distortion_of(codec.profile.training.distortion, *self.image.shape[-2:]),
             )
             latent = codec.refiner.refine(objective).detach()
             if torch.equal(latent, objective.analysed):
@@ -142,10 +148,11 @@ class Encoding:
             shown = codec.detail.added(shown, trial.detail.y, trial.detail.quality)
         return shown
 
-    def psnr(self, trial: Trial) -> float:
-        """Return the PSNR in dB over what is not fully transparent."""
+    def fidelity(self, trial: Trial, metric: str | None = None) -> float:
+        """Return how good the decoded picture is, by a method of ``Picture``; its PSNR if none is named."""
         picture = self.picture
-        return picture.psnr(pixels_of(self._shown(trial), picture.mode, picture.depth))
+        pixels = pixels_of(self._shown(trial), picture.mode, picture.depth)
+        return picture.fidelity(metric or "psnr", pixels)
 
     def packed(self, trial: Trial) -> bytes:
         """Return the file."""

@@ -82,7 +82,7 @@ class FallbackCodec(ImageCodec):
                 return _noted(kept, "which alone meets the target")
             raise
         size = len(encoded.data)
-        spare = _SPARE if target.psnr is None and encoded.quality >= _SPARE_QUALITY else 0
+        spare = _SPARE if target.fidelity is None and encoded.quality >= _SPARE_QUALITY else 0
         kept = None if limit is not None else self._kept(picture, size + spare, clock)
         if kept is not None:
             why = f"which takes {len(kept.data)} bytes, and quality {encoded.quality:g} takes {size}"

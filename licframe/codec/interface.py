@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from licframe.codec.target import Target, search
-from licframe.picture.error import psnr
 from licframe.picture.images import Picture, as_picture, from_array
 from licframe.runtime.atomic import bytes_of
 from licframe.runtime.clock import Clock
@@ -126,6 +125,7 @@ class ImageCodec(ABC):
         bpp: float | None = None,
         size: int | None = None,
         psnr: float | None = None,
+        ssimulacra2: float | None = None,
     ) -> bytes:
         """Compress an image to the bytes of a file.
 
@@ -133,12 +133,13 @@ class ImageCodec(ABC):
             image: a path, bytes or a stream of a picture file, a Pillow image, or uint8 or uint16 ``(H, W)`` or ``(H, W, 1 .. 4)``.
             quality: on the codec's own scale: for profiles 0 (smallest) to 100, 50 if nothing else is asked for.
             bpp: largest rate in bits per pixel; size: largest file in bytes; psnr: least PSNR in
-                dB. At most one of the four; the search is on real files.
+                dB; ssimulacra2: least score of that metric. At most one of the five; the search is on real files.
 
         Raises:
             ImageError, LimitError: the image is not supported, or the target cannot be met.
         """
-        return self.encode(as_picture(image), Target(quality=quality, bpp=bpp, size=size, psnr=psnr)).data
+        target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr, ssimulacra2=ssimulacra2)
+        return self.encode(as_picture(image), target).data
 
     def decompress(self, data: str | os.PathLike[str] | bytes | IO[bytes]) -> Image.Image:
         """Decompress a file that ``compress`` made: a path, its bytes or a stream of them; raises as ``decode``.
@@ -171,7 +172,8 @@ class PixelCodec(ImageCodec):
 
     def encode(self, picture: Picture, target: Target | None = None) -> Encoded:
         target = target or Target()
-        clock, pixels = Clock(), picture.to_rgb().pixels
+        clock, picture = Clock(), picture.to_rgb()
+        pixels = picture.pixels
         files: dict[float, bytes] = {}
 
         def size(quality: float) -> int:
@@ -182,7 +184,7 @@ class PixelCodec(ImageCodec):
 
         def fidelity(quality: float) -> float:
             size(quality)
-            return psnr(pixels, self.decode_pixels(files[quality]))
+            return picture.fidelity(target.fidelity or "psnr", self.decode_pixels(files[quality]))
 
         scale = self.qualities
         quality = search(

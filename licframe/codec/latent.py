@@ -80,7 +80,7 @@ class LatentCodec(ImageCodec):
     def encode(self, picture: Picture, target: Target | None = None) -> Encoded:
         """Compress a picture; what was written is decoded again before it is returned."""
         target, clock = target or Target(), Clock()
-        looks = target.psnr is not None
+        looks = target.fidelity is not None
         encoding = Encoding(self, picture, clock, filtering=looks)
         width, height = picture.size
         quality = search(
@@ -89,17 +89,19 @@ class LatentCodec(ImageCodec):
             scale.DEFAULT,
             width * height,
             lambda q: len(encoding.packed(encoding.trial(scale.whole(q)))),
-            lambda q: encoding.psnr(encoding.trial(scale.whole(q))),
+            lambda q: encoding.fidelity(encoding.trial(scale.whole(q)), target.fidelity),
         )
         plain = encoding.trial(scale.whole(quality))
         encoding.forget()
         filtered = plain if looks else encoding.filtered(plain)
         for best in (encoding.refined(filtered), filtered, plain):
-            data, shown = encoding.packed(best), partial(encoding.psnr, best)
-            if target.met(len(data), width * height, shown):
+            data = encoding.packed(best)
+            if target.met(len(data), width * height, partial(encoding.fidelity, best, target.fidelity)):
                 break
         encoding.check(best)
-        said = notes.of_synthesised(picture, best.quality, best.error or filtered.error, shown)
+        said = notes.of_synthesised(
+            picture, best.quality, best.error or filtered.error, partial(encoding.fidelity, best)
+        )
         return Encoded(data, best.quality, clock.seconds, best.information, notes=said)
 
     # -- a file to a picture --------------------------------------------------------------------

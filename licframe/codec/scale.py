@@ -18,7 +18,7 @@ SCALE = range(101)
 _LOWEST, _MIDDLE, _HIGHEST = -28, 50, 150
 """Latent qualities, or their continuation beyond 100, that 0, 50 and 100 stand for."""
 
-_LATENT_ALONE, _WITH_DETAIL = 56, 76
+_LATENT_ALONE, _WITH_DETAIL = 64, 76
 """Qualities up to which no layer is tried, and from which it always is better."""
 
 _BASE = 50

@@ -9,12 +9,11 @@ from itertools import pairwise
 import attrs
 
 from licframe.errors import ResultsError, UsageError
-from licframe.evaluation.metrics import decibel
+from licframe.evaluation.metrics import METRICS
 from licframe.evaluation.results import Mean, Results
 from licframe.runtime.extras import require
 
 METHODS = ("pchip", "akima")
-METRICS = ("psnr", "ms_ssim")
 MIN_POINTS = 4
 MIN_OVERLAP = 0.5
 
@@ -25,7 +24,7 @@ class Difference:
 
     Attributes:
         percent: mean difference of rate at equal fidelity; negative means smaller files.
-        low, high: the common interval, in dB (MS-SSIM as ``-10 log10(1 - m)``).
+        low, high: the common interval of the metric's ``scaled`` values, such as dB.
         overlap: the common interval's share of the shorter of the two curves.
         points: of the anchor and of the tested curve.
     """
@@ -42,23 +41,24 @@ class Difference:
 
     def describe(self) -> str:
         """Return one line that says what the number means."""
-        name = "PSNR" if self.metric == "psnr" else "MS-SSIM"
+        metric = METRICS[self.metric]
+        unit = f" {metric.unit}" if metric.unit else ""
         return (
-            f"{self.percent:+.1f} % against {self.anchor} ({self.anchor_version}), {name} {self.low:.1f}-"
-            f"{self.high:.1f} dB, {self.method}, {self.points[0]} and {self.points[1]} points, overlap "
+            f"{self.percent:+.1f} % against {self.anchor} ({self.anchor_version}), {metric.label} {self.low:.1f}-"
+            f"{self.high:.1f}{unit}, {self.method}, {self.points[0]} and {self.points[1]} points, overlap "
             f"{self.overlap:.0%}"
         )
 
 
 def fidelity(curve: Sequence[Mean], metric: str) -> list[tuple[float, float]]:
-    """Return (bpp, dB) of the points that have the metric, by ascending fidelity."""
+    """Return (bpp, what the metric is scaled to) of the points that have it, by ascending fidelity."""
     if metric not in METRICS:
         raise UsageError(f"unknown metric {metric}; use {' or '.join(METRICS)}")
-    if metric == "psnr":
-        pairs = [(mean.bpp, mean.psnr) for mean in curve]
-    else:
-        pairs = [(mean.bpp, decibel(mean.ms_ssim)) for mean in curve if mean.ms_ssim is not None]
-    return sorted(pairs, key=lambda pair: pair[1])
+    scaled = METRICS[metric].scaled
+    values = [(mean.bpp, getattr(mean, metric)) for mean in curve]
+    return sorted(
+        ((bpp, scaled(value)) for bpp, value in values if value is not None), key=lambda pair: pair[1]
+    )
 
 
 def bd_rate(
@@ -67,11 +67,12 @@ def bd_rate(
     metric: str = "psnr",
     method: str = "pchip",
     rates: tuple[float, float] = (0.0, math.inf),
+    levels: tuple[float, float] = (-math.inf, math.inf),
 ) -> Difference:
     """Return the BD-rate of ``test`` against ``anchor`` over their mean curves.
 
     Args:
-        rates: points outside this range of bits per pixel are left out.
+        rates, levels: points outside these ranges of bits per pixel and of the metric are left out.
 
     Raises:
         ResultsError: fewer than 4 points, less than 50 % overlap, other images, or a curve whose
@@ -89,7 +90,7 @@ def bd_rate(
         )
     low, high = rates
     curves = [
-        [point for point in fidelity(item.curve, metric) if low <= point[0] <= high]
+        [p for p in fidelity(item.curve, metric) if low <= p[0] <= high and levels[0] <= p[1] <= levels[1]]
         for item in (anchor, test)
     ]
     for item, curve in zip((anchor, test), curves, strict=True):
@@ -106,7 +107,7 @@ def bd_rate(
     if overlap < MIN_OVERLAP:
         raise ResultsError(
             f"no BD-rate of {who}: the curves share {overlap:.0%} of the shorter one's {metric}, at least "
-            f"{MIN_OVERLAP:.0%} is needed; measure qualities in the range {a[0]:.1f}-{a[-1]:.1f} dB"
+            f"{MIN_OVERLAP:.0%} is needed; measure qualities in the range {a[0]:.1f}-{a[-1]:.1f}"
         )
     (rates_a, _), (rates_b, _) = (list(zip(*curve, strict=True)) for curve in curves)
     percent = bjontegaard.bd_rate(

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from licframe.evaluation.bd import fidelity
+from licframe.evaluation.metrics import METRICS
 from licframe.evaluation.results import Results
 from licframe.runtime.extras import require
-
-_LABELS = {"psnr": "PSNR in dB", "ms_ssim": "MS-SSIM in dB"}
 
 
 def _axes() -> tuple[Any, Any]:
@@ -59,7 +58,7 @@ def rate_distortion(results: Sequence[Results], metric: str = "psnr", limit: flo
             label=item.codec,
         )
     axes.set_xlabel("bits per pixel")
-    axes.set_ylabel(_LABELS[metric])
+    axes.set_ylabel(METRICS[metric].title)
     axes.legend(fontsize=8, ncols=2, frameon=False)
     return _svg(figure)
 

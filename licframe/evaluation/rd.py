@@ -50,8 +50,7 @@ def run_job(job: Job) -> list[Point]:
                 quality=quality,
                 bytes=len(data),
                 bpp=8 * len(data) / (width * height),
-                psnr=metrics.psnr(picture.pixels, pixels),
-                ms_ssim=metrics.ms_ssim(picture.pixels, pixels),
+                **metrics.measured(picture.pixels, pixels),  # type: ignore[arg-type]
                 encode_seconds=sum(encoded.seconds.values()),
                 decode_seconds=sum(decoded.seconds.values()),
             )
@@ -101,13 +100,7 @@ def measure(
     wanted = tuple(float(q) for q in qualities or codec.qualities)
     names = {image.name for image in dataset.paths}
     state = attrs.evolve(state, points=tuple(p for p in state.points if p.image in names))
-    if not extras.installed("pytorch_msssim"):
-        warnings.warn(
-            "MS-SSIM is left out: it needs the package pytorch-msssim; "
-            f"{extras.install('pytorch_msssim')}, and measure again",
-            LicframeWarning,
-            stacklevel=2,
-        )
+    _warn_of_missing()
     have = {(p.image, p.quality) for p in state.points if _complete(p)}
     state = attrs.evolve(
         state, points=tuple(p for p in state.points if p.quality not in wanted or _complete(p))
@@ -131,9 +124,24 @@ def measure(
     return state
 
 
+def _warn_of_missing() -> None:
+    for metric in metrics.METRICS.values():
+        if metric.module is not None and not extras.installed(metric.module):
+            package = metric.module.replace("_", "-")
+            warnings.warn(
+                f"{metric.label} is left out: it needs the package {package}; {extras.install(metric.module)}, "
+                "and measure again",
+                LicframeWarning,
+                stacklevel=3,
+            )
+
+
 def _complete(point: Point) -> bool:
-    """Say whether all is measured of a point that can be here: MS-SSIM may have lacked its package."""
-    return point.ms_ssim is not None or metrics.without_ms_ssim(point.width, point.height) != ""
+    """Say whether all is measured of a point that can be here: a metric may have lacked its package."""
+    return all(
+        getattr(point, name) is not None or metrics.why_not(name, point.width, point.height)
+        for name in metrics.METRICS
+    )
 
 
 def _run(jobs: Sequence[Job], workers: int) -> Iterator[list[Point]]:

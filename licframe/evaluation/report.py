@@ -10,9 +10,9 @@ from string import Template
 
 from licframe.errors import ResultsError
 from licframe.evaluation import plots
-from licframe.evaluation.bd import METRICS, bd_rate
+from licframe.evaluation.bd import bd_rate, fidelity
 from licframe.evaluation.comparison import Comparison
-from licframe.evaluation.metrics import decibel
+from licframe.evaluation.metrics import METRICS
 from licframe.evaluation.results import Results
 
 _TEMPLATE = Path(__file__).parent / "data" / "report.html"
@@ -45,8 +45,7 @@ def render(
         title=html.escape(title),
         summary=html.escape(_summary(dataset, measured)),
         comparisons="\n".join([_PICTURES, *map(_viewer, comparisons)]) if comparisons else "",
-        psnr=plots.rate_distortion(list(everything.values()), "psnr"),
-        ms_ssim=plots.rate_distortion(list(everything.values()), "ms_ssim"),
+        curves=_curves(list(everything.values())),
         trade_offs=_trade_offs(measured, anchors[0]) if anchors else "",
         bd=_bd_table(list(everything.values()), anchors),
         images=_image_table(measured),
@@ -64,6 +63,15 @@ def _summary(dataset: str, measured: Sequence[Results]) -> str:
         for e in (item.environment for item in measured)
     }
     return f"{images} images of {dataset}; bytes of real files, decoded from the files; {'; '.join(sorted(machines))}."
+
+
+def _curves(results: Sequence[Results]) -> str:
+    """Return a figure of each metric that a curve has."""
+    return "\n".join(
+        f"<figure>{plots.rate_distortion(results, name)}<figcaption>{html.escape(metric.meaning)}</figcaption></figure>"
+        for name, metric in METRICS.items()
+        if any(len(fidelity(item.curve, name)) > 1 for item in results)
+    )
 
 
 def _seconds(item: Results) -> float:
@@ -96,7 +104,7 @@ def _trade_offs(measured: Sequence[Results], anchor: Results) -> str:
 def _bd_table(results: Sequence[Results], anchors: Sequence[Results]) -> str:
     head = [
         "codec",
-        *(f"{a.codec}, {'PSNR' if m == 'psnr' else 'MS-SSIM'}" for a in anchors for m in METRICS),
+        *(f"{a.codec}, {m.label}" for a in anchors for m in METRICS.values()),
     ]
     rows = []
     for item in results:
@@ -105,9 +113,7 @@ def _bd_table(results: Sequence[Results], anchors: Sequence[Results]) -> str:
             for metric in METRICS:
                 try:
                     difference = bd_rate(anchor, item, metric)
-                    row.append(
-                        f"{difference.percent:+.1f} % ({difference.low:.1f}-{difference.high:.1f} dB)"
-                    )
+                    row.append(f"{difference.percent:+.1f} % ({difference.low:.1f}-{difference.high:.1f})")
                 except ResultsError:
                     row.append("-")
         rows.append(["0" if cell.startswith("+0.0 %") else cell for cell in row])
@@ -122,8 +128,7 @@ def _image_table(measured: Sequence[Results]) -> str:
             f"{p.quality:g}",
             str(p.bytes),
             f"{p.bpp:.4f}",
-            f"{p.psnr:.2f}",
-            "-" if p.ms_ssim is None else f"{p.ms_ssim:.4f} ({decibel(p.ms_ssim):.2f} dB)",
+            *(metric.shown(getattr(p, name)) for name, metric in METRICS.items()),
             f"{p.encode_seconds:.3f}",
             f"{p.decode_seconds:.3f}",
         ]
@@ -132,7 +137,17 @@ def _image_table(measured: Sequence[Results]) -> str:
     ]
     rows.sort(key=lambda row: (row[0], row[1]))
     return _table(
-        ["image", "codec", "quality", "bytes", "bpp", "PSNR dB", "MS-SSIM", "encode s", "decode s"], rows
+        [
+            "image",
+            "codec",
+            "quality",
+            "bytes",
+            "bpp",
+            *(m.label for m in METRICS.values()),
+            "encode s",
+            "decode s",
+        ],
+        rows,
     )
 
 

@@ -12,10 +12,10 @@ One JSON file holds one codec on one data set (schema ``licframe-rd-1``)::
     environment  machine and packages of a measurement
     complexity   parameters, kMAC per pixel, serial passes; profiles only
     points       one for each image and quality (see Point); measured codecs only
-    curve        means over the images, by rate: bpp, psnr, ms_ssim, encode_seconds, decode_seconds
+    curve        means over the images, by rate: bpp, the metrics, encode_seconds, decode_seconds
 
 bpp is bytes of the file * 8 / pixels of the original image. psnr is over 8-bit RGB samples in dB, null
-where they are equal, ms_ssim linear in [0, 1], null where it was not measured; means over images are means of these, as in most papers. Seconds are wall clock.
+where they are equal, ms_ssim linear in [0, 1], ssimulacra2 its score, both null where they were not measured; means over images are means of these, as in most papers. Seconds are wall clock.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Point:
     ms_ssim: float | None
     encode_seconds: float
     decode_seconds: float
+    ssimulacra2: float | None = None
 
 
 @attrs.frozen
@@ -64,6 +65,7 @@ class Mean:
     encode_seconds: float | None = None
     decode_seconds: float | None = None
     quality: float | None = None
+    ssimulacra2: float | None = None
 
 
 @attrs.frozen
@@ -97,18 +99,24 @@ def mean_curve(points: Iterable[Point]) -> tuple[Mean, ...]:
     for quality, same in by_quality.items():
         if len(same) < most:
             continue  # a measurement that is not finished
-        similar = [p.ms_ssim for p in same if p.ms_ssim is not None]
         means.append(
             Mean(
                 bpp=statistics.fmean(p.bpp for p in same),
                 psnr=statistics.fmean(p.psnr for p in same),
-                ms_ssim=statistics.fmean(similar) if len(similar) == len(same) else None,
+                ms_ssim=_mean([p.ms_ssim for p in same]),
+                ssimulacra2=_mean([p.ssimulacra2 for p in same]),
                 encode_seconds=statistics.fmean(p.encode_seconds for p in same),
                 decode_seconds=statistics.fmean(p.decode_seconds for p in same),
                 quality=quality,
             )
         )
     return tuple(sorted(means, key=lambda mean: mean.bpp))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean of what was measured of all."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if len(known) == len(values) else None
 
 
 def save(results: Results, path: Path) -> None:

@@ -371,7 +371,7 @@ class RefinementObjective(Protocol):
     def estimated_cost(
         self, latent: Tensor, quantise: Quantise | None = None, *, unit_slope: bool = False
     ) -> Tensor:
-        """Return the cost, bits + lambda * squared error, differentiable in the latent.
+        """Return the cost, bits + lambda * distortion, differentiable in the latent.
 
         Args:
             quantise: replaces rounding; left out, rounding is straight-through and the rate noisy.

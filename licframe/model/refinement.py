@@ -7,7 +7,8 @@ from torch import Tensor
 
 from licframe.exact.units import row_of
 from licframe.model import latent_coding
-from licframe.model.gains import error_weight
+from licframe.model.distortions import Distortion, squared_error
+from licframe.model.gains import lambda_of
 from licframe.model.interfaces import PictureFilter, Quantise, centre_to_float
 from licframe.model.latent_model import LatentModel
 from licframe.runtime.clock import Clock
@@ -21,7 +22,7 @@ class LatentObjective:
         image: ``(1, 3, H, W)`` in [0, 1].
         analysed: the latent of the analysis, in coefficient units.
         gain: quantisation steps per coefficient unit, ``(C, 1, 1)``.
-        quality: -28..100; weight: bits that a squared error of one is worth, samples in [0, 1].
+        quality: -28..100; weight: bits that a distortion of one is worth.
     """
 
     def __init__(
@@ -31,22 +32,25 @@ class LatentObjective:
         analysed: Tensor,
         quality: int,
         correction: tuple[PictureFilter, bytes] | None = None,
+        distortion: Distortion = squared_error,
     ) -> None:
         """Make the objective of an image.
 
         Args:
             model: frozen.
             correction: the filter that the decoded picture goes through, with its bytes; None for none.
+            distortion: what an error costs.
         """
         self.image, self.analysed, self.quality = image, analysed, quality
         self.gain = model.gain_table[row_of(quality)][:, None, None].clone()
-        self.weight = error_weight(quality)
-        self._model, self._correction = model, correction
+        height, width = image.shape[-2:]
+        self.weight = float(lambda_of(torch.tensor(float(quality)))) * height * width
+        self._model, self._correction, self._measure = model, correction, distortion
 
     def estimated_cost(
         self, latent: Tensor, quantise: Quantise | None = None, *, unit_slope: bool = False
     ) -> Tensor:
-        """Return bits + lambda * squared error, differentiable in the latent.
+        """Return bits + lambda * distortion, differentiable in the latent.
 
         Its networks are computed in bfloat16 where that is faster; what a search finds is judged by :meth:`true_cost`.
         """
@@ -91,4 +95,4 @@ class LatentObjective:
         if self._correction is not None:
             filtering, data = self._correction
             shown = filtering.apply(shown, data)
-        return self.weight * (shown - self.image).square().sum()
+        return self.weight * self._measure(shown, self.image).sum()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +23,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from licframe.errors import ImageError, LimitError
 from licframe.picture import sixteen_bit, writing
 from licframe.picture.colour import bits_in_file, said_elsewhere, to_rgb
-from licframe.picture.error import psnr
+from licframe.picture.error import psnr, ssimulacra2
 from licframe.picture.metadata import FIELDS, metadata_of, tiff_metadata, upright
 from licframe.picture.opening import guarded, note, quiet_libtiff
 from licframe.picture.sixteen_bit import reduced
@@ -104,6 +104,22 @@ class Picture:
             return psnr(self.pixels, pixels)
         seen = self.alpha > 0
         return psnr(self.pixels[seen], pixels[seen]) if seen.any() else math.inf
+
+    def fidelity(self, metric: str, pixels: NDArray[Any]) -> float:
+        """Return how good decoded pixels are by "psnr" or "ssimulacra2", the methods of that name."""
+        measure: Callable[[NDArray[Any]], float] = getattr(self, metric)
+        return measure(pixels)
+
+    def ssimulacra2(self, pixels: NDArray[Any]) -> float:
+        """Return the SSIMULACRA2 score of decoded pixels of the same shape; what is fully transparent counts as equal.
+
+        Raises:
+            ImageError: a side is below 8 pixels. MissingPackageError: the package ssimulacra2 is not installed.
+        """
+        if self.alpha is not None:
+            hidden = self.alpha == 0
+            pixels = np.where(hidden if pixels.ndim == 2 else hidden[..., None], self.pixels, pixels)
+        return ssimulacra2(self.pixels, pixels)
 
     def save(self, path: Path, *, quality: int | None = None) -> None:
         """Write a picture file; the suffix decides the format. Written whole or not at all.

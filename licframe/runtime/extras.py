@@ -15,6 +15,7 @@ EXTRAS = MappingProxyType(
         "matplotlib": "plot",
         "pytorch_msssim": "ms-ssim",
         "pyvips": "16bit",
+        "ssimulacra2": "ssimulacra2",
         "tensorboard": "train",
         "webdataset": "stream",
     }

@@ -10,6 +10,7 @@ _PILLOW = (
     ("jpeg", "Jpeg", "Pillow's JPEG, optimised Huffman tables, 4:2:0"),
     ("webp", "WebP", "Pillow's WebP, method 6"),
     ("avif", "Avif", "Pillow's AVIF, 4:4:4, speed 4"),
+    ("avif-420", "AvifUsual", "Pillow's AVIF as it is by default, 4:2:0, speed 6"),
     ("jpeg2000", "Jpeg2000", "Pillow's JPEG 2000 (OpenJPEG)"),
     ("jxl", "JpegXl", "JPEG XL, effort 7, if pillow-jxl-plugin is installed"),
 )

@@ -4,7 +4,7 @@ The paper does not publish its search; this is ours. Gradients of the differenti
 the synthesis and through every step of the context scheduler, so that changing an element feels its
 effect on all later predictions. Runs of Adam differ in relaxation, learning rate and the latent they
 start from. After each run the latent is rounded and really coded, and kept only where the true cost
-``bits + lambda * squared error`` fell: a refined file is never worse.
+``bits + lambda * distortion`` fell: a refined file is never worse.
 """
 
 from __future__ import annotations
