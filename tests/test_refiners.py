@@ -164,3 +164,14 @@ def test_a_search_is_for_what_the_profile_was_trained_for() -> None:
         problem.estimated_cost(problem.analysed).item(), rel=0.1
     )
     assert cost(refined) < 0.995 * cost(plain)
+
+
+def test_a_picture_too_small_for_a_distortion_is_searched_for_squared_error() -> None:
+    settings = ["training.distortion=visual", "refiner.plugin=lof", "refiner.steps=4"]
+    small = picture_of(64, 64)
+    found = [
+        load_latent("tiny", chosen).encode(small, Target(quality=40)).data
+        for chosen in (settings, settings[1:])
+    ]
+
+    assert found[0] == found[1]

@@ -13,13 +13,14 @@ from licframe.codec import corrections, scale
 from licframe.codec.detail import base_context, quality_of_step
 from licframe.errors import CorruptStreamError
 from licframe.model import latent_coding
-from licframe.model.distortions import distortion_of
+from licframe.model.distortions import DISTORTIONS, Distortion, squared_error
 from licframe.model.gains import error_weight
 from licframe.model.latent_coding import CodedLatent
 from licframe.model.refinement import LatentObjective
 from licframe.picture import alpha
 from licframe.picture.images import Picture
 from licframe.picture.tensors import pixels_of, tensor_of
+from licframe.profile.profile import SMALLEST_PATCH
 from licframe.runtime.clock import Clock
 
 if TYPE_CHECKING:
@@ -130,13 +131,18 @@ class Encoding:
                 trial.latent.clone(),
                 quality,
                 correction,
-                distortion_of(codec.profile.training.distortion, *self.image.shape[-2:]),
+                self._distortion(),
             )
             latent = codec.refiner.refine(objective).detach()
             if torch.equal(latent, objective.analysed):
                 return trial
             coded = latent_coding.encode(codec.model, latent, quality, Clock())
         return self.filtered(attrs.evolve(trial, latent=latent, coded=coded))
+
+    def _distortion(self) -> Distortion:
+        """Return what the weights were trained for; the squared error where the picture is too small for that."""
+        name = self.codec.profile.training.distortion
+        return DISTORTIONS[name] if min(self.picture.size) >= SMALLEST_PATCH[name] else squared_error
 
     def _shown(self, trial: Trial) -> Tensor:
         """Return the picture ``(1, 3, H, W)`` in [0, 1] that a decoder has."""

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from licframe.model.perceptual import visible_error
-from licframe.profile.profile import SMALLEST_PATCH
 from licframe.runtime.extras import require
 from licframe.runtime.precision import full_precision
 
@@ -76,8 +75,3 @@ DISTORTIONS: Mapping[str, Distortion] = MappingProxyType(
     {"mse": squared_error, "ms-ssim": dissimilarity, "visual": visual}
 )
 """By the name that a profile's ``[training].distortion`` gives."""
-
-
-def distortion_of(name: str, height: int, width: int) -> Distortion:
-    """Return a distortion for a picture of a size; the squared error where that is too small for the named one."""
-    return DISTORTIONS[name] if min(height, width) >= SMALLEST_PATCH[name] else squared_error
