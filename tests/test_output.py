@@ -27,7 +27,7 @@ from licframe.errors import CorruptStreamError, FileError, ImageError, LicframeE
 from licframe.evaluation import results
 from licframe.evaluation.results import Mean, Results
 from licframe.picture import alpha
-from licframe.picture.images import read_picture
+from licframe.picture.images import Picture, read_picture
 from licframe.runtime.atomic import to_json, write_atomically
 
 TINY = ("-p", "tiny")
@@ -268,3 +268,14 @@ def test_a_pdf_is_written_of_what_has_metadata(here: Path) -> None:
     with pytest.warns(licframe.errors.LicframeWarning, match="exif"):
         assert said("decompress", "tags.lic", "-o", "tags.pdf", "-q", "90").exit_code == 0
     assert (here / "tags.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_png_is_written_fast_or_small(depth: int) -> None:
+    ramp = np.arange(200 * 200, dtype=np.uint32).reshape(200, 200)
+    samples = (ramp % 251).astype(np.uint8) if depth == 8 else (ramp * 7 % 65521).astype(np.uint16)
+    picture = Picture(samples)
+    fast, small = (picture.encode(".png", small=small) for small in (False, True))
+
+    assert len(small) < len(fast)
+    assert all(np.array_equal(read_picture(data).pixels, samples) for data in (fast, small))

@@ -172,13 +172,13 @@ def _codec_of_lic_files(profile: profiles.Profile, device: str) -> ImageCodec:
     return codec
 
 
-def _picture_file(picture: Picture, path: Path, quality: int | None) -> bytes:
+def _picture_file(picture: Picture, path: Path, quality: int | None, *, small: bool) -> bytes:
     """Return a picture as the suffix of its path says; say what it loses by that, unless that was asked for."""
     from licframe.errors import LicframeWarning
     from licframe.picture.writing import loss
 
     suffix = path.suffix.lower() or ".png"
-    data = picture.encode(suffix, str(path), quality=quality)
+    data = picture.encode(suffix, str(path), quality=quality, small=small)
     if quality is None and (lost := loss(suffix)):
         warnings.warn(f"{path} loses {lost}; a .png keeps everything", LicframeWarning, stacklevel=2)
     return data
@@ -215,6 +215,9 @@ def decompress(
             help="0 to 100, of a picture in JPEG, AVIF, WebP or PDF; 95 if left out, and WebP without loss.",
         ),
     ] = None,
+    small: Annotated[
+        bool, typer.Option("--small", help="PNG files as small as they get; takes longer than decoding.")
+    ] = False,
     depth: Annotated[
         int | None,
         typer.Option("--depth", help="8: reduce 16 bits a sample to 8, for formats that hold no more."),
@@ -258,7 +261,7 @@ def decompress(
         decoded = codecs[made_by].decode(data, limits, best_effort=best_effort)
         picture = attrs.evolve(decoded.picture, metadata={}) if strip else decoded.picture
         picture = picture.to_8_bit() if depth == 8 else picture
-        streams.write(path, _picture_file(picture, path, quality))
+        streams.write(path, _picture_file(picture, path, quality, small=small))
         seconds = sum(decoded.seconds.values())
         records.append(
             {"file": str(source), "image": str(path), "seconds": seconds, "damage": list(decoded.damage)}

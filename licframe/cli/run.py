@@ -91,7 +91,7 @@ def run(
 
     width, height = picture.size
     scores, why_not = _scores(wanted, picture, shown)
-    png_bytes = len(picture.encode(".png"))
+    png_bytes = len(picture.encode(".png", small=True))
     fidelity = picture.psnr(shown.pixels)
     poor = of_fidelity(fidelity, encoded.quality) if isinstance(checked, LatentProfile) else ()
     said = list(dict.fromkeys([*encoded.notes, *poor]))

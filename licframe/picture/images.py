@@ -121,24 +121,27 @@ class Picture:
             pixels = np.where(hidden if pixels.ndim == 2 else hidden[..., None], self.pixels, pixels)
         return ssimulacra2(self.pixels, pixels)
 
-    def save(self, path: Path, *, quality: int | None = None) -> None:
+    def save(self, path: Path, *, quality: int | None = None, small: bool = False) -> None:
         """Write a picture file; the suffix decides the format. Written whole or not at all.
 
         Raises:
             FileError: nothing can be written there. Others as ``encode``.
         """
-        write_atomically(path, self.encode(path.suffix.lower(), str(path), quality=quality))
+        write_atomically(path, self.encode(path.suffix.lower(), str(path), quality=quality, small=small))
 
-    def encode(self, suffix: str, where: str = "the picture", *, quality: int | None = None) -> bytes:
+    def encode(
+        self, suffix: str, where: str = "the picture", *, quality: int | None = None, small: bool = False
+    ) -> bytes:
         """Return the bytes of a picture file of the kind that ``suffix`` names; what is lost by that is said.
 
         Args:
             quality: 0 to 100, of JPEG, AVIF, WebP and PDF. By default 95 with full colour, and WebP without loss.
+            small: make a PNG as small as it gets, for some four times the time.
 
         Raises:
             ImageError: not that kind of file, or not with this depth or alpha. UsageError: it has no such quality.
         """
-        return writing.encode(self.samples, self.metadata, suffix, where, quality)
+        return writing.encode(self.samples, self.metadata, suffix, where, quality, small=small)
 
 
 def read_picture(source: Path | bytes, limits: Limits = DEFAULT, *, first_frame: bool = False) -> Picture:

@@ -173,8 +173,10 @@ def _note_extra(where: str) -> None:
     note(f"{where} has extra samples that are not alpha by its own account; they are left out")
 
 
-def encode(samples: NDArray[np.uint16], kind: str, metadata: dict[str, bytes], where: str) -> bytes:
-    """Return a file of 16-bit samples ``(H, W)`` or ``(H, W, 2 .. 4)``.
+def encode(
+    samples: NDArray[np.uint16], kind: str, metadata: dict[str, bytes], where: str, level: int
+) -> bytes:
+    """Return a file of 16-bit samples ``(H, W)`` or ``(H, W, 2 .. 4)``; level: of a PNG's deflate, 0 to 9.
 
     Raises:
         ImageError: that kind of file holds no such samples.
@@ -193,7 +195,7 @@ def encode(samples: NDArray[np.uint16], kind: str, metadata: dict[str, bytes], w
     vips = _vips()
     image = vips.Image.new_from_array(samples, interpretation="grey16" if planes < 3 else "rgb16").copy()
     if kind == "PNG":
-        data: bytes = image.write_to_buffer(".png", keep="none")
+        data: bytes = image.write_to_buffer(".png", keep="none", compression=level)
         return data[:_PNG_HEADER] + _png_chunks(metadata) + data[_PNG_HEADER:]
     for name, value in metadata.items():
         image.set_type(vips.GValue.blob_type, _FIELDS[name], value)

@@ -30,12 +30,19 @@ _RESIZED = ("ICNS", "ICO")
 
 
 def encode(
-    samples: NDArray[Any], metadata: dict[str, bytes], suffix: str, where: str, quality: int | None = None
+    samples: NDArray[Any],
+    metadata: dict[str, bytes],
+    suffix: str,
+    where: str,
+    quality: int | None = None,
+    *,
+    small: bool = False,
 ) -> bytes:
     """Return the bytes of a picture file of samples ``(H, W)`` or ``(H, W, 2 .. 4)``, of the kind that ``suffix`` names.
 
     Args:
         quality: 0 to 100, of formats with loss; 95 by default, and no loss at all for WebP.
+        small: make a PNG as small as it gets, for some four times the time.
 
     Raises:
         ImageError: no such kind of file, or it does not hold these samples. UsageError: it has no such quality.
@@ -54,15 +61,19 @@ def encode(
             f"cannot write {where} with quality {quality}: {known} take one of 0 to 100, other kinds none"
         )
     if samples.dtype == np.uint16:
-        data = sixteen_bit.encode(samples, kind, metadata, where)
+        data = sixteen_bit.encode(samples, kind, metadata, where, png_level(small=small))
     else:
-        data = _encode(samples, metadata, kind, where, quality)
+        data = _encode(samples, metadata, kind, where, _options(kind, quality, small=small))
     _check_written(data, samples, metadata, kind, where)
     return data
 
 
 def _encode(
-    samples: NDArray[np.uint8], metadata: dict[str, bytes], kind: str, where: str, quality: int | None
+    samples: NDArray[np.uint8],
+    metadata: dict[str, bytes],
+    kind: str,
+    where: str,
+    options: dict[str, Any],
 ) -> bytes:
     keep: dict[str, Any] = {FIELDS[k]: v for k, v in metadata.items()}
     if kind == "PNG" and "xmp" in keep:
@@ -73,7 +84,7 @@ def _encode(
         tags.load(keep.get("exif", b""))
         tags[TIFF_XMP] = keep.pop("xmp")
         keep["exif"] = tags
-    keep.update(_options(kind, quality))
+    keep.update(options)
     buffer = io.BytesIO()
     try:
         Image.fromarray(samples).save(buffer, kind, **keep)
@@ -90,7 +101,14 @@ def loss(suffix: str) -> str | None:
     return f"a little, as {kind} of quality {QUALITY}" if kind in _LOSSY and kind != "WEBP" else None
 
 
-def _options(kind: str, quality: int | None) -> dict[str, Any]:
+def png_level(*, small: bool) -> int:
+    """Return the level of deflate: one that takes less time than decoding, or the best."""
+    return 9 if small else 1
+
+
+def _options(kind: str, quality: int | None, *, small: bool) -> dict[str, Any]:
+    if kind == "PNG":
+        return {"compress_level": png_level(small=small)}
     if kind == "WEBP" and quality is None:
         return {"lossless": True}
     return {"quality": QUALITY if quality is None else quality, **_LOSSY[kind]} if kind in _LOSSY else {}
