@@ -136,6 +136,7 @@ def seeds() -> dict[str, bytes]:
     ):
         found[f"TIFF deep {name}"] = tiff(pixels[..., :count], photometric, extra)
     found["TIFF planar"] = tiff(pixels[..., :3], 2, planar=True)
+    found["TIFF planar grey"] = tiff(pixels[..., :2], 1, [2], planar=True)
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"):
         found[f"TIFF {compression}"] = written("TIFF", "RGB", compression=compression)
     frames = [Image.new("P", SIZE, k) for k in range(3)]

@@ -46,14 +46,23 @@ def notes(*expected: str) -> Iterator[None]:
         assert text in str(warning.message)
 
 
+def gone(data: bytes) -> Image.Image:
+    """Return an image that Pillow has loaded from a stream that is closed by now."""
+    with io.BytesIO(data) as stream:
+        image = Image.open(stream)
+        image.load()
+    return image
+
+
 def by_all_doors(data: bytes, tmp_path: Path, *said: str) -> Picture:
     """Read a file by path, bytes and ``Image.open``, before Pillow has loaded it and after; all agree."""
     path = tmp_path / "a.file"
     path.write_bytes(data)
-    loaded = Image.open(path)
-    loaded.load()
+    loaded = [Image.open(path), Image.open(io.BytesIO(data))]
+    for image in loaded:
+        image.load()
     found = []
-    for source in (path, data, Image.open(path), Image.open(io.BytesIO(data)), loaded):
+    for source in (path, data, Image.open(path), Image.open(io.BytesIO(data)), *loaded):
         with notes(*said):
             found.append(as_picture(source))
     for other in found[1:]:
@@ -77,8 +86,7 @@ def test_rgb_tiff(tmp_path: Path, planar: bool, order: str, depth: int) -> None:
 
 
 def test_planar_tiff_that_pillow_has_misread_is_refused() -> None:
-    image = Image.open(io.BytesIO(tiff(samples(4, 5, 3), RGB, planar=True)))
-    image.load()
+    image = gone(tiff(samples(4, 5, 3), RGB, planar=True))
     with pytest.raises(ImageError, match="misreads; give its path or its bytes"):
         as_picture(image)
 
@@ -92,8 +100,7 @@ def test_white_is_zero(tmp_path: Path, depth: int) -> None:
 
 def test_white_is_zero_of_a_stream_that_is_gone() -> None:
     pixels = samples(4, 5)
-    image = Image.open(io.BytesIO(tiff(pixels, WHITE_IS_0)))
-    image.load()
+    image = gone(tiff(pixels, WHITE_IS_0))
     assert np.array_equal(as_picture(image).pixels, 65535 - pixels)
 
 
@@ -119,10 +126,24 @@ def test_grey_and_alpha_that_pillow_does_not_open(order: str) -> None:
     assert np.array_equal(white.pixels, 65535 - pixels[..., 0])
     with notes("extra samples"):
         assert read_picture(tiff(pixels, GREY, [UNSAID], order=order)).mode == "L"
-    with pytest.raises(ImageError, match="two separate planes"):
-        read_picture(tiff(pixels, GREY, [ALPHA], order=order, planar=True))
     with pytest.raises(LimitError, match="--limit pixels"):
         read_picture(tiff(pixels, GREY, [ALPHA], order=order), Limits(pixels=19))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("count", [2, 3])
+def test_grey_and_alpha_in_planes_of_their_own(depth: int, order: str, count: int) -> None:
+    pixels = samples(5, 4, count, depth=depth)
+    extra = [ALPHA, UNSAID][: count - 1]
+    for rows in (5, 2):
+        for photometric, grey in ((GREY, pixels[..., 0]), (WHITE_IS_0, 2**depth - 1 - pixels[..., 0])):
+            with notes(*["extra samples"] * (count - 2)):
+                found = read_picture(tiff(pixels, photometric, extra, order=order, planar=True, rows=rows))
+            assert (found.mode, found.depth) == ("LA", depth)
+            assert np.array_equal(found.samples, np.dstack([grey, pixels[..., 1]]))
+    with pytest.raises(ImageError, match="multiplied by its alpha"):
+        read_picture(tiff(pixels, GREY, [PREMULTIPLIED, UNSAID][: count - 1], order=order, planar=True))
 
 
 def test_premultiplied_alpha() -> None:
@@ -141,6 +162,14 @@ def test_deep_cmyk_becomes_rgb_with_a_note(tmp_path: Path) -> None:
     assert np.array_equal(found.samples, expected)
 
 
+@pytest.mark.parametrize("extra", [[], [ALPHA]])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_a_profile_of_inks_does_not_outlive_them(depth: int, extra: list[int]) -> None:
+    data = tiff(samples(4, 5, 4 + len(extra), depth=depth), CMYK, extra, more={34675: b"a profile"})
+    with notes("without its ICC profile, which does not fit"):
+        assert not read_picture(data).metadata
+
+
 def test_grey_with_a_transparent_value(tmp_path: Path) -> None:
     pixels = samples(4, 5)
     data = with_chunks(from_array(pixels).encode(".png"), tRNS=struct.pack(">H", int(pixels[1, 1])))
@@ -153,10 +182,11 @@ def test_grey_with_a_transparent_value(tmp_path: Path) -> None:
 def test_deep_colour_that_is_transparent() -> None:
     pixels = samples(4, 5, 3)
     key = struct.pack(">HHH", *pixels[1, 1].tolist())
-    image = Image.open(io.BytesIO(with_chunks(from_array(pixels).encode(".png"), tRNS=key)))
-    assert np.argwhere(as_picture(image).alpha == 0).tolist() == [[1, 1]]
-    image.load()  # with 8 bits
-    assert np.argwhere(as_picture(image).alpha == 0).tolist() == [[1, 1]]
+    data = with_chunks(from_array(pixels).encode(".png"), tRNS=key)
+    for image, depth in ((Image.open(io.BytesIO(data)), 16), (gone(data), 8)):
+        picture = as_picture(image)
+        assert picture.depth == depth
+        assert np.argwhere(picture.alpha == 0).tolist() == [[1, 1]]
 
 
 def test_several_pictures_in_a_tiff_that_pillow_does_not_open() -> None:

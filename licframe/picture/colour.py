@@ -21,6 +21,7 @@ from licframe.picture.opening import file_bytes, note
 
 _HEAD = 1 << 16
 """Bytes of a file in which its colours are described."""
+_DESCRIBED = ("AVIF", "JPEG2000", "PNG", "SGI")
 _SRGB = (0.3127, 0.329, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 """White, red, green and blue as x, y."""
 _PRIMARIES = {
@@ -58,22 +59,31 @@ class _Meaning:
         return near and (self.curve == _SRGB_CURVE or abs(self.curve[0] - 2.2) < 0.02)
 
 
-def said_elsewhere(image: Image.Image, where: str) -> bytes | None:
-    """Return an ICC profile that says what a picture file without one says in another way; None if that is sRGB."""
+def head_of(image: Image.Image) -> bytes:
+    """Return the part of an opened file in which its colours are described; once loaded it may be gone."""
+    return file_bytes(image, _HEAD) if image.format in _DESCRIBED else b""
+
+
+def said_elsewhere(image: Image.Image, head: bytes, where: str, *, grey: bool) -> bytes | None:
+    """Return an ICC profile that says what a picture file without one says in another way; None if that is sRGB.
+
+    Args:
+        head: of its file; grey: whether its samples are, as those of 16 bits may be where Pillow's are not.
+    """
     if image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
         return None
     try:
-        meaning = _meaning(image, where)
+        meaning = _meaning(image, head, where)
         if meaning is None or meaning.is_srgb:
             return None
-        return _profile(meaning, grey=image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I"))
+        return _profile(meaning, grey)
     except (ArithmeticError, ValueError, TypeError, struct.error, np.linalg.LinAlgError) as error:
         note(f"{where} says what its colours are in a way that makes no sense, which is left out ({error})")
         return None
 
 
-def _meaning(image: Image.Image, where: str) -> _Meaning | None:
-    coded = _code_points(image)
+def _meaning(image: Image.Image, head: bytes, where: str) -> _Meaning | None:
+    coded = _code_points(str(image.format), head)
     if coded is not None:
         return _of_code_points(*coded, where)
     info = image.info
@@ -88,14 +98,12 @@ def _meaning(image: Image.Image, where: str) -> _Meaning | None:
     return None
 
 
-def _code_points(image: Image.Image) -> tuple[int, int] | None:
+def _code_points(kind: str, head: bytes) -> tuple[int, int] | None:
     """Return primaries and transfer of cICP or nclx."""
-    if image.format == "PNG":
-        return next(
-            (tuple(body[:2]) for kind, body in _chunks(file_bytes(image, _HEAD)) if kind == b"cICP"), None
-        )  # type: ignore[return-value]
-    if image.format == "AVIF":
-        _, found, body = file_bytes(image, _HEAD).partition(b"colrnclx")
+    if kind == "PNG":
+        return next((tuple(body[:2]) for name, body in _chunks(head) if name == b"cICP"), None)  # type: ignore[return-value]
+    if kind == "AVIF":
+        _, found, body = head.partition(b"colrnclx")
         return struct.unpack(">HH", body[:4]) if found else None
     return None
 
@@ -191,13 +199,29 @@ def to_rgb(image: Image.Image, profile: bytes | None, where: str) -> Image.Image
     return shown or image.convert("RGB")
 
 
-def bits_in_file(image: Image.Image) -> int:
+def transparent_colour(image: Image.Image) -> int | tuple[int, ...] | None:
+    """Return the colour that a PNG file says is transparent, in 8 bits as Pillow has its samples; None if none is at hand.
+
+    Pillow gives the number in the file, which has fewer bits, or more than count.
+    """
+    if image.format != "PNG" or image.mode.startswith("I"):
+        return None
+    chunks = dict(_chunks(file_bytes(image)))
+    head, body = chunks.get(b"IHDR", b""), chunks.get(b"tRNS", b"")
+    if len(head) < 10 or len(body) != {0: 2, 2: 6}.get(head[9]):
+        return None
+    depth = head[8]
+    values = [value % 2**depth for value in struct.unpack(f">{len(body) // 2}H", body)]
+    scaled = [value >> 8 if depth == 16 else value * 255 // (2**depth - 1) for value in values]
+    return tuple(scaled) if len(scaled) > 1 else scaled[0]
+
+
+def bits_in_file(kind: str | None, head: bytes) -> int:
     """Return the bits a sample that a picture file has, as far as it is of a kind that Pillow reduces to 8."""
-    head = file_bytes(image, _HEAD) if image.format in ("AVIF", "JPEG2000", "SGI") else b""
-    if image.format == "AVIF":
+    if kind == "AVIF":
         _, _, box = head.partition(b"av1C")
         return 8 if len(box) < 3 or not box[2] & 0x40 else 12 if box[2] & 0x20 else 10
-    if image.format == "JPEG2000":
+    if kind == "JPEG2000":
         _, _, size = head.partition(b"\xff\x4f\xff\x51")
         return (size[38] & 0x7F) + 1 if len(size) > 38 else 8
-    return 16 if image.format == "SGI" and head[3:4] == b"\2" else 8
+    return 16 if kind == "SGI" and head[3:4] == b"\2" else 8

@@ -22,7 +22,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from licframe.errors import ImageError, LimitError
 from licframe.picture import sixteen_bit, writing
-from licframe.picture.colour import bits_in_file, said_elsewhere, to_rgb
+from licframe.picture.colour import bits_in_file, head_of, said_elsewhere, to_rgb, transparent_colour
 from licframe.picture.error import psnr, ssimulacra2
 from licframe.picture.metadata import FIELDS, metadata_of, tiff_metadata, upright
 from licframe.picture.opening import guarded, note, quiet_libtiff
@@ -203,15 +203,20 @@ def _of_image(
 ) -> Picture:
     _check_size(image.size, where, limits)
     _check_frames(image, where, first_frame)
+    head = head_of(image)
     metadata = metadata_of(image, where)
-    if "icc" not in metadata and (profile := said_elsewhere(image, where)) is not None:
-        metadata["icc"] = profile
     given = dict(given or {})
     without_exif = (
         given.pop("exif") if given.get("exif") == b"" else None
     )  # its orientation counts all the same
     metadata.update(given)
-    samples = _samples(image, metadata, where, limits)
+    samples = _samples(image, head, metadata, where, limits)
+    if image.format == "PNG":  # what follows the pixels is known only now
+        metadata = {**metadata_of(image, where), **metadata}
+    if "icc" not in metadata:
+        grey = samples.ndim == 2 or samples.shape[2] == 2
+        if (profile := said_elsewhere(image, head, where, grey=grey)) is not None:
+            metadata["icc"] = profile
     # EXIF that is given speaks of these pixels; that of a file, of the file's
     turn = isinstance(image, ImageFile.ImageFile) or "exif" in given
     samples, metadata = upright(samples, metadata, where, turn=turn)
@@ -220,19 +225,22 @@ def _of_image(
     return _from_samples(samples, metadata)
 
 
-def _samples(image: Image.Image, metadata: dict[str, bytes], where: str, limits: Limits) -> NDArray[Any]:
+def _samples(
+    image: Image.Image, head: bytes, metadata: dict[str, bytes], where: str, limits: Limits
+) -> NDArray[Any]:
     with quiet_libtiff(image.format):
         found = sixteen_bit.data_of(image)
         if found is not None:
             samples = sixteen_bit.decode(*found, where, limits)
+            if image.mode in _CONVERTED:
+                metadata.pop("icc", None)  # of the inks
             with suppress(Exception):
                 image.load()  # so that Pillow closes its file, as it does when others are read
             return samples
-        bits = bits_in_file(image)
         image.load()
     _check_size(image.size, where, limits)  # of icons it is known only now
     samples = _shown(image, metadata, where)
-    if bits > 8 * samples.itemsize:
+    if (bits := bits_in_file(image.format, head)) > 8 * samples.itemsize:
         note(
             f"{where} has {bits} bits a sample, of which Pillow reads 8; a 16-bit PNG or TIFF file keeps them"
         )
@@ -243,9 +251,12 @@ def _shown(image: Image.Image, metadata: dict[str, bytes], where: str) -> NDArra
     """Return what a loaded Pillow image shows: uint8 or uint16 samples."""
     key = image.info.get("transparency")
     clear = image.has_transparency_data
-    if isinstance(key, tuple) and max(key) > 255:  # of 16 bits, of which Pillow kept 8
+    colour = None if key is None else transparent_colour(image)
+    if colour is None and isinstance(key, tuple) and max(key) > 255:  # of 16 bits, of which Pillow kept 8
+        colour = tuple(value >> 8 for value in key)
+    if colour not in (None, key):
         image = image.copy()
-        image.info["transparency"] = tuple(value >> 8 for value in key)
+        image.info["transparency"] = colour
     if image.mode in _CONVERTED:
         shown = to_rgb(image, metadata.pop("icc", None), where)
     elif image.mode.startswith("I;16"):

@@ -15,6 +15,7 @@ FIELDS = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 """Our names of metadata, and Pillow's."""
 TIFF_XMP = 700
 TIFF_ICC = 34675
+_PHOTOMETRIC, _INKS = 262, 5
 _PNG_XMP = "XML:com.adobe.xmp"
 _PNG_EXIF = "Raw profile type exif"
 _ORIENTATION = 0x0112
@@ -51,7 +52,8 @@ def tiff_metadata(data: bytes, where: str) -> dict[str, bytes]:
         return _descriptive(tags)
 
     exif = _readable(load, "EXIF", where)
-    found = {"icc": tags.get(TIFF_ICC), "exif": exif, "xmp": tags.get(TIFF_XMP)}
+    icc = None if tags.get(_PHOTOMETRIC) == _INKS else tags.get(TIFF_ICC)  # the samples are RGB by now
+    found = {"icc": icc, "exif": exif, "xmp": tags.get(TIFF_XMP)}
     return {name: value for name, v in found.items() if (value := bytes_of_field(v))}
 
 

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -133,15 +133,17 @@ def note(text: str) -> None:
 
 def file_bytes(image: Image.Image, most: int = -1) -> bytes:
     """Return the first ``most`` bytes, or all, of the file that a Pillow image was opened from; none if it is gone."""
-    stream: IO[bytes] | None = getattr(image, "fp", None)
-    with suppress(OSError, ValueError, AttributeError):
-        if stream is not None and not stream.closed:
-            place = stream.tell()
-            stream.seek(0)
-            data = stream.read(most)
-            stream.seek(place)
-            return data
-        name: Any = getattr(image, "filename", "")
+    for field in ("fp", "_fp"):  # the second stays when the pixels are loaded
+        stream: Any = getattr(image, field, None)
+        with suppress(OSError, ValueError, AttributeError):
+            if not stream.closed:
+                place = stream.tell()
+                stream.seek(0)
+                data = stream.read(most)
+                stream.seek(place)
+                return data
+    name: Any = getattr(image, "filename", "")
+    with suppress(OSError, ValueError):
         if name:
             with Path(os.fsdecode(name)).open("rb") as file:
                 return file.read(most)

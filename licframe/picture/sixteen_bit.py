@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -35,12 +36,13 @@ _FIELDS = {"icc": "icc-profile-data", "exif": "exif-data", "xmp": "xmp-data"}
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Say whether a picture file, opened and not yet loaded, has 16 bits a sample by its own account."""
+    """Say whether a picture file, opened and not yet loaded, has 16 bits a sample by its own account, or grey apart."""
     tiles: Any = getattr(image, "tile", ())
     if not tiles or image.format not in ("PNG", "TIFF", "PPM"):
         return False
     if image.format == "TIFF":
-        return _bits(image.tag_v2) == {16}  # type: ignore[attr-defined]
+        tags: Any = image.tag_v2  # type: ignore[attr-defined]
+        return _bits(tags) == {16} or _grey_apart(tags)
     arguments = tiles[0][3]
     if image.format == "PNG":
         return image.mode.startswith("I;16") or ";16" in str(arguments)
@@ -77,11 +79,16 @@ def decode(data: bytes, kind: str, where: str, limits: Limits) -> NDArray[Any]:
     if kind == "PPM":
         return _decode_pnm(data)
     tags = _tags(data) if kind == "TIFF" else {}
-    if tags.get(_PLANAR) == 2 and tags.get(_PLANES) == 2:
+    apart = _grey_apart(tags)
+    if apart and 1 in _extra(tags):
         raise ImageError(
-            f"{where} is a TIFF file of two separate planes, which libvips misreads; save it as PNG, or interleaved"
+            f"{where} is a TIFF file of grey multiplied by its alpha, in separate planes, which libvips misreads; save it "
+            "as PNG, or interleaved"
         )
-    samples, cmyk = _decode_vips(data, where, limits)
+    samples, cmyk = _decode_vips(_as_colours(data) if apart else data, where, limits)
+    if apart and tags[_PHOTOMETRIC] == 0:
+        grey = samples[..., :1]
+        samples = np.concatenate([np.iinfo(grey.dtype).max - grey, samples[..., 1:]], 2)
     if cmyk:
         if samples.ndim != 3 or samples.shape[2] < 4:
             raise ValueError("CMYK takes four planes")
@@ -147,6 +154,21 @@ def _tags(data: bytes) -> Any:
     return found
 
 
+def _grey_apart(tags: Any) -> bool:
+    """Say whether grey and further samples lie in planes of their own, as neither Pillow nor libvips expects."""
+    return tags.get(_PLANAR) == 2 and tags.get(_PLANES, 1) > 1 and tags.get(_PHOTOMETRIC) in (0, 1)
+
+
+def _as_colours(data: bytes) -> bytes:
+    """Return a TIFF file of grey and other planes as one of colours, whose planes libvips tells apart."""
+    order = "<" if data.startswith(b"I") else ">"
+    count, offset = ("Q", 8) if b"+" in data[2:4] else ("I", 4)
+    start = struct.unpack_from(order + count, data, offset)[0]
+    entry = struct.pack(order + "HH" + count, _PHOTOMETRIC, 3, 1)
+    place = data.index(entry, start) + len(entry)
+    return data[:place] + struct.pack(order + "H", 2) + data[place + 2 :]
+
+
 def _bits(tags: Any) -> set[int]:
     """Return how many bits the samples of a TIFF picture have; nothing where they are no plain numbers."""
     bits, kinds = tags.get(_BITS, (1,)), tags.get(_KINDS, (1,))
@@ -160,13 +182,19 @@ def _without_extras(samples: NDArray[Any], tags: Any, where: str) -> NDArray[Any
     colours = 1 if tags.get(_PHOTOMETRIC) in (0, 1) else 3
     if planes <= colours:
         return samples
-    extra = tags.get(_EXTRA, (2,))
-    extra = extra if isinstance(extra, tuple) else (extra,)
-    alpha = next((k for k, meaning in enumerate(extra[: planes - colours]) if meaning in (1, 2)), None)
+    alpha = next(
+        (k for k, meaning in enumerate(_extra(tags)[: planes - colours]) if meaning in (1, 2)), None
+    )
     kept = [*range(colours), *([] if alpha is None else [colours + alpha])]
     if len(kept) < planes:
         _note_extra(where)
     return samples[..., kept] if len(kept) > 1 else samples[..., 0]
+
+
+def _extra(tags: Any) -> tuple[int, ...]:
+    """Return the meanings of the samples beyond the colours of a TIFF picture: 1 is alpha, multiplied in, 2 alpha."""
+    extra = tags.get(_EXTRA, (2,))
+    return extra if isinstance(extra, tuple) else (extra,)
 
 
 def _note_extra(where: str) -> None:
