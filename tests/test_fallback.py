@@ -314,8 +314,13 @@ def test_poor_pictures_are_told_of(codec: LatentCodec) -> None:
     shown = page.psnr(codec.decode(encoded.data).picture.pixels)
 
     assert shown < 30
-    assert encoded.notes == notes.of_fidelity(shown, 50)
+    assert encoded.notes == notes.of_profile(codec.profile, shown, 50)
     assert codec.encode(page, Target(quality=49)).notes == ()
+    eyes = load_latent("tiny", ["training.distortion=visual"])
+    assert notes.of_profile(eyes.profile, 26.0, 50) == (), (
+        "trained for something else than the squared error"
+    )
+    assert notes.of_profile(eyes.profile, 23.0, 50) != ()
     flat = codec.encode(from_array(PICTURES["flat"]), Target(quality=100))
     assert flat.notes == ()
 

@@ -27,9 +27,6 @@ from licframe.runtime.limits import DEFAULT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from licframe.picture.images import Picture
 
 
@@ -61,14 +58,14 @@ def run(
     side by side.
     """
     from licframe.codec.target import Target
-    from licframe.profile.profile import LatentProfile, load_profile
+    from licframe.profile.profile import load_profile
 
     target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr, ssimulacra2=ssimulacra2)
     wanted = _metrics(metric)
     checked = load_profile(profile, overrides or ())
 
     from licframe.codec.loading import load
-    from licframe.codec.notes import of_fidelity
+    from licframe.codec.notes import of_profile
     from licframe.evaluation.datasets import sample_picture
     from licframe.picture import images
     from licframe.runtime.atomic import write_atomically
@@ -86,14 +83,13 @@ def run(
     if shown.mode != picture.mode or shown.depth != picture.depth:  # a codec that keeps less than that
         picture = picture.to_rgb()
     shown.save(decoded_file)
-    comparison = side_by_side(picture.to_8_bit().pixels, shown.to_8_bit().pixels)
-    images.Picture(comparison).save(comparison_file)
+    side_by_side(picture, shown).save(comparison_file)
 
     width, height = picture.size
     scores, why_not = _scores(wanted, picture, shown)
     png_bytes = len(picture.encode(".png", small=True))
     fidelity = picture.psnr(shown.pixels)
-    poor = of_fidelity(fidelity, encoded.quality) if isinstance(checked, LatentProfile) else ()
+    poor = of_profile(checked, fidelity, encoded.quality)
     said = list(dict.fromkeys([*encoded.notes, *poor]))
     result: dict[str, Any] = {
         "profile": checked.name,
@@ -184,16 +180,18 @@ def _rows(result: dict[str, Any], name: str, why_not: dict[str, str]) -> list[li
     ]
 
 
-def side_by_side(original: NDArray[np.uint8], decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return original, reconstruction and amplified error, ``(H, 3 * W + gaps, 3)``."""
+def side_by_side(picture: Picture, shown: Picture) -> Picture:
+    """Return original, reconstruction and amplified error in one picture of 8 bits, ``(H, 3 * W + gaps, 3)``."""
     import numpy as np
 
     from licframe.picture.error import error_map
+    from licframe.picture.images import Picture
 
+    original, decoded = picture.to_8_bit().pixels, shown.to_8_bit().pixels
     panels = [original, decoded, error_map(original, decoded)]
     panels = [np.repeat(p[..., None], 3, 2) if p.ndim == 2 else p for p in panels]
     gap = np.full((original.shape[0], 8, 3), 255, np.uint8)
-    return np.concatenate([panels[0], gap, panels[1], gap, panels[2]], 1)
+    return Picture(np.concatenate([panels[0], gap, panels[1], gap, panels[2]], 1))
 
 
 def _stages(seconds: dict[str, float]) -> str:

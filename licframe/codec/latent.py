@@ -100,7 +100,11 @@ class LatentCodec(ImageCodec):
                 break
         encoding.check(best)
         said = notes.of_synthesised(
-            picture, best.quality, best.error or filtered.error, partial(encoding.fidelity, best)
+            self.profile,
+            picture,
+            best.quality,
+            best.error or filtered.error,
+            partial(encoding.fidelity, best),
         )
         return Encoded(data, best.quality, clock.seconds, best.information, notes=said)
 
