@@ -23,7 +23,7 @@ from licframe.codec.encoding import Encoding
 from licframe.codec.fallback import may_fit
 from licframe.codec.interface import ImageCodec
 from licframe.codec.latent import LatentCodec
-from licframe.codec.loading import load_for
+from licframe.codec.loading import load_for, load_latent
 from licframe.codec.target import Target
 from licframe.errors import LimitError, PluginLoadError, UsageError, WeightsMismatchError
 from licframe.evaluation.codecs import codec_named
