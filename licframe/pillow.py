@@ -27,6 +27,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from licframe.bitstream import container
 from licframe.errors import LicframeError
+from licframe.profile import DEFAULT_PROFILE
 from licframe.runtime.atomic import bytes_of
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _save(image: Image.Image, fp: IO[bytes], _: str | bytes) -> None:
         given = {name: _given(wanted[field], field) for name, field in _INFO.items() if field in wanted}
         picture = from_pil(image, metadata=given)
         target = Target(**{name: wanted[name] for name in _OPTIONS if name in wanted})
-        fp.write(_codec(str(wanted.get("profile", "balanced"))).encode(picture, target).data)
+        fp.write(_codec(str(wanted.get("profile", DEFAULT_PROFILE))).encode(picture, target).data)
 
 
 def _given(value: Any, field: str) -> bytes:

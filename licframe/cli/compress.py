@@ -27,6 +27,7 @@ from licframe.cli.options import (
     Ssimulacra2,
     print_json,
 )
+from licframe.profile import DEFAULT_PROFILE
 from licframe.runtime.limits import DEFAULT
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def compress(
             help="A .lic file, a folder, or -; beside the picture if left out.",
         ),
     ] = None,
-    profile: Profile = "balanced",
+    profile: Profile = DEFAULT_PROFILE,
     quality: Quality = None,
     bpp: Bpp = None,
     size: Size = None,

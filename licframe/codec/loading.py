@@ -21,7 +21,7 @@ from licframe.exact.devices import device_named
 from licframe.model.interfaces import EntropyModel, PictureFilter
 from licframe.model.latent_model import LatentModel
 from licframe.picture.images import Picture
-from licframe.profile import weights
+from licframe.profile import DEFAULT_PROFILE, weights
 from licframe.profile.profile import (
     Choice,
     LatentProfile,
@@ -134,7 +134,7 @@ def entropy_models(structure: Mapping[str, Any]) -> list[EntropyModel]:
 
 
 def load(
-    profile: Name | Profile = "balanced", overrides: Sequence[str] = (), *, device: str = "cpu"
+    profile: Name | Profile = DEFAULT_PROFILE, overrides: Sequence[str] = (), *, device: str = "cpu"
 ) -> ImageCodec:
     """Return a codec that is ready to code; a lossy one of .lic files with a lossless one to fall back to.
 
@@ -173,7 +173,7 @@ def _with_fallback(codec: ImageCodec) -> ImageCodec:
 
 
 def load_latent(
-    profile: Name | Profile = "balanced", overrides: Sequence[str] = (), *, device: str = "cpu"
+    profile: Name | Profile = DEFAULT_PROFILE, overrides: Sequence[str] = (), *, device: str = "cpu"
 ) -> LatentCodec:
     """Return a latent codec that is ready to code, without a fallback; see ``load``.
 
