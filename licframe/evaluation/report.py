@@ -178,7 +178,7 @@ def _viewer(comparison: Comparison) -> str:
 <option value="fit">fit</option><option value="1">1:1</option><option value="2">2:1</option><option value="4">4:1</option>
 </select></label>
 <button type="button" data-flicker>flicker <span class="key">(<kbd>F</kbd>)</span></button>
-<span role="status">shown: <span data-now>left and right</span></span>
+<span role="status">shown: <span data-now>both</span></span>
 </div>
 <div class="frame" tabindex="0" role="group" aria-label="pictures of {name}"><div class="stage">
 {_images(comparison)}

@@ -8,7 +8,7 @@ for (const viewer of document.querySelectorAll(".viewer")) {
     slider.value = percent;
     stage.style.setProperty("--border", slider.value + "%");
     one(".line").hidden = slider.value % 100 === 0;
-    one("[data-now]").textContent = { 0: "right", 100: "left" }[slider.value] || "left and right";
+    one("[data-now]").textContent = { 0: "right", 100: "left" }[slider.value] || "both";
   };
   const fit = () => {
     const scale = lay(stage, Number(images[0].getAttribute("width")), zoom.value);
