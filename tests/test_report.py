@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -15,9 +15,10 @@ from licframe.codec.target import Target
 from licframe.errors import LicframeError, ResultsError, UsageError
 from licframe.evaluation import ablation, datasets, rd, report
 from licframe.evaluation.codecs import codec_named
-from licframe.evaluation.comparison import compare, equal_bytes
+from licframe.evaluation.comparison import codecs_named, compare, equal_bytes
 from licframe.picture.images import from_array
 from licframe.testing.exactness import sample_images
+from tests.browser import browser as started
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +39,9 @@ def page(folder: Path, tmp_path_factory) -> Path:
         rd.measure("jpeg", dataset, place / "jpeg.json", qualities=(1, 4, 8, 20)),
     ]
     path = place / "report.html"
-    shown = compare(folder / "a.png", "tiny", "jpeg", 30)
+    shown = compare(
+        folder / "a.png", codecs_named("tiny", ["jpeg", "webp"]), [Target(quality=30), Target(bpp=1)]
+    )
     path.write_text(report.render(found, [found[1]], [shown], "A & B"))
     return path
 
@@ -47,7 +50,7 @@ def test_page_is_self_contained(page: Path) -> None:
     text = page.read_text()
 
     assert "<title>A &amp; B</title>" in text
-    assert text.count("data:image/webp") == 5
+    assert text.count("data:image/webp") == 1 + 2 * 3 * 2  # three codecs and their errors at two levels
     assert text.count("<svg") == 5  # three curves, two trade-offs
     addresses = re.findall(r'(?:src|href)="([^"]+)"', text)
     assert all(address.startswith(("data:", "#")) for address in addresses)
@@ -72,7 +75,7 @@ def test_no_heading_without_pictures(folder: Path, tmp_path: Path, page: Path) -
 
 def test_equal_bytes_means_not_more(folder: Path) -> None:
     picture = from_array(sample_images(1, 160)[0])
-    for name in ("jpeg", "jpeg2000"):
+    for name in ("jpeg", "jpeg2000", "tiny"):
         codec = codec_named(name).codec
         size = len(codec.encode(picture, Target(quality=codec.qualities[4])).data) + 10
         data = equal_bytes(codec, picture, size)
@@ -97,58 +100,71 @@ def test_a_report_shows_one_data_set() -> None:
         report.render([], [])
 
 
-def _browser():
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("chromium and chromedriver are not installed")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for argument in (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    phone = {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 2}}
-    options.add_experimental_option("mobileEmulation", phone)
-    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    return webdriver.Chrome(options=options, service=service)
-
-
 def test_page_works_in_a_browser(page: Path) -> None:
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import Select
 
-    browser = _browser()
+    browser = started()
     try:
         browser.get(page.as_uri())
+        find = functools.partial(browser.find_element, "css selector")
         images = browser.find_elements("css selector", ".stage img")
-        loaded = [browser.execute_script("return arguments[0].naturalWidth", image) for image in images]
-        stage = browser.find_element("css selector", ".stage")
-        slider = browser.find_element("css selector", ".viewer input")
+        stage, slider = find(".stage"), find(".viewer input")
 
         def border() -> float:
             script = "return getComputedStyle(arguments[0]).getPropertyValue('--border')"
             return float(browser.execute_script(script, stage).rstrip("%") or 50)
 
+        def shown() -> list[str]:
+            return [i.get_attribute("alt") for i in images if i.is_displayed()]
+
+        scale = find("[data-scale]").text
         slider.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
         by_keys = border()
         slider.send_keys(Keys.HOME)
-        left = Select(browser.find_element("css selector", "[data-side=left]"))
-        left.select_by_visible_text("original")
-        shown = [i.get_attribute("alt") for i in images if i.is_displayed()]
+        at_home = border(), find("[data-now]").text
+        Select(find("[data-side=left]")).select_by_visible_text("original")
+        first = shown()
+        Select(find("[data-level-choice]")).select_by_visible_text("1 bpp")
+        Select(find("[data-side=left]")).select_by_visible_text("webp")
 
-        assert all(width > 100 for width in loaded)
         assert by_keys == 51
-        assert border() == 0
-        assert shown == ["a: original", "a: jpeg"]
+        assert at_home == (0, "right")
+        assert first == ["a: original", "a: jpeg, quality 30"]
+        assert shown() == ["a: jpeg, 1 bpp", "a: webp, 1 bpp"]
+        assert re.fullmatch(r"left: webp \d+ bytes, [\d.]+ bpp, PSNR .*", find("[data-caption=left]").text)
+        assert all(image.get_property("naturalWidth") > 100 for image in images)
+        assert "not scaled" in scale
+        # the screen has two pixels for each of CSS
+        assert stage.rect["width"] == pytest.approx(images[0].get_property("naturalWidth") / 2, abs=1)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+        assert browser.get_log("browser") == []
+    finally:
+        browser.quit()
+
+
+def test_flicker_shows_one_picture_and_then_the_other(page: Path) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    browser = started()
+    try:
+        browser.get(page.as_uri())
+        find = functools.partial(browser.find_element, "css selector")
+        frame, button = find(".frame"), find("[data-flicker]")
+        now = []
+        for focused, key in (
+            (frame, "f"),
+            (frame, "F"),
+            (button, Keys.ENTER),
+            (find(".viewer input"), "f"),
+        ):
+            focused.send_keys(key)
+            now.append((find("[data-now]").text, find(".viewer input").get_property("value")))
+        button.click()
+        find("[data-side=left]").send_keys("f")  # its own key: it chooses by letters
+
+        assert now == [("left", "100"), ("right", "0"), ("left", "100"), ("right", "0")]
+        assert find("[data-now]").text == "left"
         assert browser.get_log("browser") == []
     finally:
         browser.quit()

@@ -44,7 +44,7 @@ COMMANDS = {
     ),
     "report": (
         "report",
-        "Write a self-contained page: plots, tables, and pictures side by side under a slider.",
+        "Write a self-contained page: plots, tables, and pictures at equal bytes, under a slider or blind.",
     ),
     "bench": ("bench", "Measure rate-distortion and speed."),
 }

@@ -284,14 +284,14 @@ def _differences(
     return lines
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """Return comma-separated numbers."""
+def numbers(text: str, option: str = "--qualities") -> tuple[float, ...]:
+    """Return comma-separated numbers that an option was given."""
     from licframe.errors import UsageError
 
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:
-        raise UsageError(f"--qualities {text}: expected numbers separated by commas") from error
+        raise UsageError(f"{option} {text}: expected numbers separated by commas") from error
 
 
 @contextmanager

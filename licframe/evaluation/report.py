@@ -5,18 +5,20 @@ from __future__ import annotations
 import html
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
-from string import Template
 
 from licframe.errors import ResultsError
 from licframe.evaluation import plots
 from licframe.evaluation.bd import bd_rate, fidelity
 from licframe.evaluation.comparison import Comparison
 from licframe.evaluation.metrics import METRICS
+from licframe.evaluation.pages import address, filled
 from licframe.evaluation.results import Results
+from licframe.picture.error import AMPLIFICATION, error_map
 
-_TEMPLATE = Path(__file__).parent / "data" / "report.html"
-_PICTURES = "<h2>Pictures at equal bytes</h2>"
+_PICTURES = """<h2>Pictures at equal bytes</h2>
+<p>The first codec decides the bytes, the others have at most as many. Drag the border between left and right, or
+move it with the slider. <kbd>F</kbd> in a viewer, or its button, switches in place between left alone and right
+alone: what flickers is what differs.</p>"""
 
 
 def render(
@@ -41,7 +43,8 @@ def render(
     (dataset,) = names
     title = title or f"licframe on {dataset}"
     measured = [item for item in results if item.points]
-    return Template(_TEMPLATE.read_text("utf-8")).substitute(
+    return filled(
+        "report",
         title=html.escape(title),
         summary=html.escape(_summary(dataset, measured)),
         comparisons="\n".join([_PICTURES, *map(_viewer, comparisons)]) if comparisons else "",
@@ -161,27 +164,58 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _viewer(comparison: Comparison) -> str:
     name = html.escape(comparison.name)
-    images = "\n".join(
-        f'<img src="{view.address}" alt="{name}: {html.escape(view.label)}" data-view="{number}">'
-        for number, view in enumerate(comparison.views)
-    )
-
-    def options(chosen: int) -> str:
-        return "".join(
-            f'<option value="{n}"{" selected" * (n == chosen)}>{html.escape(v.label)}</option>'
-            for n, v in enumerate(comparison.views)
-        )
-
-    return f"""<section class="viewer">
+    first, *_ = comparison.levels
+    names = [coded.codec for coded in first.coded]
+    views = ["original", *names, *(f"error of {codec}, x{AMPLIFICATION}" for codec in names)]
+    levels = [level.label for level in comparison.levels]
+    return f"""<section class="viewer" aria-label="{name}">
 <h3>{name}</h3>
 <div class="controls">
-<label>left <select data-side="left">{options(1)}</select></label>
-<label>right <select data-side="right">{options(2)}</select></label>
-<label>zoom <select data-zoom><option>1</option><option>2</option><option>4</option></select></label>
+<label>left <select data-side="left">{_options(views, 1)}</select></label>
+<label>right <select data-side="right">{_options(views, 2)}</select></label>
+<label{" hidden" * (len(levels) == 1)}>at <select data-level-choice>{_options(levels)}</select></label>
+<label>zoom <select data-zoom>
+<option value="fit">fit</option><option value="1">1:1</option><option value="2">2:1</option><option value="4">4:1</option>
+</select></label>
+<button type="button" data-flicker>flicker <span class="key">(<kbd>F</kbd>)</span></button>
+<span role="status">shown: <span data-now>both</span></span>
 </div>
-<div class="frame" tabindex="0"><div class="stage">
-{images}
+<div class="frame" tabindex="0" role="group" aria-label="pictures of {name}"><div class="stage">
+{_images(comparison)}
 <div class="line"></div></div></div>
 <label class="slide">border <input type="range" min="0" max="100" value="50" step="0.5" aria-label="border between left and right"></label>
-<p class="caption">{html.escape(comparison.caption)}</p>
+<p class="caption" data-caption="left"></p>
+<p class="caption" data-caption="right"></p>
+<p class="caption" data-scale></p>
 </section>"""
+
+
+def _options(labels: Sequence[str], chosen: int = 0) -> str:
+    return "".join(
+        f'<option value="{number}"{" selected" * (number == chosen)}>{html.escape(label)}</option>'
+        for number, label in enumerate(labels)
+    )
+
+
+def _images(comparison: Comparison) -> str:
+    """Return the pictures of all levels; those of one view have one number."""
+    original = comparison.original
+    height, width = original.shape[:2]
+
+    def image(source: str, view: int, alt: str, caption: str, level: str = "") -> str:
+        return (
+            f'<img src="{source}" width="{width}" height="{height}" decoding="sync" data-view="{view}"{level} '
+            f'alt="{html.escape(comparison.name)}: {html.escape(alt)}" data-caption="{html.escape(caption)}">'
+        )
+
+    images = [image(address(original), 0, "original", "original")]
+    for number, level in enumerate(comparison.levels):
+        at, count = f' data-level="{number}"', len(level.coded)
+        for view, coded in enumerate(level.coded, 1):
+            error, alt = f"error of {coded.codec}, x{AMPLIFICATION}", f"{coded.codec}, {level.label}"
+            difference = address(error_map(original, coded.pixels), lossless=False)
+            images.append(image(address(coded.pixels), view, alt, coded.caption, at))
+            images.append(
+                image(difference, view + count, f"error of {alt}", f"{error}; {coded.caption}", at)
+            )
+    return "\n".join(images)
