@@ -21,7 +21,7 @@ FLOORS = (
     ("bitstream", "profile"),
     ("picture", "model"),
     ("codec",),
-    ("parts", "pillow"),
+    ("batch", "parts", "pillow"),
     ("evaluation",),
     ("training", "testing"),
     ("cli",),

@@ -14,6 +14,10 @@ COMMANDS = {
     "run": ("run", "Compress a picture, decompress it from the file alone, and measure both."),
     "compress": ("compress", "Compress pictures to .lic files."),
     "decompress": ("compress", "Decompress .lic files to PNG, or to what the suffix of the output says."),
+    "batch": (
+        "batch",
+        "Compress all pictures of a folder, or decompress all files; go on where it was ended.",
+    ),
     "info": ("info", "Show size, quality, parts and checksums of .lic files, without decoding them."),
     "verify": (
         "verify",

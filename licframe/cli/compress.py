@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +15,10 @@ from licframe.cli import streams
 from licframe.cli.options import (
     Bpp,
     Device,
+    FirstFrame,
     Json,
     Limit,
+    Lossless,
     Overrides,
     Overwrite,
     Profile,
@@ -25,15 +28,16 @@ from licframe.cli.options import (
     Size,
     SkipExisting,
     Ssimulacra2,
+    Strip,
     print_json,
+    refuse_beside_lossless,
 )
 from licframe.profile import DEFAULT_PROFILE
 from licframe.runtime.limits import DEFAULT
 
 if TYPE_CHECKING:
-    from licframe.codec.interface import ImageCodec
+    from licframe.batch.coding import Coded, Compressing
     from licframe.picture.images import Picture
-    from licframe.profile import profile as profiles
 
 
 def compress(
@@ -54,15 +58,17 @@ def compress(
     size: Size = None,
     psnr: Psnr = None,
     ssimulacra2: Ssimulacra2 = None,
-    lossless: Annotated[
-        bool, typer.Option("--lossless", help="Keep every sample: the profile lossless.")
-    ] = False,
+    lossless: Lossless = False,
     overrides: Overrides = None,
     device: Device = "cpu",
-    strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC, EXIF and XMP.")] = False,
-    first_frame: Annotated[
-        bool, typer.Option("--first-frame", help="Take the first frame of an animation.")
-    ] = False,
+    strip: Strip = False,
+    first_frame: FirstFrame = False,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", min=1, help="Processes that share several pictures; with 1 this one does all."
+        ),
+    ] = 1,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
     force: Annotated[
@@ -73,15 +79,23 @@ def compress(
     as_json: Json = False,
 ) -> None:
     """Compress pictures to .lic files."""
+    from licframe.batch.coding import Compressing
     from licframe.codec.target import Target
     from licframe.profile.profile import load_profile
 
     if lossless:
-        _refuse_beside_lossless(context)
+        refuse_beside_lossless(context)
         profile = "lossless"
-    target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr, ssimulacra2=ssimulacra2)
-    checked = load_profile(profile, overrides or ())
-    limits = DEFAULT.with_settings(limit or [])
+    coder = Compressing(
+        profile=profile,
+        overrides=tuple(overrides or ()),
+        target=Target(quality=quality, bpp=bpp, size=size, psnr=psnr, ssimulacra2=ssimulacra2),
+        limits=DEFAULT.with_settings(limit or []),
+        device=device,
+        strip=strip,
+        first_frame=first_frame,
+    )
+    load_profile(profile, overrides or ())  # its mistakes show first
     images, output = streams.inputs_and_output(images, output, {".lic"})
     inputs = streams.sources(images, "*.png")
     paths = streams.targets(inputs, output, ".lic")
@@ -89,47 +103,86 @@ def compress(
         _refuse_name_of_picture(paths)
     numbers = streams.to_write(inputs, paths, overwrite=overwrite, skip_existing=skip_existing)
     say = streams.reporter(paths, quiet, as_json)
-
-    from licframe.picture.images import read_picture
-
-    def picture_of(source: Path) -> Picture:
-        data = source if source != streams.STREAM else streams.read(source)
-        picture = read_picture(data, limits, first_frame=first_frame)
-        return attrs.evolve(picture, metadata={}) if strip else picture
-
-    # The only picture is read before the codec is loaded: most mistakes then show at once.
-    ready = [picture_of(inputs[0])] if len(inputs) == 1 and numbers else []
-
-    codec = _codec_of_lic_files(checked, device)
     records: list[dict[str, Any]] = []
 
     def work(number: int) -> None:
         source, path = inputs[number], paths[number]
-        picture = ready.pop() if ready else picture_of(source)
-        encoded = codec.encode(picture, target)
-        streams.write(path, encoded.data)
-        width, height = picture.size
+        made = result_of(number)
+        streams.write(path, made.data)
         record = {
             "image": str(source),
             "file": str(path),
-            "bytes": len(encoded.data),
-            "bpp": 8 * len(encoded.data) / (width * height),
-            "quality": encoded.quality,
-            "lossless": encoded.lossless,
-            "notes": list(encoded.notes),
-            "seconds": sum(encoded.seconds.values()),
+            "bytes": len(made.data),
+            "bpp": made.bpp,
+            "quality": made.quality,
+            "lossless": made.lossless,
+            "notes": list(made.notes),
+            "seconds": made.seconds,
         }
         records.append(record)
         say(
-            f"{path}: {record['bytes']} bytes, {record['bpp']:.3f} bpp, quality {encoded.quality}, "
-            f"{record['seconds']:.2f} s" + "".join(f"; {note}" for note in encoded.notes)
+            f"{path}: {record['bytes']} bytes, {record['bpp']:.3f} bpp, quality {made.quality}, "
+            f"{record['seconds']:.2f} s" + "".join(f"; {note}" for note in made.notes)
         )
 
-    try:
-        streams.for_each(inputs, numbers, work)
-    finally:
-        if as_json:
-            print_json(records)
+    workers = min(workers, len(numbers))
+    ahead = _ahead(coder, inputs, numbers, workers) if workers > 1 else None
+    with ahead or nullcontext(_one_by_one(coder, inputs, numbers)) as result_of:
+        try:
+            streams.for_each(inputs, numbers, work)
+        finally:
+            if as_json:
+                print_json(records)
+
+
+def _one_by_one(
+    coder: Compressing, inputs: Sequence[Path], numbers: Sequence[int]
+) -> Callable[[int], Coded]:
+    """Return what returns the file of an input, or raises why there is none."""
+
+    def picture(number: int) -> Picture:
+        source = inputs[number]
+        return coder.picture(source if source != streams.STREAM else streams.read(source))
+
+    # The only picture is read before the codec is loaded: most mistakes then show at once.
+    ready = [picture(0)] if len(inputs) == 1 and numbers else []
+    coder.ready()
+    return lambda number: coder.encoded(ready.pop() if ready else picture(number))
+
+
+@contextmanager
+def _ahead(
+    coder: Compressing, inputs: Sequence[Path], numbers: Sequence[int], workers: int
+) -> Iterator[Callable[[int], Coded]]:
+    """Give the same, to be called in the order of ``numbers``; workers go ahead."""
+    from licframe.batch.coding import Attempts, Outcome
+    from licframe.batch.engines import Lost, engine_named
+    from licframe.errors import LicframeError
+
+    sources = [streams.read(path) if path == streams.STREAM else path for path in inputs]
+    engine = engine_named("local", workers, 0)
+
+    with closing(engine.run(Attempts(coder), [sources[number] for number in numbers])) as results:
+        place, first = next(results)  # a codec that cannot be had is no error of one picture
+        arrived: dict[int, Outcome | Lost] = {numbers[place]: first}
+
+        def result_of(number: int) -> Coded:
+            while number not in arrived:
+                try:
+                    place, outcome = next(results)
+                except StopIteration:
+                    raise LicframeError("nothing was made of it, for a worker could not go on") from None
+                arrived[numbers[place]] = outcome
+            found = arrived.pop(number)
+            if isinstance(found, Lost):
+                raise LicframeError("its worker died twice, as if killed or out of memory")
+            for category, text in found.warned:
+                warnings.warn(text, category, stacklevel=2)
+            if found.coded is None:
+                raise found.error or LicframeError("nothing was made of it")
+            return found.coded
+
+        yield result_of
 
 
 def _refuse_name_of_picture(paths: Sequence[Path]) -> None:
@@ -141,36 +194,6 @@ def _refuse_name_of_picture(paths: Sequence[Path]) -> None:
                 f"{path} would hold a .lic file under the name of another kind; use -o {path.with_suffix('.lic')}, or "
                 "insist with --force"
             )
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    """Say whether an option is the user's, and not its default."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
-
-
-def _refuse_beside_lossless(context: typer.Context) -> None:
-    from licframe.errors import UsageError
-
-    names = ("profile", "quality", "bpp", "size", "psnr", "ssimulacra2")
-    given = [f"--{name}" for name in names if _is_given(context, name)]
-    if given:
-        raise UsageError(
-            f"--lossless does not go with {' and '.join(given)}: every sample is kept; leave out either"
-        )
-
-
-def _codec_of_lic_files(profile: profiles.Profile, device: str) -> ImageCodec:
-    from licframe.codec.loading import load
-    from licframe.errors import UsageError
-
-    codec = load(profile, device=device)
-    if codec.suffix != ".lic":
-        raise UsageError(
-            f"{profile.name} is a codec of {codec.suffix} files, which licframe decompress does not read; measure it "
-            "with licframe run, or name a profile of .lic files"
-        )
-    return codec
 
 
 def _picture_file(picture: Picture, path: Path, quality: int | None, *, small: bool) -> bytes:
@@ -207,7 +230,7 @@ def decompress(
     best_effort: Annotated[
         bool, typer.Option("--best-effort", help="Do without metadata, alpha and details that are damaged.")
     ] = False,
-    strip: Annotated[bool, typer.Option("--strip", help="Leave out ICC, EXIF and XMP.")] = False,
+    strip: Strip = False,
     quality: Annotated[
         int | None,
         typer.Option(

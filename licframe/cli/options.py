@@ -54,6 +54,9 @@ Device = Annotated[
         "--device", help="Where networks are computed: cpu, cuda, or auto, a GPU where one is there."
     ),
 ]
+Strip = Annotated[bool, typer.Option("--strip", help="Leave out ICC, EXIF and XMP.")]
+FirstFrame = Annotated[bool, typer.Option("--first-frame", help="Take the first frame of an animation.")]
+Lossless = Annotated[bool, typer.Option("--lossless", help="Keep every sample: the profile lossless.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 
@@ -67,6 +70,28 @@ def profile_names() -> list[str]:
 Profile = Annotated[
     str, typer.Option("--profile", "-p", help="Name or TOML file.", autocompletion=profile_names)
 ]
+
+
+def given(context: typer.Context, *names: str) -> list[str]:
+    """Return those of some options that are the user's, and not at their default, as they are written."""
+    flags = {param.name: max(param.opts, key=len) for param in context.command.params}
+    sources = ((name, context.get_parameter_source(name)) for name in names)
+    return [flags[name] for name, source in sources if source and source.name != "DEFAULT"]
+
+
+def refuse_beside_lossless(context: typer.Context) -> None:
+    """Refuse what asks for less than every sample.
+
+    Raises:
+        UsageError: naming it.
+    """
+    from licframe.errors import UsageError
+
+    found = given(context, "profile", "quality", "bpp", "size", "psnr", "ssimulacra2")
+    if found:
+        raise UsageError(
+            f"--lossless does not go with {' and '.join(found)}: every sample is kept; leave out either"
+        )
 
 
 def print_json(value: Any) -> None:

@@ -144,17 +144,20 @@ class Picture:
         return writing.encode(self.samples, self.metadata, suffix, where, quality, small=small)
 
 
-def read_picture(source: Path | bytes, limits: Limits = DEFAULT, *, first_frame: bool = False) -> Picture:
+def read_picture(
+    source: Path | bytes, limits: Limits = DEFAULT, *, first_frame: bool = False, where: str = ""
+) -> Picture:
     """Read a picture from a file or its bytes.
 
     Args:
         first_frame: take the first frame of an animation instead of refusing it.
+        where: name of the picture in messages, if not that of the file.
 
     Raises:
         FileError: missing, or not readable. ImageError: no picture, or of a kind that is not supported.
         LimitError: empty, or larger than the limits.
     """
-    where = str(source) if isinstance(source, Path) else "the picture"
+    where = where or (str(source) if isinstance(source, Path) else "the picture")
     with (
         guarded(where, limits),
         source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream,

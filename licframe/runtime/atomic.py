@@ -6,15 +6,19 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from licframe.errors import FileError
+
+_KEPT_OF_NAME = 40
+"""A name may be as long as the file system allows, and that of a partial file is longer."""
 
 
 def read_file(path: Path) -> bytes:
@@ -103,8 +107,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
-    # a name may be as long as the file system allows
-    partial = path.with_name(f".{path.name[:40]}.{os.getpid()}-{threading.get_ident()}.partial")
+    partial = path.with_name(f".{path.name[:_KEPT_OF_NAME]}.{os.getpid()}-{threading.get_ident()}.partial")
     if path.exists() and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     try:
@@ -118,6 +121,19 @@ def _replaced(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:  # an interrupt, too, leaves nothing behind
         partial.unlink(missing_ok=True)
+
+
+def remove_partials(paths: Iterable[Path]) -> None:
+    """Remove what writers of these files have left that were killed; nobody else may write them meanwhile."""
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(path.name[:_KEPT_OF_NAME])
+    for folder, known in names.items():
+        for partial in folder.glob(".*.partial"):
+            name, _, writer = partial.name[1:].removesuffix(".partial").rpartition(".")
+            if name in known and re.fullmatch(r"\d+-\d+", writer):
+                with suppress(OSError):
+                    partial.unlink()
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
