@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from licframe.exact.units import row_of
-from licframe.model import latent_coding
+from licframe.model import latent_coding, windows
 from licframe.model.interfaces import centre_to_float
 from licframe.model.latent_model import LatentModel
 from licframe.runtime.clock import Clock
@@ -115,4 +115,5 @@ class DetailLayer:
         at = torch.full((1,), float(quality), device=latent.device)
         h, w = picture.shape[-2:]
         with without_tf32(latent.device):
-            return (picture + self.model.transform.synthesis(latent, at)[..., :h, :w]).clamp(0, 1)
+            added = windows.synthesised(self.model.transform, latent, at)
+        return (picture + added[..., :h, :w]).clamp(0, 1)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from licframe.exact.units import QUALITIES, Condition, LatentUnits, row_of
+from licframe.model import windows
 from licframe.model.gains import Gains
 from licframe.model.gather import gather_slices
 from licframe.model.interfaces import (
@@ -229,7 +230,8 @@ class LatentModel(nn.Module):
     def analyse(self, image: Tensor, quality: int) -> Tensor:
         """Return the latent ``(1, C, h, w)`` of an image ``(1, 3, H, W)`` in [0, 1], in coefficient units."""
         with without_tf32(image.device):
-            return self.transform.analysis(image, torch.full((1,), float(quality), device=image.device))
+            at = torch.full((1,), float(quality), device=image.device)
+            return windows.analysed(self.transform, image, at)
 
     def synthesise(self, y: Tensor, quality: int, height: int, width: int) -> Tensor:
         """Return the picture ``(1, 3, H, W)`` in [0, 1] of a decoded latent (see ``latent_coding.decode``)."""
@@ -238,4 +240,5 @@ class LatentModel(nn.Module):
         latent = latent.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
         qualities = torch.full((1,), float(quality), device=latent.device)
         with without_tf32(latent.device):
-            return self.transform.synthesis(latent, qualities)[..., :height, :width].clamp(0, 1)
+            image = windows.synthesised(self.transform, latent, qualities)
+        return image[..., :height, :width].clamp(0, 1)

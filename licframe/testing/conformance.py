@@ -39,7 +39,7 @@ from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError, LicframeError
 from licframe.evaluation.blocks import switched_off
 from licframe.evaluation.information import float_information
-from licframe.model import latent_coding
+from licframe.model import latent_coding, windows
 from licframe.model.interfaces import Known, PictureFilter
 from licframe.model.refinement import LatentObjective
 from licframe.picture.tensors import tensor_of
@@ -195,6 +195,28 @@ class Conformance:
             with torch.no_grad(), switched_off(block):
                 assert transform.synthesis(latent, quality).shape == image.shape
                 assert transform.analysis(image, quality).shape == latent.shape
+
+    @torch.no_grad()
+    def test_windows_give_what_the_whole_gives(
+        self, profile: LatentProfile, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a transform says how far it sees, windows with such a halo give the same latent and picture."""
+        transform = random_codec(profile).model.transform
+        for parameter in transform.parameters():  # blocks that begin at zero see nothing
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        stride, quality = transform.stride, torch.tensor([50.0])
+        halos = [halo for halo in (transform.analysis_halo, transform.synthesis_halo) if halo is not None]
+        high, wide = (count + 2 * max(halos, default=0) for count in (7, 3))
+        image = torch.rand(1, 3, stride * high - stride // 3, stride * wide - 1)
+        latent = transform.analysis(image, quality)
+        shown = transform.synthesis(latent, quality)
+        monkeypatch.setattr(windows, "LARGEST_WHOLE", 0)
+        monkeypatch.setattr(windows, "WINDOW", 3 * stride)
+        part = windows.synthesised(transform, latent, quality, slice(1, high - 1), slice(2, wide))
+
+        assert torch.allclose(windows.analysed(transform, image, quality), latent, atol=1e-5)
+        assert torch.allclose(windows.synthesised(transform, latent, quality), shown, atol=1e-5)
+        assert torch.allclose(part, shown[..., stride:-stride, 2 * stride :], atol=1e-5)
 
     def test_saved_weights_decode_the_same(
         self, codec: LatentCodec, settings: list[str], tmp_path: Path

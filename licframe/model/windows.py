@@ -1,0 +1,89 @@
+"""Transforms over windows of a large picture: what the networks take of memory is that of a window.
+
+A window is computed with a halo, as far as its elements see, and cut to the elements inside. The result is that of the whole
+picture, but for rounding: its borders lie in windows as they lie in the whole, and no other border is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from licframe.model.interfaces import Transform
+
+LARGEST_WHOLE = 2**22
+"""Pixels of a picture, or of a part of one, that is computed at once."""
+
+WINDOW = 2048
+"""Pixels along a side of a window, at most, without its halo."""
+
+
+def analysed(transform: Transform, image: Tensor, quality: Tensor) -> Tensor:
+    """Return what ``transform.analysis`` does, of a large picture window by window."""
+    halo, stride = transform.analysis_halo, transform.stride
+    height, width = image.shape[-2:]
+    if halo is None or height * width <= LARGEST_WHOLE:
+        return transform.analysis(image, quality)
+    shape = [-(-side // stride) for side in (height, width)]
+    latent = image.new_empty(len(image), transform.latent_channels, *shape)
+    for some, seen in _windows(slice(0, shape[0]), shape[0], halo, stride):
+        for others, beside in _windows(slice(0, shape[1]), shape[1], halo, stride):
+            window = image[..., _scaled(seen, stride), _scaled(beside, stride)]
+            part = transform.analysis(window, quality)
+            latent[..., some, others] = part[..., _within(some, seen), _within(others, beside)]
+    return latent
+
+
+def synthesised(
+    transform: Transform,
+    latent: Tensor,
+    quality: Tensor,
+    rows: slice | None = None,
+    columns: slice | None = None,
+) -> Tensor:
+    """Return what ``transform.synthesis`` does of some rows and columns of elements, window by window where that is large.
+
+    Args:
+        latent: ends at a border of the picture, or a halo away from what is wanted.
+        rows, columns: all if left out; with a start and a stop.
+    """
+    halo, stride = transform.synthesis_halo, transform.stride
+    h, w = latent.shape[-2:]
+    rows, columns = rows or slice(0, h), columns or slice(0, w)
+    height, width = (stride * (part.stop - part.start) for part in (rows, columns))
+    whole = (rows, columns) == (slice(0, h), slice(0, w)) and height * width <= LARGEST_WHOLE
+    if halo is None or whole:
+        image = transform.synthesis(latent, quality)
+        return image[..., _scaled(rows, stride), _scaled(columns, stride)]
+    image = latent.new_empty(len(latent), 3, height, width)
+    for some, seen in _windows(rows, h, halo, stride):
+        for others, beside in _windows(columns, w, halo, stride):
+            window = latent[..., seen, beside].contiguous(memory_format=torch.channels_last)
+            part = transform.synthesis(window, quality)
+            inside = part[..., _pixels(some, seen, stride), _pixels(others, beside, stride)]
+            image[..., _pixels(some, rows, stride), _pixels(others, columns, stride)] = inside
+    return image
+
+
+def _windows(wanted: slice, size: int, halo: int, stride: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the runs of elements of windows of about one length, and each with its halo inside ``size`` elements."""
+    length = wanted.stop - wanted.start
+    count = -(-length * stride // WINDOW)
+    step = -(-length // count)
+    for start in range(wanted.start, wanted.stop, step):
+        stop = min(start + step, wanted.stop)
+        yield slice(start, stop), slice(max(0, start - halo), min(size, stop + halo))
+
+
+def _within(inner: slice, outer: slice) -> slice:
+    return slice(inner.start - outer.start, inner.stop - outer.start)
+
+
+def _pixels(inner: slice, outer: slice, stride: int) -> slice:
+    return _scaled(_within(inner, outer), stride)
+
+
+def _scaled(part: slice, factor: int) -> slice:
+    return slice(part.start * factor, part.stop * factor)
