@@ -427,6 +427,8 @@ class PictureFilter(ABC):
 
     #: whether it ever sends anything
     sends: ClassVar[bool] = True
+    #: how many samples around it a sample depends on at most; None if nobody knows: a region then takes the whole picture
+    halo: ClassVar[int | None] = None
 
     @abstractmethod
     def fit(self, decoded: Tensor, image: Tensor, weight: float) -> bytes | None:

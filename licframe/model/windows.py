@@ -6,12 +6,15 @@ picture, but for rounding: its borders lie in windows as they lie in the whole, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from licframe.model.interfaces import Transform
+
+Box = tuple[slice, slice]
+"""Rows and columns, each with a start and a stop."""
 
 LARGEST_WHOLE = 2**22
 """Pixels of a picture, or of a part of one, that is computed at once."""
@@ -36,35 +39,50 @@ def analysed(transform: Transform, image: Tensor, quality: Tensor) -> Tensor:
     return latent
 
 
-def synthesised(
-    transform: Transform,
-    latent: Tensor,
-    quality: Tensor,
-    rows: slice | None = None,
-    columns: slice | None = None,
-) -> Tensor:
-    """Return what ``transform.synthesis`` does of some rows and columns of elements, window by window where that is large.
+def synthesised(transform: Transform, latent: Tensor, quality: Tensor, box: Box) -> Tensor:
+    """Return a box of what ``transform.synthesis`` gives, window by window where that is large.
 
     Args:
-        latent: ends at a border of the picture, or a halo away from what is wanted.
-        rows, columns: all if left out; with a start and a stop.
+        latent: of elements that lie within ``seen_by`` of the box, and others; box: of pixels, from the first of the latent.
     """
     halo, stride = transform.synthesis_halo, transform.stride
-    h, w = latent.shape[-2:]
-    rows, columns = rows or slice(0, h), columns or slice(0, w)
+    shape = latent.shape[-2:]
+    rows, columns = (_elements(part, stride) for part in box)
     height, width = (stride * (part.stop - part.start) for part in (rows, columns))
-    whole = (rows, columns) == (slice(0, h), slice(0, w)) and height * width <= LARGEST_WHOLE
-    if halo is None or whole:
-        image = transform.synthesis(latent, quality)
-        return image[..., _scaled(rows, stride), _scaled(columns, stride)]
+    whole = (rows, columns) == tuple(slice(0, length) for length in shape)
+    if halo is None or (whole and height * width <= LARGEST_WHOLE):
+        return transform.synthesis(latent, quality)[(..., *box)]
     image = latent.new_empty(len(latent), 3, height, width)
-    for some, seen in _windows(rows, h, halo, stride):
-        for others, beside in _windows(columns, w, halo, stride):
+    for some, seen in _windows(rows, shape[0], halo, stride):
+        for others, beside in _windows(columns, shape[1], halo, stride):
             window = latent[..., seen, beside].contiguous(memory_format=torch.channels_last)
             part = transform.synthesis(window, quality)
             inside = part[..., _pixels(some, seen, stride), _pixels(others, beside, stride)]
             image[..., _pixels(some, rows, stride), _pixels(others, columns, stride)] = inside
-    return image
+    return image[(..., *moved(box, (stride * rows.start, stride * columns.start)))]
+
+
+def seen_by(transform: Transform, box: Box, shape: Sequence[int]) -> Box:
+    """Return rows and columns of the elements of a latent that a box of pixels depends on: all where nobody knows."""
+    halo = transform.synthesis_halo
+    if halo is None:
+        halo = max(shape)
+    rows, columns = (
+        slice(max(0, part.start - halo), min(length, part.stop + halo))
+        for part, length in zip((_elements(part, transform.stride) for part in box), shape, strict=True)
+    )
+    return rows, columns
+
+
+def moved(box: Box, corner: tuple[int, int]) -> Box:
+    """Return a box as it is counted from a corner."""
+    rows, columns = (slice(p.start - at, p.stop - at) for p, at in zip(box, corner, strict=True))
+    return rows, columns
+
+
+def _elements(pixels: slice, stride: int) -> slice:
+    """Return the elements whose pixels some are."""
+    return slice(pixels.start // stride, -(-pixels.stop // stride))
 
 
 def _windows(wanted: slice, size: int, halo: int, stride: int) -> Iterator[tuple[slice, slice]]:

@@ -212,11 +212,13 @@ class Conformance:
         shown = transform.synthesis(latent, quality)
         monkeypatch.setattr(windows, "LARGEST_WHOLE", 0)
         monkeypatch.setattr(windows, "WINDOW", 3 * stride)
-        part = windows.synthesised(transform, latent, quality, slice(1, high - 1), slice(2, wide))
+        whole = slice(0, stride * high), slice(0, stride * wide)
+        part = slice(stride + 1, stride * (high - 1)), slice(2 * stride, stride * wide - 3)
 
         assert torch.allclose(windows.analysed(transform, image, quality), latent, atol=1e-5)
-        assert torch.allclose(windows.synthesised(transform, latent, quality), shown, atol=1e-5)
-        assert torch.allclose(part, shown[..., stride:-stride, 2 * stride :], atol=1e-5)
+        for box in (whole, part):
+            found = windows.synthesised(transform, latent, quality, box)
+            assert torch.allclose(found, shown[(..., *box)], atol=1e-5)
 
     def test_saved_weights_decode_the_same(
         self, codec: LatentCodec, settings: list[str], tmp_path: Path
@@ -337,6 +339,21 @@ class PictureFilterConformance:
             assert bool(shown.isfinite().all())
             assert torch.equal(shown, picture_filter.apply(decoded, data))
             assert torch.equal(decoded, before)
+
+    def test_it_sees_no_further_than_it_says(self, picture_filter: PictureFilter, fitted: Fitted) -> None:
+        """A part with a halo is filtered as the whole is, at the borders too."""
+        halo = picture_filter.halo
+        if halo is None:
+            return
+        for decoded, _, data in fitted:
+            shown, (height, width) = picture_filter.apply(decoded, data), decoded.shape[-2:]
+            for top, left in ((0, 0), (height // 2, width // 3)):
+                start, beside = max(0, top - halo), max(0, left - halo)
+                rows, columns = min(height, top + 20 + halo), min(width, left + 15 + halo)
+                part = picture_filter.apply(decoded[..., start:rows, beside:columns], data)
+                inside = part[..., top - start :, left - beside :][..., :20, :15]
+                wanted = shown[..., top : top + 20, left : left + 15]
+                assert torch.allclose(inside, wanted, atol=1e-5)
 
     def test_none_is_worse_than_no_filter(self, picture_filter: PictureFilter) -> None:
         """What is sent saves more error than its bytes cost, at any weight."""
