@@ -52,18 +52,22 @@ class Decoding:
         y = self._latent(wide, box, grey)
         r = self._details(y, box, grey)
         with self.clock("synthesis"):
-            image = codec.model.synthesised(y, self.file.header.latent_quality, wide).clamp(0, 1)
+            image = codec.model.synthesised(y, self.file.header.latent_quality, wide).clamp_(0, 1)
         with self.clock("filter"):
             image = corrections.apply_all(image, self.filters)
         image = image[(..., *moved(box, (wide[0].start, wide[1].start)))]
         if r is not None and codec.detail is not None and self.file.detail is not None:
             with self.clock("detail"):
                 image = codec.detail.added(image, r, self.file.detail.quality, box)
+        return self._with_grey(image, box, grey) if grey else image
+
+    def _with_grey(self, image: Tensor, box: Box, grey: Collection[int]) -> Tensor:
+        """Return a box of the picture with grey in place of tiles that are lost: what is around them was seen there, too."""
+        places = self.tiles.places(1)
         for number in grey:
-            rows, columns = moved(self.tiles.places(1)[number], (box[0].start, box[1].start))
-            image[
-                ..., max(0, rows.start) : max(0, rows.stop), max(0, columns.start) : max(0, columns.stop)
-            ] = _GREY
+            place = moved(places[number], (box[0].start, box[1].start))
+            rows, columns = (slice(max(0, part.start), max(0, part.stop)) for part in place)
+            image[..., rows, columns] = _GREY
         return image
 
     def _seen_by_filters(self, box: Box) -> Box:

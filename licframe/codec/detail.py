@@ -97,4 +97,5 @@ class DetailLayer:
     def added(self, picture: Tensor, y: Tensor, quality: int, box: Box | None = None) -> Tensor:
         """Return a picture ``(1, 3, H, W)`` in [0, 1], or a box of one, with its details."""
         h, w = picture.shape[-2:]
-        return (picture + self.model.synthesised(y, quality, box or (slice(0, h), slice(0, w)))).clamp(0, 1)
+        added = self.model.synthesised(y, quality, box or (slice(0, h), slice(0, w)))
+        return (picture + added).clamp_(0, 1)

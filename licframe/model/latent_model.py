@@ -236,7 +236,7 @@ class LatentModel(nn.Module):
 
     def synthesise(self, y: Tensor, quality: int, height: int, width: int) -> Tensor:
         """Return the picture ``(1, 3, H, W)`` in [0, 1] of a decoded latent (see ``latent_coding.decode``)."""
-        return self.synthesised(y, quality, (slice(0, height), slice(0, width))).clamp(0, 1)
+        return self.synthesised(y, quality, (slice(0, height), slice(0, width))).clamp_(0, 1)
 
     def synthesised(self, y: Tensor, quality: int, box: Box) -> Tensor:
         """Return a box of the picture of a decoded latent, not clamped."""
