@@ -529,7 +529,7 @@ def _first(stream: Iterator[tuple[bytes, bytes, int]], limits: Limits) -> Header
     if kind != b"H":
         raise _damaged("it does not begin with a header")
     header = unpack_header(body)
-    limits.check(header.width, header.height, "the image in the file")
+    limits.check(header.width, header.height, "the image in the file", tiled=header.revision >= 6)
     return header
 
 
