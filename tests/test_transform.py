@@ -178,3 +178,23 @@ def test_windows_with_too_small_a_halo_are_noticed(monkeypatch: pytest.MonkeyPat
     assert torch.allclose(windows.analysed(model, image, MIDDLE), whole, atol=1e-5)
     monkeypatch.setattr(type(model), "analysis_halo", 1)
     assert not torch.allclose(windows.analysed(model, image, MIDDLE), whole, atol=1e-5)
+
+
+def test_no_window_is_larger_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the networks are given is bounded, whatever the picture's size."""
+    model, given = make(), []
+    for name in ("analysis", "synthesis"):
+        whole = getattr(model, name)
+
+        def noted(x, quality, whole=whole):
+            given.append(max(x.shape[-2:]) * (16 if x.shape[1] == 48 else 1))
+            return whole(x, quality)
+
+        monkeypatch.setattr(model, name, noted)
+    monkeypatch.setattr(windows, "LARGEST_WHOLE", 64 * 64)
+    monkeypatch.setattr(windows, "WINDOW", 64)
+    latent = windows.analysed(model, torch.rand(1, 3, 700, 65), MIDDLE)
+    windows.synthesised(model, latent, MIDDLE, (slice(0, 700), slice(0, 65)))
+
+    assert max(given) <= 64 + 2 * 16 * model.analysis_halo
+    assert len(given) == 2 * 11 * 2

@@ -30,7 +30,7 @@ def analysed(transform: Transform, image: Tensor, quality: Tensor) -> Tensor:
     if halo is None or height * width <= LARGEST_WHOLE:
         return transform.analysis(image, quality)
     shape = [-(-side // stride) for side in (height, width)]
-    latent = image.new_empty(len(image), transform.latent_channels, *shape)
+    latent = _empty(image, transform.latent_channels, *shape)
     for some, seen in _windows(slice(0, shape[0]), shape[0], halo, stride):
         for others, beside in _windows(slice(0, shape[1]), shape[1], halo, stride):
             window = image[..., _scaled(seen, stride), _scaled(beside, stride)]
@@ -52,7 +52,7 @@ def synthesised(transform: Transform, latent: Tensor, quality: Tensor, box: Box)
     whole = (rows, columns) == tuple(slice(0, length) for length in shape)
     if halo is None or (whole and height * width <= LARGEST_WHOLE):
         return transform.synthesis(latent, quality)[(..., *box)]
-    image = latent.new_empty(len(latent), 3, height, width)
+    image = _empty(latent, 3, height, width)
     for some, seen in _windows(rows, shape[0], halo, stride):
         for others, beside in _windows(columns, shape[1], halo, stride):
             window = latent[..., seen, beside].contiguous(memory_format=torch.channels_last)
@@ -93,6 +93,12 @@ def _windows(wanted: slice, size: int, halo: int, stride: int) -> Iterator[tuple
     for start in range(wanted.start, wanted.stop, step):
         stop = min(start + step, wanted.stop)
         yield slice(start, stop), slice(max(0, start - halo), min(size, stop + halo))
+
+
+def _empty(like: Tensor, *shape: int) -> Tensor:
+    """Return room for what a transform gives, in the order in which it lies in memory there."""
+    order = torch.channels_last
+    return torch.empty(len(like), *shape, dtype=like.dtype, device=like.device, memory_format=order)
 
 
 def _within(inner: slice, outer: slice) -> slice:
