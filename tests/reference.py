@@ -103,11 +103,17 @@ def varint(data: bytes, offset: int) -> tuple[int, int]:
             return number, offset
 
 
-def read_container(data: bytes) -> tuple[dict, dict[bytes, bytes], dict[str, tuple[bytes, bool]]]:
-    """Return the header's fields, the bodies of the chunks, and side streams by name: data, and whether it is critical."""
+def read_container(
+    data: bytes,
+) -> tuple[dict, dict[bytes, bytes], dict[str, tuple[bytes, bool]], list[tuple[bytes, bytes | None]]]:
+    """Return the header's fields, the bodies of chunks, side streams, and payload and details of each tile.
+
+    Side streams are by name: data, and whether it is critical. A file without tiles has one.
+    """
     assert data[:8] == bytes([0x89, 0x4C, 0x49, 0x43, 0x0D, 0x0A, 0x1A, 1])
     chunks: dict[bytes, bytes] = {}
     streams: dict[str, tuple[bytes, bool]] = {}
+    parts: dict[bytes, list[bytes]] = {b"P": [], b"D": []}
     offset = 8
     while offset < len(data):
         length, start = varint(data, offset + 1)
@@ -118,21 +124,60 @@ def read_container(data: bytes) -> tuple[dict, dict[bytes, bytes], dict[str, tup
             name = body[1 : 1 + body[0]].decode()
             assert name not in streams
             streams[name] = (body[1 + body[0] :], kind == b"S")
+        elif kind in parts:
+            parts[kind].append(body)
         else:
             assert kind not in chunks
             chunks[kind] = body
         offset = end + 4
     header = read_header(chunks.pop(b"H"))
     assert not (chunks.keys() & {b"W"} if header["revision"] >= 4 else streams)
-    assert b"D" not in chunks or (header["revision"] >= 5 and not header["codec"])
-    assert b"D" in chunks or not header["details"]
-    if header["details"]:  # its digest goes with that of the payload
-        body = bytearray(chunks[b"D"])
-        body[13:17] = (a ^ b for a, b in zip(body[13:17], chunks[b"P"][:4], strict=True))
-        chunks[b"D"] = bytes(body)
+    payloads, details = parts[b"P"], parts[b"D"]
+    assert len(payloads) == count_of_tiles(chunks.get(b"T"), header, [*payloads, *details])
+    assert not details or (header["revision"] >= 5 and not header["codec"])
+    assert len(details) == len(payloads) * header["details"]
+    # the digest of details goes with that of the payload
+    details = [
+        d[:13] + bytes(a ^ b for a, b in zip(d[13:17], p[:4], strict=True)) + d[17:]
+        for p, d in zip(payloads, details, strict=False)
+    ]
     if b"W" in chunks:  # of revision 3
         streams["wiener 1"] = (chunks.pop(b"W"), True)
-    return header, chunks, streams
+    return header, chunks, streams, list(zip(payloads, details or [None] * len(payloads), strict=True))
+
+
+def count_of_tiles(index: bytes | None, header: dict, bodies: list[bytes]) -> int:
+    """How many tiles there are; the index lists the lengths of what they hold."""
+    assert (index is not None) == (header["revision"] >= 6)
+    header["tile"] = 0
+    if index is None:
+        return 1
+    unit, offset = varint(index, 0)
+    for body in bodies:
+        length, offset = varint(index, offset)
+        assert length == len(body)
+    assert offset == len(index)
+    header["tile"] = 64 * unit
+    count = len(tiles_of(header, 1))
+    assert unit >= 4
+    assert count > 1
+    return count
+
+
+def tiles_of(header: dict, stride: int) -> list[tuple[int, int, int, int]]:
+    """First row and column, rows and columns of each tile in a latent of a stride, in raster order."""
+    width, height = header["size"]
+    side = header["tile"] or max(width, height)
+    return [
+        (
+            top // stride,
+            left // stride,
+            -(-min(side, height - top) // stride),
+            -(-min(side, width - left) // stride),
+        )
+        for top in range(0, height, side)
+        for left in range(0, width, side)
+    ]
 
 
 def read_header(body: bytes) -> dict:

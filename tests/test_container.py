@@ -14,7 +14,9 @@ from licframe.runtime.limits import Limits
 
 HEADER = Header(768, 512, "RGB", 50, "balanced", ("residual 1", "msp 1", "gaussian 1"), b"abcdef")
 FILE = File(HEADER, ((b"payload!" * 3, 0x01020304),), {"icc": b"profile", "exif": b"exif", "xmp": b"xmp"})
-DETAILED = attrs.evolve(FILE, detail=container.Detail(70, b"weight", b"shower", b"details!", 0x05060708))
+DETAILED = attrs.evolve(
+    FILE, details=(container.Detail(70, b"weight", b"shower", b"details!", 0x05060708),)
+)
 
 names = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", min_size=1, max_size=20)
 labels = names.map(lambda name: f"{name.lstrip('-') or 'x'} 1")

@@ -114,7 +114,7 @@ def test_details_that_are_not_of_this_picture_are_refused(
 ) -> None:
     file = container.read(detailed)
     assert file.detail is not None
-    data = container.write(attrs.evolve(file, detail=attrs.evolve(file.detail, **change)))
+    data = container.write(attrs.evolve(file, details=(attrs.evolve(file.detail, **change),)))
     for use in (codec.decode, codec.verify):
         with pytest.raises((WeightsMismatchError, CorruptStreamError), match=said):
             use(data)
@@ -144,7 +144,7 @@ def _harmed(detailed: bytes) -> dict[str, bytes]:
     }
     for name, value in {"fingerprint": b"others", "digest": 1, "payload": b"abcd"}.items():
         changed = attrs.evolve(file.detail, **{name: value})
-        harmed[name] = container.write(attrs.evolve(file, detail=changed))
+        harmed[name] = container.write(attrs.evolve(file, details=(changed,)))
     return harmed
 
 
@@ -170,7 +170,7 @@ def test_damaged_details_are_an_error_or_left_out(codec: LatentCodec, detailed: 
         with pytest.raises((WeightsMismatchError, CorruptStreamError)):
             use(data)
     found = codec.decode(data, best_effort=True)
-    below = codec.decode(container.write(attrs.evolve(container.read(detailed), detail=None)))
+    below = codec.decode(container.write(attrs.evolve(container.read(detailed), details=())))
 
     assert np.array_equal(found.picture.pixels, below.picture.pixels)
     assert sum("details are left out" in sentence for sentence in found.damage) == 1

@@ -33,17 +33,24 @@ LATENT = [path for path in GOLDEN if path not in LOSSLESS]
 def test_an_independent_reader_decodes_golden_files(path: Path) -> None:
     """Container, tables and range decoder are the reader's; the predictions are the codec's."""
     data = path.read_bytes()
-    header, chunks, _ = reference.read_container(data)
+    header, *_, tiles = reference.read_container(data)
     codec = load_for(container.read_header(data)).lossy
     assert codec.fingerprint[:6] == header["fingerprint"]
-    payload = chunks[b"P"]
+    places = reference.tiles_of(header, codec.model.transform.stride)
+    for (payload, detail), place in zip(tiles, places, strict=True):
+        y = latent_of(codec, header, payload, place[2:])
+        if detail is not None:
+            above = reference.tiles_of(header, 8)[places.index(place)]
+            assert_details_decode(codec, header, reference.read_detail(detail), y, above[2:])
+
+
+def latent_of(codec: LatentCodec, header: dict, payload: bytes, shape: tuple[int, int]) -> torch.Tensor:
+    """The latent of a tile, or of a picture without tiles."""
     coder = reference.Coder(payload[4:])
-    width, height = header["size"]
-    h, w = -(-height // codec.model.transform.stride), -(-width // codec.model.transform.stride)
     channels = codec.model.transform.latent_channels
     live = np.ones(channels, bool) if header["revision"] == 1 else ~coder.code_flags(channels)
-    shapes = {"y": (channels, h, w), **codec.model.scheduler.side_shapes(h, w)}
-    zeros = {name: torch.zeros(1, *shape, dtype=torch.float64) for name, shape in shapes.items()}
+    shapes = {"y": (channels, *shape), **codec.model.scheduler.side_shapes(*shape)}
+    zeros = {name: torch.zeros(1, *size, dtype=torch.float64) for name, size in shapes.items()}
     known = Known(codec.model.units.exact_form(header["latent_quality"]), **zeros)
 
     def fix(step, parameters):
@@ -53,22 +60,21 @@ def test_an_independent_reader_decodes_golden_files(path: Path) -> None:
     with torch.no_grad():
         codec.model.walk(known, fix)
     assert coder.digest == int.from_bytes(payload[:4], "little")
-    if b"D" in chunks:
-        assert_details_decode(codec, header, reference.read_detail(chunks[b"D"]), known["y"])
+    return known["y"]
 
 
-def assert_details_decode(codec: LatentCodec, header: dict, detail: dict, y: torch.Tensor) -> None:
+def assert_details_decode(
+    codec: LatentCodec, header: dict, detail: dict, y: torch.Tensor, shape: tuple[int, int]
+) -> None:
     """As the latent, with a context that is given the base's."""
     layer = codec.detail.model
     assert codec.detail.fingerprint[:6] == detail["fingerprint"]
     coder = reference.Coder(detail["payload"])
-    width, height = header["size"]
-    shape = (1, 192, -(-height // 8), -(-width // 8))
     live = ~coder.code_flags(192)
     known = Known(
         layer.units.exact_form(detail["quality"]),
         base_context(codec.model, y, header["latent_quality"]),
-        y=torch.zeros(*shape, dtype=torch.float64),
+        y=torch.zeros(1, 192, *shape, dtype=torch.float64),
     )
 
     def fix(step, parameters):
@@ -81,8 +87,8 @@ def assert_details_decode(codec: LatentCodec, header: dict, detail: dict, y: tor
 
 @pytest.mark.parametrize("path", LOSSLESS, ids=lambda p: p.stem)
 def test_an_independent_reader_decodes_lossless_golden_files(path: Path) -> None:
-    header, chunks, _ = reference.read_container(path.read_bytes())
-    samples = reference.read_lossless(chunks[b"P"], header)
+    header, chunks, _, ((payload, _),) = reference.read_container(path.read_bytes())
+    samples = reference.read_lossless(payload, header)
 
     picture = read_picture(path.with_suffix(".png"))
     together = chunks.get(b"A") == b""
@@ -103,8 +109,9 @@ def test_an_independent_reader_applies_filters(seed: int) -> None:
 
 def assert_both_readers_see_the_same(data: bytes) -> None:
     file = container.read(data)
-    header, chunks, streams = reference.read_container(data)
+    header, chunks, streams, tiles = reference.read_container(data)
 
+    assert file.tile == header.pop("tile")
     assert (file.header.width, file.header.height) == header.pop("size")
     assert header == {name: getattr(file.header, name) for name in header}
     assert file.alpha == chunks.get(b"A")
@@ -113,10 +120,9 @@ def assert_both_readers_see_the_same(data: bytes) -> None:
     assert [file.metadata.get(n) for n in ("icc", "exif", "xmp")] == [
         chunks.get(k) for k in (b"I", b"E", b"X")
     ]
-    detail = chunks.get(b"D")
-    assert file.detail == (None if detail is None else container.Detail(**reference.read_detail(detail)))
-    ((payload, digest),) = file.payloads
-    assert chunks[b"P"] == digest.to_bytes(4, "little") + payload
+    details = [detail for _, detail in tiles if detail is not None]
+    assert file.details == tuple(container.Detail(**reference.read_detail(detail)) for detail in details)
+    assert [payload for payload, _ in tiles] == [d.to_bytes(4, "little") + p for p, d in file.payloads]
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)
@@ -142,8 +148,9 @@ def test_both_readers_see_the_same_new_file(codec: str, fingerprint: bytes, *, c
     )
     streams = {"dct 2": container.Stream(b"", critical), "a" * 63: container.Stream(b"S", not critical)}
     metadata = {"icc": b"i", "xmp": b"<x/>"}
-    detail = None if codec else container.Detail(100, b"weight", b"shower", b"details", 2**32 - 1)
-    file = container.File(header, ((b"payload", 2**31),), metadata, b"alpha", streams, detail)
+    detail = container.Detail(100, b"weight", b"shower", b"details", 2**32 - 1)
+    details = () if codec else (detail,)
+    file = container.File(header, ((b"payload", 2**31),), metadata, b"alpha", streams, details)
     data = container.write(file)
 
     assert container.read(data).streams == streams
@@ -153,12 +160,27 @@ def test_both_readers_see_the_same_new_file(codec: str, fingerprint: bytes, *, c
 def test_a_new_file_holds_its_filter_as_a_side_stream(codec: LatentCodec, picture: Picture) -> None:
     """What the codec writes beside the symbols is what the page says: a critical stream, named after its part."""
     data = codec.encode(picture, Target(quality=50)).data
-    header, _, streams = reference.read_container(data)
+    header, _, streams, _ = reference.read_container(data)
 
     assert header["revision"] == 5
     ((name, (body, critical)),) = streams.items()
     assert (name, critical) == ("wiener 1", True)
     assert np.array_equal(reference.read_filter(body).ravel() * 256, wiener.unpack(body))
+
+
+@pytest.mark.parametrize("details", [True, False])
+def test_both_readers_see_the_same_tiles(*, details: bool) -> None:
+    """Of all lengths, and more of them than a byte of the index counts."""
+    header = container.Header(2000, 700, "L", 50, "mine", ("a 1", "b 1", "c 1"), b"print!")
+    payloads = tuple((bytes([n]) * 40 * n, n) for n in range(6))
+    above = tuple(container.Detail(7, b"weight", b"shower", b"d" * n, n) for n in range(6))
+    file = container.File(header, payloads, details=above if details else (), tile=704)
+    with pytest.raises(ValueError, match="one payload a tile"):
+        container.write(file)
+    data = container.write(attrs.evolve(file, payloads=payloads[:3], details=file.details[:3]))
+
+    assert container.read(data).header.revision == 6
+    assert_both_readers_see_the_same(data)
 
 
 def changed_header(data: bytes, kind: int, names: str) -> bytes:

@@ -72,6 +72,22 @@ def test_mutations_reach_the_quality_of_the_latent_and_details() -> None:
     assert changed.payload == file.detail.payload[4:] + file.detail.payload[:4]
 
 
+def test_mutations_reach_tiles() -> None:
+    """Other sides and lengths are refused; tiles that change places are found, and fit where they do."""
+    data = GOLDEN["la-q80-revision6"]
+    payloads = container.read(data).payloads
+    orders = set()
+    for a in range(4):
+        for b in range(2, 14, 3):
+            file = container.read(mutate(data, [("retile", a, b)]), best_effort=True)
+            orders.add(file.payloads)
+            assert sorted(file.payloads) == sorted(payloads)
+    assert len(orders) > 3
+    for a, b in ((9, 0), (0, 0), (1, 4), (2, 31)):
+        with pytest.raises(CorruptStreamError):
+            container.read(mutate(data, [("retile", a, b)]))
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_every_flipped_bit_is_detected(codec: LatentCodec, name: str) -> None:
     data = GOLDEN[name]

@@ -254,6 +254,17 @@ def test_empty_and_huge_are_refused(tmp_path: Path) -> None:
             read_picture(tmp_path / "a.png", limits)
 
 
+@pytest.mark.parametrize("memory", [10**6, 2**30, 2**33, 2**34 + 7])
+def test_memory_and_pixels_are_one_estimate(memory: int) -> None:
+    """What a machine's memory allows takes no more than that, and a thousandth more would; in tiles it takes less."""
+    limits = Limits(pixels=2**62, memory=memory)
+    most = limits.most_pixels
+
+    assert limits.memory_for(most) <= memory < limits.memory_for(most + most // 1000 + 1)
+    assert limits.memory_for(2**24) == limits.memory_for(2**24, tiled=False)
+    assert limits.memory_for(2**26) < limits.memory_for(2**26, tiled=False) // 2
+
+
 def test_limits_from_texts() -> None:
     limits = Limits().with_settings(["pixels=5e8", "memory=2G", "seconds=0.5"])
     assert (limits.pixels, limits.memory, limits.seconds) == (5 * 10**8, 2 * 2**30, 0.5)

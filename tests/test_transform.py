@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from licframe.model import windows
 from licframe.profile.profile import latent_profile
 from licframe.registry.discovery import load_class
 from licframe.runtime.precision import has_bfloat16
@@ -137,3 +138,63 @@ def test_a_block_that_its_teacher_lacks_begins_anew(images: torch.Tensor) -> Non
 
     assert torch.equal(student.synthesis_blocks[2].std, teacher.synthesis_blocks[2].std)
     assert not student.synthesis_blocks[2].last.weight.any()
+
+
+SIDES = ["analysis", "synthesis"]
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize(
+    ("depths", "halo"), [((0, 0, 0), 4), ((1, 0, 0), 4), ((2, 1, 0), 5), ((9, 3, 2), 10), ((3, 2, 0), 6)]
+)
+def test_a_transform_knows_how_far_it_sees(side: str, depths: tuple[int, ...], halo: int) -> None:
+    """The halo is what the layers say, and no more: with one element less something is missing."""
+    torch.manual_seed(0)
+    model = make(**{side: list(depths)})
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(0.01, 0.02)
+    high = 2 * halo + 1
+    x = torch.rand(1, 3, 16 * high, 16) if side == "analysis" else torch.rand(1, 48, high, 1)
+    x.requires_grad_()
+    made = getattr(model, side)(x, MIDDLE)
+    middle = made[..., halo, :] if side == "analysis" else made[..., 16 * halo : 16 * halo + 16, :]
+    (gradient,) = torch.autograd.grad(middle.sum(), x)
+    seen = gradient.abs().sum((0, 1, 3)).reshape(high, -1).sum(1) > 0
+
+    assert getattr(model, f"{side}_halo") == halo
+    assert seen.all()
+
+
+def test_windows_with_too_small_a_halo_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(analysis=[1, 1, 1])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.uniform_(0.01, 0.02)
+    image = torch.rand(1, 3, 400, 30)
+    monkeypatch.setattr(windows, "LARGEST_WHOLE", 0)
+    monkeypatch.setattr(windows, "WINDOW", 64)
+    whole = model.analysis(image, MIDDLE)
+    assert torch.allclose(windows.analysed(model, image, MIDDLE), whole, atol=1e-5)
+    monkeypatch.setattr(type(model), "analysis_halo", 1)
+    assert not torch.allclose(windows.analysed(model, image, MIDDLE), whole, atol=1e-5)
+
+
+def test_no_window_is_larger_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the networks are given is bounded, whatever the picture's size."""
+    model, given = make(), []
+    for name in ("analysis", "synthesis"):
+        whole = getattr(model, name)
+
+        def noted(x, quality, whole=whole):
+            given.append(max(x.shape[-2:]) * (16 if x.shape[1] == 48 else 1))
+            return whole(x, quality)
+
+        monkeypatch.setattr(model, name, noted)
+    monkeypatch.setattr(windows, "LARGEST_WHOLE", 64 * 64)
+    monkeypatch.setattr(windows, "WINDOW", 64)
+    latent = windows.analysed(model, torch.rand(1, 3, 700, 65), MIDDLE)
+    windows.synthesised(model, latent, MIDDLE, (slice(0, 700), slice(0, 65)))
+
+    assert max(given) <= 64 + 2 * 16 * model.analysis_halo
+    assert len(given) == 2 * 11 * 2

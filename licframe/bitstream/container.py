@@ -7,8 +7,8 @@
 
 Integers are little-endian, varints LEB128. Chunks: ``H`` header (first), ``I`` ICC profile, ``E``
 EXIF, ``X`` XMP, each at most once, ``A`` alpha where the mode has it, side streams, each ``S`` where a reader must
-understand it and ``s`` where it may go on without, one ``P`` payload per tile, ``D`` details, ``Z`` zeros where an image is
-large for its file; nothing follows. This module needs neither torch nor plugins, and imports nothing that a file names.
+understand it and ``s`` where it may go on without, ``T`` the index of a latent in tiles, one ``P`` payload per tile, ``D``
+details of each, ``Z`` zeros where an image is large for its file; nothing follows. This module needs neither torch nor plugins, and imports nothing that a file names.
 ``docs/format.md`` describes the bytes.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
 
@@ -25,16 +25,21 @@ from licframe.runtime.limits import DEFAULT, Limits
 
 MAGIC = b"\x89LIC\r\n\x1a"
 VERSION = 1
-CODER_REVISION = 5
+CODER_REVISION = 6
 """2: a payload begins with flags of empty channels. 3: there may be a filter. 4: there may be side streams, other codecs
-and files without weights. 5: the latent has a quality of its own, and there may be details. Files of earlier revisions are
-read too."""
+and files without weights. 5: the latent has a quality of its own, and there may be details. 6: the latent is in tiles.
+Files of earlier revisions are read too."""
+UNTILED_REVISION = 5
+"""What a file without tiles is written as."""
+TILE_UNIT, SMALLEST_TILE = 64, 256
+"""Pixels along a side of a tile: a multiple of the one, at least the other."""
 MODES = ("L", "RGB", "LA", "RGBA")
 _NAME_LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789-._/"
 _FINGERPRINT_BYTES = 6
 _METADATA = {b"I": "icc", b"E": "exif", b"X": "xmp"}
-_RANKS = {b"I": 0, b"E": 0, b"X": 0, b"A": 1, b"W": 2, b"S": 2, b"s": 2, b"P": 3, b"D": 4, b"Z": 5}
-"""Order of the chunks after the header; each at most once, but side streams, whose names differ."""
+_RANKS = {b"I": 0, b"E": 0, b"X": 0, b"A": 1, b"W": 2, b"S": 2, b"s": 2, b"T": 3, b"P": 4, b"D": 5, b"Z": 6}
+"""Order of the chunks after the header; each at most once, but side streams, whose names differ, and what tiles hold."""
+_OF_TILES = (b"P", b"D")
 _STREAM_NAME = re.compile(rb"[a-z0-9][a-z0-9 -]{0,62}")
 _OLD_FILTER = "wiener 1"
 """Name of the side stream that revision 3 gave a chunk ``W`` of its own."""
@@ -65,7 +70,7 @@ class Header:
             the latent one whatever it says about itself.
         fingerprint: first six bytes of the weights' fingerprint; empty for a codec without weights.
         codec: "name version" of the codec; empty for the latent codec.
-        revision: of what is coded, 1 to 5.
+        revision: of what is coded, 1 to 6; ``write`` says 6 of a file with tiles.
         latent_quality: -28..100, at which the latent is coded; of other codecs, and before revision 5, the same as ``quality``.
         details: they follow, and without them the file is damaged; ``write`` sets it.
     """
@@ -79,7 +84,7 @@ class Header:
     fingerprint: bytes
     depth: int = 8
     codec: str = ""
-    revision: int = CODER_REVISION
+    revision: int = UNTILED_REVISION
     latent_quality: int = attrs.field()
 
     @latent_quality.default
@@ -129,8 +134,10 @@ class File:
         alpha: the coded alpha plane (see ``licframe.picture.alpha``); None without one.
         streams: side streams by name: 1 to 63 lower-case letters, digits, hyphens and spaces, as "name version" of the part
             that reads it.
-        detail: what is added to the picture of the payload; None for nothing.
+        details: what is added to the picture of each payload; empty for nothing, None where a damaged file lost it.
         damage: what was left out of a damaged file, a sentence each.
+        tile: pixels along a side of a tile; 0 where there is one payload for the whole picture.
+        lost: numbers of the tiles whose payload a damaged file lost; an empty one stands in for it.
     """
 
     header: Header
@@ -138,8 +145,15 @@ class File:
     metadata: dict[str, bytes] = attrs.field(factory=dict)
     alpha: bytes | None = None
     streams: dict[str, Stream] = attrs.field(factory=dict)
-    detail: Detail | None = None
+    details: tuple[Detail | None, ...] = ()
     damage: tuple[str, ...] = ()
+    tile: int = 0
+    lost: tuple[int, ...] = ()
+
+    @property
+    def detail(self) -> Detail | None:
+        """The first of its details, which says what holds for all; None where it has none."""
+        return next((detail for detail in self.details if detail is not None), None)
 
     def check_streams(self, *known: str) -> None:
         """Refuse a file that holds a critical side stream of another name; every codec must.
@@ -161,7 +175,9 @@ def write(file: File) -> bytes:
     Raises:
         ValueError: a field that a reader would refuse, or read as another.
     """
-    file = attrs.evolve(file, header=attrs.evolve(file.header, details=file.detail is not None))
+    revision = CODER_REVISION if file.tile else file.header.revision
+    header = attrs.evolve(file.header, details=bool(file.details), revision=revision)
+    file = attrs.evolve(file, header=header)
     _check_writable(file)
     out = bytearray(MAGIC)
     out.append(VERSION)
@@ -173,10 +189,15 @@ def write(file: File) -> bytes:
         out += chunk(b"A", file.alpha)
     for name, stream in file.streams.items():
         out += chunk(b"S" if stream.critical else b"s", bytes([len(name)]) + name.encode() + stream.data)
-    for payload, digest in file.payloads:
-        out += chunk(b"P", digest.to_bytes(4, "little") + payload)
-    if file.detail is not None:
-        out += chunk(b"D", _pack_detail(file.detail, file.payloads[0][1]))
+    payloads = [digest.to_bytes(4, "little") + payload for payload, digest in file.payloads]
+    below = [digest for _, digest in file.payloads]
+    details = [_pack_detail(d, under) for d, under in zip(file.details, below, strict=False) if d]
+    if file.tile:
+        lengths = [len(body) for body in (*payloads, *details)]
+        out += chunk(b"T", b"".join(map(varint, [file.tile // TILE_UNIT, *lengths])))
+    for kind, bodies in zip(_OF_TILES, (payloads, details), strict=True):
+        for body in bodies:
+            out += chunk(kind, body)
     missing = _least_bytes(file.header) - len(out)
     if missing > 0:
         out += chunk(b"Z", bytes(missing))
@@ -193,10 +214,17 @@ def _check_writable(file: File) -> None:
         raise ValueError(
             f"{header} would be read as another: names hold no slash, and no other letters than files do"
         )
-    if len(file.payloads) != 1 or len(file.streams) > _MOST_STREAMS:
-        raise ValueError(f"a file holds one payload and at most {_MOST_STREAMS} side streams")
-    if file.detail is not None and _unpack_detail(_pack_detail(file.detail, 0), 0) != file.detail:
-        raise ValueError("details have a quality of 0 to 100 and fingerprints of six bytes")
+    try:
+        count = tiles_of(header, file.tile) if file.tile else 1
+    except CorruptStreamError as error:
+        raise ValueError(f"tiles of {file.tile} pixels cannot be written: {error}") from error
+    if len(file.payloads) != count or len(file.streams) > _MOST_STREAMS:
+        raise ValueError(f"a file holds one payload a tile and at most {_MOST_STREAMS} side streams")
+    if len(file.details) not in (0, count) or (header.revision == CODER_REVISION) != bool(file.tile):
+        raise ValueError("details are of every tile, and tiles of the last revision")
+    for detail in file.details:
+        if detail is None or _unpack_detail(_pack_detail(detail, 0), 0) != detail:
+            raise ValueError("details have a quality of 0 to 100 and fingerprints of six bytes")
     for name in file.streams:
         if not _STREAM_NAME.fullmatch(name.encode()):
             raise ValueError(f"{name!r} is no name of a side stream: 1 to 63 of a-z, 0-9, hyphen and space")
@@ -219,63 +247,156 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
     header = _first(stream, limits)
     found: dict[bytes, bytes] = {}
     streams: dict[str, Stream] = {}
-    rank = 0
+    of_tiles: dict[int, tuple[bytes, bytes]] = {}
+    rank = start = 0
     for kind, body, offset in stream:
-        if _RANKS.get(kind, -1) < rank or kind in found:
+        again = kind in found and not (kind in _OF_TILES and b"T" in found)
+        if _RANKS.get(kind, -1) < rank or again:
             raise _damaged(f"an unexpected chunk {kind!r} stands at byte {offset}")
         rank = _RANKS[kind]
         if rank == _RANKS[b"S"]:
             _add_stream(streams, kind, body, header.revision)
         else:
             found[kind] = body
+        if kind in _OF_TILES:
+            of_tiles[offset] = kind, body
+        if kind == b"T":
+            start = offset + len(chunk(kind, body))
     if len(data) < _least_bytes(header) and not best_effort:
         raise _damaged(
             f"{len(data)} bytes are too few for an image of {header.width}x{header.height} pixels"
         )
-    if b"P" not in found:
+    _check_alpha(header, found, damage if best_effort else None)
+    if (b"T" in found) != (header.revision >= 6):
+        raise _damaged(
+            f"revision {header.revision} comes {'with' if b'T' in found else 'without'} an index of tiles"
+        )
+    tile, bodies, details = 0, [found.get(b"P")], [found.get(b"D")]
+    if b"T" in found:
+        tile, bodies, details = _in_tiles(found[b"T"], header, start, of_tiles, best_effort)
+    if all(body is None for body in bodies):
         raise _damaged("it holds no payload" + "".join(f"; {what}" for what in damage))
-    if len(found[b"P"]) < 4:
-        raise _damaged(f"the payload holds only {len(found[b'P'])} bytes")
-    if ("A" in header.mode) != (b"A" in found):
-        if not best_effort:
-            raise _damaged(
-                f"an image of mode {header.mode} comes {'with' if b'A' in found else 'without'} alpha"
-            )
-        if "A" not in header.mode:  # of one that is missing tells whoever reads it
-            damage.append("it holds an alpha plane that its mode does not have; it is left out")
-    payload = found[b"P"]
-    digest = int.from_bytes(payload[:4], "little")
-    detail = _detail_of(found.get(b"D"), header, digest, damage if best_effort else None)
+    payloads, lost = _payloads(bodies, best_effort=best_effort and tile > 0)
     return File(
         header,
-        ((payload[4:], digest),),
+        payloads,
         {name: found[kind] for kind, name in _METADATA.items() if kind in found},
         found.get(b"A"),
         streams,
-        detail,
+        _details(details, header, payloads, damage if best_effort else None),
         tuple(damage),
+        tile,
+        lost,
     )
 
 
-def _detail_of(body: bytes | None, header: Header, below: int, damage: list[str] | None) -> Detail | None:
-    """Return the details of a file, if it has any.
+def _check_alpha(header: Header, found: Mapping[bytes, bytes], damage: list[str] | None) -> None:
+    if ("A" in header.mode) == (b"A" in found):
+        return
+    if damage is None:
+        raise _damaged(
+            f"an image of mode {header.mode} comes {'with' if b'A' in found else 'without'} alpha"
+        )
+    if "A" not in header.mode:  # of one that is missing tells whoever reads it
+        damage.append("it holds an alpha plane that its mode does not have; it is left out")
+
+
+def tiles_of(header: Header, tile: int) -> int:
+    """Return how many tiles of so many pixels along a side a picture has.
+
+    Raises:
+        CorruptStreamError: they are of no size that there is, or one holds the picture.
+    """
+    if tile % TILE_UNIT or tile < SMALLEST_TILE:
+        raise _damaged(f"tiles have {tile} pixels along a side, which is no size that there is")
+    count = -(-header.width // tile) * -(-header.height // tile)
+    if count < 2 or header.codec:
+        raise _damaged(
+            f"tiles of {tile} pixels have no place in a picture of {header.width}x{header.height} pixels"
+        )
+    return count
+
+
+def _in_tiles(
+    index: bytes, header: Header, start: int, found: Mapping[int, tuple[bytes, bytes]], best_effort: bool
+) -> tuple[int, list[bytes | None], list[bytes | None]]:
+    """Return the side of tiles, and the bodies of their payloads and details.
 
     Args:
-        below: digest of the payload; damage: takes a sentence on details that cannot be had, which are then left out.
+        index: the body of ``T``; start: where the first payload stands.
+        found: chunks of payloads and details, by where they stand; those elsewhere than the index says are not theirs.
     """
-    if body is None and not header.details:
-        return None
-    try:
-        if body is None:
-            raise _damaged("its details are missing")
-        if not header.details:
-            raise _damaged("it holds details of which its header does not speak")
-        return _unpack_detail(body, below)
-    except CorruptStreamError as error:
-        if damage is None:
-            raise
-        damage.append(f"its details are left out: {error}")
-        return None
+    unit, offset = _read_varint(index, 0)
+    tile = unit * TILE_UNIT
+    count = tiles_of(header, tile)
+    kinds = _OF_TILES if header.details else (b"P",)
+    if len(index) - offset < count * len(kinds):
+        raise _damaged(f"its index is too short for {count} tiles")
+    bodies: dict[bytes, list[bytes | None]] = {kind: [] for kind in _OF_TILES}
+    for kind in kinds:
+        for number in range(count):
+            length, offset = _read_varint(index, offset)
+            there, body = found.get(start, (b"", b""))
+            sound = there == kind and len(body) == length
+            if not (sound or best_effort):
+                raise _damaged(f"tile {number} does not stand where the index says")
+            bodies[kind].append(body if sound else None)
+            start += 1 + len(varint(length)) + length + 4
+    if offset != len(index) or (len(found) != count * len(kinds) and not best_effort):
+        raise _damaged(f"its index is not of the {count} tiles that it holds")
+    return tile, bodies[b"P"], bodies[b"D"]
+
+
+def _payloads(
+    bodies: Sequence[bytes | None], *, best_effort: bool
+) -> tuple[tuple[tuple[bytes, int], ...], tuple[int, ...]]:
+    """Return payloads with their digests, and the numbers of those that are lost."""
+    payloads: list[tuple[bytes, int]] = []
+    lost = []
+    for number, body in enumerate(bodies):
+        if body is None or len(body) < 4:
+            if not best_effort:
+                raise _damaged(f"the payload holds only {len(body or b'')} bytes")
+            lost.append(number)
+        digest, payload = (body or b"")[:4], (body or b"")[4:]
+        payloads.append((payload, int.from_bytes(digest, "little")))
+    return tuple(payloads), tuple(lost)
+
+
+def _details(
+    bodies: Sequence[bytes | None],
+    header: Header,
+    payloads: Sequence[tuple[bytes, int]],
+    damage: list[str] | None,
+) -> tuple[Detail | None, ...]:
+    """Return the details of a file, if it has any; those of all tiles are of one layer.
+
+    Args:
+        damage: takes a sentence on details that cannot be had, which are then left out.
+    """
+    if not header.details and all(body is None for body in bodies):
+        return ()
+    details: list[Detail | None] = []
+    whole: Detail | None = None
+    for body, (_, below) in zip(bodies, payloads, strict=True):
+        try:
+            if body is None:
+                raise _damaged("its details are missing")
+            if not header.details:
+                raise _damaged("it holds details of which its header does not speak")
+            detail = _unpack_detail(body, below)
+            whole = whole or detail
+            if attrs.evolve(detail, payload=whole.payload, digest=whole.digest) != whole:
+                raise _damaged("its details are of several layers")
+        except CorruptStreamError as error:
+            if damage is None:
+                raise
+            if len(payloads) == 1:
+                damage.append(f"its details are left out: {error}")
+            details.append(None)
+        else:
+            details.append(detail)
+    return tuple(details) if whole or len(payloads) > 1 else ()
 
 
 def _pack_detail(detail: Detail, below: int) -> bytes:
@@ -329,7 +450,7 @@ def _damaged(what: str) -> CorruptStreamError:
 
 def chunk(kind: bytes, body: bytes) -> bytes:
     """Return a chunk with its length and checksum."""
-    start = kind + _varint(len(body)) + body
+    start = kind + varint(len(body)) + body
     return start + zlib.crc32(start).to_bytes(4, "little")
 
 
@@ -408,7 +529,7 @@ def _first(stream: Iterator[tuple[bytes, bytes, int]], limits: Limits) -> Header
     if kind != b"H":
         raise _damaged("it does not begin with a header")
     header = unpack_header(body)
-    limits.check(header.width, header.height, "the image in the file")
+    limits.check(header.width, header.height, "the image in the file", tiled=header.revision >= 6)
     return header
 
 
@@ -422,8 +543,8 @@ def pack_header(header: Header) -> bytes:
     return (
         bytes([header.revision, kind, header.quality])
         + (header.latent_quality.to_bytes(1, "little", signed=True) if own_quality else b"")
-        + _varint(header.width)
-        + _varint(header.height)
+        + varint(header.width)
+        + varint(header.height)
         + header.fingerprint[:_FINGERPRINT_BYTES]
         + pack_names(names)
     )
@@ -443,7 +564,7 @@ def unpack_header(body: bytes) -> Header:
     other_codec, weightless = bool(kind & 16), bool(kind & 32)
     own_quality = revision >= 5 and not other_codec
     known = 7 if own_quality else 6 if revision >= 4 else 4
-    if kind >> known or mode >= len(MODES) or quality > 100:
+    if kind >> known or mode >= len(MODES) or quality > 100 or (revision >= 6 and other_codec):
         raise _damaged(f"kind {kind} or quality {quality} is not one this version knows")
     if weightless and not other_codec:
         raise _damaged("the header names no weights, which the latent codec needs")
@@ -497,7 +618,8 @@ def unpack_names(data: bytes) -> str:
     return "".join(reversed(letters))
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Return a number in seven bits a byte, lowest first."""
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)

@@ -59,6 +59,14 @@ def compress(
     psnr: Psnr = None,
     ssimulacra2: Ssimulacra2 = None,
     lossless: Lossless = False,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            "--tile",
+            metavar="PIXELS",
+            help="Cut the picture into tiles of such a side, 0 for none; 1024 above 16 megapixels if left out.",
+        ),
+    ] = None,
     overrides: Overrides = None,
     device: Device = "cpu",
     strip: Strip = False,
@@ -86,16 +94,17 @@ def compress(
     if lossless:
         refuse_beside_lossless(context)
         profile = "lossless"
+    cut = [] if tile is None else [f"encoder.tile={tile}", "encoder.tiled_above=0"]
     coder = Compressing(
         profile=profile,
-        overrides=tuple(overrides or ()),
+        overrides=(*(overrides or ()), *cut),
         target=Target(quality=quality, bpp=bpp, size=size, psnr=psnr, ssimulacra2=ssimulacra2),
         limits=DEFAULT.with_settings(limit or []),
         device=device,
         strip=strip,
         first_frame=first_frame,
     )
-    load_profile(profile, overrides or ())  # its mistakes show first
+    load_profile(profile, coder.overrides)  # its mistakes show first
     images, output = streams.inputs_and_output(images, output, {".lic"})
     inputs = streams.sources(images, "*.png")
     paths = streams.targets(inputs, output, ".lic")
@@ -208,6 +217,18 @@ def _picture_file(picture: Picture, path: Path, quality: int | None, *, small: b
     return data
 
 
+def _region(text: str) -> tuple[int, ...]:
+    from licframe.errors import UsageError
+
+    try:
+        numbers = tuple(int(number) for number in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 4:
+        raise UsageError(f"--region {text}: write X,Y,WIDTH,HEIGHT in pixels, for example 100,0,640,480")
+    return numbers
+
+
 def decompress(
     files: Annotated[list[Path], typer.Argument(help=".lic files; - is standard input.")],
     output: Annotated[
@@ -228,7 +249,10 @@ def decompress(
     ] = None,
     device: Device = "cpu",
     best_effort: Annotated[
-        bool, typer.Option("--best-effort", help="Do without metadata, alpha and details that are damaged.")
+        bool,
+        typer.Option(
+            "--best-effort", help="Do without metadata, alpha, details and tiles that are damaged."
+        ),
     ] = False,
     strip: Strip = False,
     quality: Annotated[
@@ -242,6 +266,14 @@ def decompress(
     small: Annotated[
         bool, typer.Option("--small", help="PNG files as small as they get; takes longer than decoding.")
     ] = False,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            "--region",
+            metavar="X,Y,WIDTH,HEIGHT",
+            help="A part of the picture, in pixels; of a file in tiles only those that it needs are decoded.",
+        ),
+    ] = None,
     depth: Annotated[
         int | None,
         typer.Option("--depth", help="8: reduce 16 bits a sample to 8, for formats that hold no more."),
@@ -258,6 +290,7 @@ def decompress(
 
     if depth not in (None, 8):
         raise UsageError(f"--depth {depth}: only 8 can be asked for; without it samples keep their depth")
+    part = None if region is None else _region(region)
     limits = DEFAULT.with_settings(limit or [])
     files, output = streams.inputs_and_output(files, output, streams.PICTURES)
     inputs = streams.sources(files)
@@ -282,7 +315,11 @@ def decompress(
             from licframe.codec.loading import load_for
 
             codecs[made_by] = load_for(header, profile, decoder, device=device)
-        decoded = codecs[made_by].decode(data, limits, best_effort=best_effort)
+        codec = codecs[made_by]
+        if part is None:
+            decoded = codec.decode(data, limits, best_effort=best_effort)
+        else:
+            decoded = codec.decode_region(data, part, limits, best_effort=best_effort)
         picture = attrs.evolve(decoded.picture, metadata={}) if strip else decoded.picture
         picture = picture.to_8_bit() if depth == 8 else picture
         streams.write(path, _picture_file(picture, path, quality, small=small))
@@ -290,7 +327,7 @@ def decompress(
         records.append(
             {"file": str(source), "image": str(path), "seconds": seconds, "damage": list(decoded.damage)}
         )
-        shown = f"{header.width}x{header.height} {header.mode}" + " 16-bit" * (header.depth == 16)
+        shown = f"{picture.size[0]}x{picture.size[1]} {header.mode}" + " 16-bit" * (header.depth == 16)
         say(f"{path}: {shown}, {seconds:.2f} s" + "".join(f"; {what}" for what in decoded.damage))
 
     try:

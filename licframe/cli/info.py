@@ -55,9 +55,11 @@ def info(
                 else {
                     "quality": file.detail.quality,
                     "weights": file.detail.fingerprint.hex(),
-                    "bytes": len(file.detail.payload),
-                    "digest": f"{file.detail.digest:08x}",
+                    "bytes": sum(len(detail.payload) for detail in file.details if detail),
+                    "digests": [f"{detail.digest:08x}" for detail in file.details if detail],
                 },
+                "tile": file.tile or None,
+                "tiles": len(file.payloads),
                 "streams": {name: len(stream.data) for name, stream in file.streams.items()},
                 "alpha_bytes": len(file.alpha or b""),
                 "metadata": {name: len(value) for name, value in file.metadata.items()},

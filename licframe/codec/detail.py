@@ -7,18 +7,17 @@ fidelity. Its context sees the base's latent, in integers; no symbol depends on 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 import torch
 from torch import Tensor
 
-from licframe.exact.units import row_of
-from licframe.model import latent_coding
-from licframe.model.interfaces import centre_to_float
+from licframe.model import tiled_coding
 from licframe.model.latent_model import LatentModel
+from licframe.model.tiled_coding import Given, Tiles
+from licframe.model.windows import Box
 from licframe.runtime.clock import Clock
-from licframe.runtime.precision import without_tf32
 
 LARGEST_STEP = 32.0
 """Quantisation step at quality 0, in levels of 8 bits; it halves with every _HALVING qualities."""
@@ -75,44 +74,28 @@ class DetailLayer:
     def encode(
         self,
         difference: Tensor,
-        given: Mapping[str, Tensor],
+        given: Given,
         quality: int,
         clock: Clock,
+        tiles: Tiles,
         weight: float | None = None,
-    ) -> latent_coding.CodedLatent:
+    ) -> tiled_coding.TiledLatent:
         """Code a difference ``(1, 3, H, W)`` of the original and what the base shows.
 
         Args:
+            given: the base's latent of each tile.
             weight: bits that a squared error of one is worth, samples in [0, 1]; None rounds to nearest.
         """
         with clock("detail"):
             latent = self.model.analyse(difference, quality)
             if weight is not None:
                 weight *= (step_of(quality) / 255) ** 2
-            return latent_coding.encode(self.model, latent, quality, Clock(), given=given, weight=weight)
+            return tiled_coding.encode(
+                self.model, latent, quality, Clock(), tiles, given=given, weight=weight
+            )
 
-    def decode(
-        self,
-        payload: bytes,
-        digest: int,
-        quality: int,
-        size: Sequence[int],
-        given: Mapping[str, Tensor],
-        clock: Clock,
-    ) -> Tensor:
-        """Return the decoded latent of a picture of ``size`` rows and columns; raises as ``latent_coding.decode``."""
-        stride = self.model.transform.stride
-        shape = [-(-side // stride) for side in size]
-        with clock("detail"):
-            return latent_coding.decode(self.model, payload, digest, quality, shape, clock, given=given)
-
-    def added(self, picture: Tensor, y: Tensor, quality: int) -> Tensor:
-        """Return a picture ``(1, 3, H, W)`` in [0, 1] with its details."""
-        latent = (
-            centre_to_float(y.to(self.model.device))
-            * self.model.inverse_table[row_of(quality)][:, None, None]
-        )
-        at = torch.full((1,), float(quality), device=latent.device)
+    def added(self, picture: Tensor, y: Tensor, quality: int, box: Box | None = None) -> Tensor:
+        """Return a picture ``(1, 3, H, W)`` in [0, 1], or a box of one, with its details."""
         h, w = picture.shape[-2:]
-        with without_tf32(latent.device):
-            return (picture + self.model.transform.synthesis(latent, at)[..., :h, :w]).clamp(0, 1)
+        added = self.model.synthesised(y, quality, box or (slice(0, h), slice(0, w)))
+        return (picture + added).clamp_(0, 1)

@@ -12,11 +12,11 @@ from licframe.bitstream import container
 from licframe.codec import corrections, scale
 from licframe.codec.detail import base_context, quality_of_step
 from licframe.errors import CorruptStreamError
-from licframe.model import latent_coding
+from licframe.model import tiled_coding
 from licframe.model.distortions import DISTORTIONS, Distortion, squared_error
 from licframe.model.gains import error_weight
-from licframe.model.latent_coding import CodedLatent
 from licframe.model.refinement import LatentObjective
+from licframe.model.tiled_coding import Given, TiledLatent, Tiles
 from licframe.picture import alpha
 from licframe.picture.images import Picture
 from licframe.picture.tensors import pixels_of, tensor_of
@@ -25,6 +25,9 @@ from licframe.runtime.clock import Clock
 
 if TYPE_CHECKING:
     from licframe.codec.latent import LatentCodec
+
+LARGEST_FILTERED = 2**25
+"""Pixels of a picture that a filter is fitted to: fitting takes memory in proportion."""
 
 
 @attrs.frozen(eq=False)
@@ -40,8 +43,8 @@ class Trial:
 
     quality: int
     latent: Tensor
-    coded: CodedLatent
-    detail: CodedLatent | None = None
+    coded: TiledLatent
+    detail: TiledLatent | None = None
     correction: bytes | None = None
     error: float | None = None
 
@@ -60,12 +63,15 @@ class Encoding:
 
     def __init__(self, codec: LatentCodec, picture: Picture, clock: Clock, *, filtering: bool) -> None:
         self.codec, self.picture, self.clock, self.filtering = codec, picture, clock, filtering
+        width, height = picture.size
+        self.tiles = Tiles(height, width, _side_of_tiles(codec, width, height))
+        self._pixels = width * height
         with clock("file"):
             self.opacity = None if picture.alpha is None else alpha.encode(picture.alpha)
         with clock("analysis"):
             self.image = tensor_of(picture).to(codec.model.device)
         self._trials: dict[int, Trial] = {}
-        self._bases: dict[int, tuple[Tensor, CodedLatent]] = {}
+        self._bases: dict[int, tuple[Tensor, TiledLatent]] = {}
 
     def trial(self, quality: int) -> Trial:
         """Return the picture coded at a quality: of what the scale offers, the cheapest by rate and distortion."""
@@ -86,7 +92,7 @@ class Encoding:
         if setting.latent not in self._bases:
             with self.clock("analysis"):
                 latent = model.analyse(self.image, setting.latent)
-            coded = latent_coding.encode(model, latent, setting.latent, self.clock)
+            coded = tiled_coding.encode(model, latent, setting.latent, self.clock, self.tiles)
             self._bases[setting.latent] = latent, coded
         trial = Trial(quality, *self._bases[setting.latent])
         if setting.step is None or layer is None:
@@ -95,19 +101,25 @@ class Encoding:
             difference = self.image - self._shown(trial)
             if "RGB" not in self.picture.mode:  # of what a grey picture shows of it
                 difference = difference.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-            given = base_context(model, trial.coded.y, setting.latent)
         weight = error_weight(scale.place(quality))
-        detail = layer.encode(difference, given, quality_of_step(setting.step), self.clock, weight)
+        given, at = self._below(trial.coded.y, setting.latent), quality_of_step(setting.step)
+        detail = layer.encode(difference, given, at, self.clock, self.tiles, weight)
         return attrs.evolve(trial, detail=detail)
+
+    def _below(self, y: Tensor, quality: int) -> Given:
+        """Return what the context of the details of a tile sees of the base's latent."""
+        model = self.codec.model
+        places = self.tiles.places(model.transform.stride)
+        return lambda number: base_context(model, y[(..., *places[number])], quality)
 
     def _cost(self, trial: Trial) -> float:
         error = float((self._shown(trial) - self.image).square().sum())
         return trial.information + error_weight(scale.place(trial.quality)) * error
 
     def filtered(self, trial: Trial) -> Trial:
-        """Fit the filter that is worth its bits, or keep the one that is there; above details none is."""
+        """Fit the filter that is worth its bits, or keep the one that is there; of huge pictures and above details none is."""
         filtering = self.codec.picture_filter
-        if not filtering.sends or trial.detail is not None:
+        if not filtering.sends or trial.detail is not None or self._pixels > LARGEST_FILTERED:
             return trial
         decoded = self._shown(attrs.evolve(trial, correction=None))
         with self.clock("filter"):
@@ -117,9 +129,12 @@ class Encoding:
         return attrs.evolve(trial, correction=found, error=error)
 
     def refined(self, trial: Trial) -> Trial:
-        """Let the refiner search for a cheaper latent of this picture, and fit the filter again."""
+        """Let the refiner search for a cheaper latent of this picture, and fit the filter again.
+
+        It works on the whole of a latent: of one in tiles it would take too much memory.
+        """
         codec = self.codec
-        if not codec.refiner.searches or trial.detail is not None:
+        if not codec.refiner.searches or trial.detail is not None or self.tiles.side:
             return trial
         quality = trial.coded.quality
         correction = None if trial.correction is None else (codec.picture_filter, trial.correction)
@@ -136,7 +151,7 @@ class Encoding:
             latent = codec.refiner.refine(objective).detach()
             if torch.equal(latent, objective.analysed):
                 return trial
-            coded = latent_coding.encode(codec.model, latent, quality, Clock())
+            coded = tiled_coding.encode(codec.model, latent, quality, Clock(), self.tiles)
         return self.filtered(attrs.evolve(trial, latent=latent, coded=coded))
 
     def _distortion(self) -> Distortion:
@@ -162,7 +177,7 @@ class Encoding:
 
     def packed(self, trial: Trial) -> bytes:
         """Return the file."""
-        picture, codec, coded, detail = self.picture, self.codec, trial.coded, None
+        picture, codec, coded = self.picture, self.codec, trial.coded
         width, height = picture.size
         header = container.Header(
             width=width,
@@ -178,14 +193,20 @@ class Encoding:
         streams = {}
         if trial.correction is not None:
             streams[codec.profile.picture_filter.label] = container.Stream(trial.correction)
+        details: tuple[container.Detail, ...] = ()
         if trial.detail is not None and codec.detail is not None:
-            added = trial.detail
-            detail = container.Detail(
-                added.quality, codec.detail.fingerprint[:6], codec.shows, added.payload, added.digest
-            )
-        payloads = ((coded.payload, coded.digest),)
+            said = trial.detail.quality, codec.detail.fingerprint[:6], codec.shows
+            details = tuple(container.Detail(*said, *stream) for stream in trial.detail.streams)
         return container.write(
-            container.File(header, payloads, picture.metadata, self.opacity, streams, detail)
+            container.File(
+                header,
+                coded.streams,
+                picture.metadata,
+                self.opacity,
+                streams,
+                details,
+                tile=self.tiles.side,
+            )
         )
 
     def check(self, trial: Trial) -> None:
@@ -196,18 +217,26 @@ class Encoding:
         """
         codec, coded, detail = self.codec, trial.coded, trial.detail
         with self.clock("check"):
-            shape = coded.y.shape[-2:]
-            y = latent_coding.decode(
-                codec.model, coded.payload, coded.digest, coded.quality, shape, Clock()
-            )
+            y = tiled_coding.decode(codec.model, coded.streams, coded.quality, Clock(), self.tiles)
             sound = torch.equal(y, coded.y)
             if detail is not None and codec.detail is not None:
-                given = base_context(codec.model, y, coded.quality)
-                size = self.image.shape[-2:]
-                r = codec.detail.decode(detail.payload, detail.digest, detail.quality, size, given, Clock())
+                given, layer = self._below(y, coded.quality), codec.detail.model
+                r = tiled_coding.decode(
+                    layer, detail.streams, detail.quality, Clock(), self.tiles, given=given
+                )
                 sound = sound and torch.equal(r, detail.y)
             if not sound:
                 raise CorruptStreamError(
                     "the file that was just written does not decode to what was encoded; nothing was saved; "
                     "run licframe doctor"
                 )
+
+
+def _side_of_tiles(codec: LatentCodec, width: int, height: int) -> int:
+    """Return the side of the tiles that a picture is cut into, in pixels; 0 for none."""
+    settings, models = codec.profile.encoder, [codec.model]
+    side = settings.tile
+    if codec.detail is not None:
+        models.append(codec.detail.model)
+    fits = side > 0 and not any(side % model.transform.stride for model in models)
+    return side if fits and width * height > settings.tiled_above and max(width, height) > side else 0

@@ -20,6 +20,7 @@ from licframe.codec.interface import Capabilities, Decoded, Encoded, ImageCodec
 from licframe.codec.target import Target
 from licframe.errors import LimitError
 from licframe.picture.images import Picture
+from licframe.picture.region import Region
 from licframe.runtime.clock import Clock
 from licframe.runtime.limits import DEFAULT, Limits
 
@@ -100,6 +101,12 @@ class FallbackCodec(ImageCodec):
     def decode(self, data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> Decoded:
         """Decompress a file of either codec."""
         return self._of(data, limits).decode(data, limits, best_effort=best_effort)
+
+    def decode_region(
+        self, data: bytes, region: Region, limits: Limits = DEFAULT, *, best_effort: bool = False
+    ) -> Decoded:
+        """Decompress a part of a file of either codec."""
+        return self._of(data, limits).decode_region(data, region, limits, best_effort=best_effort)
 
     def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:
         """Check a file of either codec."""

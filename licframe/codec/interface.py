@@ -14,6 +14,7 @@ from PIL import Image
 
 from licframe.codec.target import Target, search
 from licframe.picture.images import Picture, as_picture, from_array
+from licframe.picture.region import Region
 from licframe.runtime.atomic import bytes_of
 from licframe.runtime.clock import Clock
 from licframe.runtime.limits import DEFAULT, Limits
@@ -112,6 +113,17 @@ class ImageCodec(ABC):
         Raises:
             CorruptStreamError: damaged; WeightsMismatchError: made with other weights; LimitError.
         """
+
+    def decode_region(
+        self, data: bytes, region: Region, limits: Limits = DEFAULT, *, best_effort: bool = False
+    ) -> Decoded:
+        """Decompress a part of a picture: x, y, width and height in pixels; by default all is decoded, and cut.
+
+        Raises:
+            UsageError: the region does not lie within the picture. Others as ``decode``.
+        """
+        decoded = self.decode(data, limits, best_effort=best_effort)
+        return attrs.evolve(decoded, picture=decoded.picture.part(region))
 
     def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:
         """Check a file as far as that can be done; raises as ``decode``."""

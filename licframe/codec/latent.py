@@ -7,22 +7,22 @@ from typing import ClassVar
 
 import attrs
 import torch
-from torch import Tensor
 
 import licframe
 from licframe.bitstream import container
-from licframe.codec import corrections, notes, scale
+from licframe.codec import notes, scale
 from licframe.codec.corrections import FindFilter
-from licframe.codec.detail import DetailLayer, base_context
+from licframe.codec.decoding import Decoding
+from licframe.codec.detail import DetailLayer
 from licframe.codec.encoding import Encoding
 from licframe.codec.interface import Capabilities, Decoded, Encoded, ImageCodec
 from licframe.codec.target import Target, search
-from licframe.errors import CorruptStreamError, WeightsMismatchError
-from licframe.model import latent_coding
+from licframe.errors import WeightsMismatchError
 from licframe.model.interfaces import PictureFilter, Refiner
 from licframe.model.latent_model import LatentModel
 from licframe.picture import alpha
 from licframe.picture.images import Picture
+from licframe.picture.region import Region, box_of
 from licframe.picture.tensors import pixels_of
 from licframe.profile.profile import LatentProfile
 from licframe.runtime.clock import Clock
@@ -111,40 +111,41 @@ class LatentCodec(ImageCodec):
     # -- a file to a picture --------------------------------------------------------------------
 
     @torch.inference_mode()
-    def decode(self, data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> Decoded:
-        """Decompress a .lic file; with best effort without damaged metadata, alpha, side streams or details."""
+    def decode(
+        self,
+        data: bytes,
+        limits: Limits = DEFAULT,
+        *,
+        best_effort: bool = False,
+        region: Region | None = None,
+    ) -> Decoded:
+        """Decompress a .lic file, or a region of it: x, y, width and height in pixels.
+
+        Of a file in tiles only those are decoded that the region depends on. With best effort damaged tiles are grey, and
+        damaged metadata, alpha, side streams or details are left out.
+        """
         clock = Clock(limits.seconds)
         with clock("file"):
             file = self._own(container.read(data, limits, best_effort=best_effort))
             header, damage = file.header, list(file.damage)
+            box = box_of(region, header.width, header.height)
             opacity = alpha.read(file, damage if best_effort else None)
-            filters = corrections.of_file(file.streams, self.find_filter, damage if best_effort else None)
-        y = self._latent(file, clock)
-        try:
-            r = self._details(file, y, clock)
-        except (CorruptStreamError, WeightsMismatchError) as error:
-            if not best_effort:
-                raise
-            r = None
-            damage.append(f"its details are left out: {error}")
-        with clock("synthesis"):
-            image = self.model.synthesise(y, header.latent_quality, header.height, header.width)
-        with clock("filter"):
-            image = corrections.apply_all(image, filters)
-        if r is not None and file.detail is not None and self.detail is not None:
-            with clock("detail"):
-                image = self.detail.added(image, r, file.detail.quality)
-        pixels = pixels_of(image, header.mode, header.depth)
+            decoding = Decoding(self, file, clock, damage if best_effort else None)
+        pixels = pixels_of(decoding.picture(box), header.mode, header.depth)
+        opacity = None if opacity is None else opacity[box]
         return Decoded(Picture(pixels, file.metadata, opacity), clock.seconds, tuple(damage))
+
+    def decode_region(
+        self, data: bytes, region: Region, limits: Limits = DEFAULT, *, best_effort: bool = False
+    ) -> Decoded:
+        return self.decode(data, limits, best_effort=best_effort, region=region)
 
     @torch.inference_mode()
     def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:
         """Decode all symbols, side streams and the alpha plane of a file, and check them; raises as ``decode``."""
-        clock = Clock(limits.seconds)
         file = self._own(container.read(data, limits))
         alpha.read(file)
-        corrections.of_file(file.streams, self.find_filter)
-        self._details(file, self._latent(file, clock), clock)
+        Decoding(self, file, Clock(limits.seconds)).check()
 
     def _own(self, file: container.File) -> container.File:
         header = file.header
@@ -154,31 +155,3 @@ class LatentCodec(ImageCodec):
                 f"profile {self.profile.name} holds {self.fingerprint[:6].hex()}"
             )
         return file
-
-    def _latent(self, file: container.File, clock: Clock) -> Tensor:
-        """Return the decoded latent of the payload."""
-        header, stride = file.header, self.model.transform.stride
-        shape = [-(-side // stride) for side in (header.height, header.width)]
-        ((payload, digest),) = file.payloads
-        return latent_coding.decode(
-            self.model, payload, digest, header.latent_quality, shape, clock, flags=header.revision >= 2
-        )
-
-    def _details(self, file: container.File, y: Tensor, clock: Clock) -> Tensor | None:
-        """Return the decoded latent of the details above the latent ``y``; None where the file has none."""
-        header, detail = file.header, file.detail
-        if detail is None:
-            return None
-        if self.detail is None or detail.fingerprint != self.detail.fingerprint[:6]:
-            raise WeightsMismatchError(
-                f"the file's details need weights {detail.fingerprint.hex()} of a detail layer; profile "
-                f"{self.profile.name} has {self.detail.fingerprint[:6].hex() if self.detail else 'none'}"
-            )
-        if detail.synthesis != self.shows:
-            raise WeightsMismatchError(
-                f"the file's details belong to pictures of weights {detail.synthesis.hex()}, not to those of "
-                f"{self.shows.hex()}; decode it with the profile {header.profile} and its own decoder"
-            )
-        given = base_context(self.model, y, header.latent_quality)
-        size = header.height, header.width
-        return self.detail.decode(detail.payload, detail.digest, detail.quality, size, given, clock)

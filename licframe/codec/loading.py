@@ -21,6 +21,7 @@ from licframe.exact.devices import device_named
 from licframe.model.interfaces import EntropyModel, PictureFilter
 from licframe.model.latent_model import LatentModel
 from licframe.picture.images import Picture
+from licframe.picture.region import Region
 from licframe.profile import DEFAULT_PROFILE, weights
 from licframe.profile.profile import (
     Choice,
@@ -311,19 +312,34 @@ def _profile_for(header: container.Header) -> Profile:
     )
 
 
-def decompress(source: Source, profile: Name | None = None, decoder: str | None = None) -> Image.Image:
+def decompress(
+    source: Source,
+    profile: Name | None = None,
+    decoder: str | None = None,
+    *,
+    region: Region | None = None,
+) -> Image.Image:
     """Decompress a .lic file with the profile that it was made with (see ``load_for``).
 
     Args:
         source: a path, bytes, or a stream that is open for reading.
+        region: a part of the picture: x, y, width and height; of a large one only what it depends on is decoded.
 
     Raises:
-        FileError: it cannot be read; CorruptStreamError: damaged; WeightsMismatchError: its weights are not installed.
+        FileError: it cannot be read; CorruptStreamError: damaged; WeightsMismatchError: its weights are not installed;
+        UsageError: the region does not lie within the picture.
     """
-    return read(source, profile, decoder).to_pil()
+    return read(source, profile, decoder, region=region).to_pil()
 
 
-def read(source: Source, profile: Name | None = None, decoder: str | None = None) -> Picture:
+def read(
+    source: Source,
+    profile: Name | None = None,
+    decoder: str | None = None,
+    *,
+    region: Region | None = None,
+) -> Picture:
     """Return the picture of a .lic file: samples with 8 or 16 bits, alpha, metadata (see ``decompress``)."""
     data = bytes_of(source)
-    return load_for(container.read_header(data), profile, decoder).decode(data).picture
+    codec = load_for(container.read_header(data), profile, decoder)
+    return (codec.decode(data) if region is None else codec.decode_region(data, region)).picture

@@ -161,6 +161,20 @@ class Transform(nn.Module, ABC):
     def decoder(self) -> nn.Module:
         """A module that holds all parameters and buffers of the synthesis and no other; what distillation replaces."""
 
+    @property
+    def analysis_halo(self) -> int | None:
+        """How many elements around it, of which it sees pixels, a latent element depends on at most; None if nobody knows.
+
+        Where it is known, large pictures are analysed in windows; else as a whole. Beyond the picture's border nothing
+        may depend on how far away the border is.
+        """
+        return None
+
+    @property
+    def synthesis_halo(self) -> int | None:
+        """How many elements around its own a pixel depends on at most; None if nobody knows (see ``analysis_halo``)."""
+        return None
+
     def decoder_keys(self) -> frozenset[str]:
         """Return the names in ``state_dict`` of what the decoder holds."""
         held = {id(value) for value in (*self.decoder.parameters(), *self.decoder.buffers())}
@@ -413,6 +427,8 @@ class PictureFilter(ABC):
 
     #: whether it ever sends anything
     sends: ClassVar[bool] = True
+    #: how many samples around it a sample depends on at most; None if nobody knows: a region then takes the whole picture
+    halo: ClassVar[int | None] = None
 
     @abstractmethod
     def fit(self, decoded: Tensor, image: Tensor, weight: float) -> bytes | None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from licframe.exact.units import QUALITIES, Condition, LatentUnits, row_of
+from licframe.model import windows
 from licframe.model.gains import Gains
 from licframe.model.gather import gather_slices
 from licframe.model.interfaces import (
@@ -22,6 +23,7 @@ from licframe.model.interfaces import (
     Transform,
     centre_to_float,
 )
+from licframe.model.windows import Box
 from licframe.runtime.precision import without_tf32
 
 
@@ -229,13 +231,20 @@ class LatentModel(nn.Module):
     def analyse(self, image: Tensor, quality: int) -> Tensor:
         """Return the latent ``(1, C, h, w)`` of an image ``(1, 3, H, W)`` in [0, 1], in coefficient units."""
         with without_tf32(image.device):
-            return self.transform.analysis(image, torch.full((1,), float(quality), device=image.device))
+            at = torch.full((1,), float(quality), device=image.device)
+            return windows.analysed(self.transform, image, at)
 
     def synthesise(self, y: Tensor, quality: int, height: int, width: int) -> Tensor:
         """Return the picture ``(1, 3, H, W)`` in [0, 1] of a decoded latent (see ``latent_coding.decode``)."""
-        y = y.to(self.device)
+        return self.synthesised(y, quality, (slice(0, height), slice(0, width))).clamp_(0, 1)
+
+    def synthesised(self, y: Tensor, quality: int, box: Box) -> Tensor:
+        """Return a box of the picture of a decoded latent, not clamped."""
+        rows, columns = windows.seen_by(self.transform, box, y.shape[-2:])
+        y = y[..., rows, columns].to(self.device)
         latent = centre_to_float(y) * self.inverse_table[row_of(quality)][:, None, None]
         latent = latent.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
         qualities = torch.full((1,), float(quality), device=latent.device)
+        corner = self.transform.stride * rows.start, self.transform.stride * columns.start
         with without_tf32(latent.device):
-            return self.transform.synthesis(latent, qualities)[..., :height, :width].clamp(0, 1)
+            return windows.synthesised(self.transform, latent, qualities, windows.moved(box, corner))

@@ -26,6 +26,7 @@ from licframe.picture.colour import bits_in_file, head_of, said_elsewhere, to_rg
 from licframe.picture.error import psnr, ssimulacra2
 from licframe.picture.metadata import FIELDS, metadata_of, tiff_metadata, upright
 from licframe.picture.opening import guarded, note, quiet_libtiff
+from licframe.picture.region import Region, box_of
 from licframe.picture.sixteen_bit import reduced
 from licframe.runtime.atomic import bytes_of, write_atomically
 from licframe.runtime.limits import DEFAULT, Limits
@@ -97,6 +98,15 @@ class Picture:
         """Return what codecs are compared on: 8-bit RGB, without alpha and metadata."""
         pixels = self.to_8_bit().pixels
         return Picture(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, 2))
+
+    def part(self, region: Region) -> Picture:
+        """Return a part of the picture: x, y, width and height.
+
+        Raises:
+            UsageError: it does not lie within the picture.
+        """
+        box = box_of(region, *self.size)
+        return Picture(self.pixels[box], self.metadata, None if self.alpha is None else self.alpha[box])
 
     def psnr(self, pixels: NDArray[Any]) -> float:
         """Return the PSNR in dB of decoded pixels of the same shape, over what is not fully transparent; inf if everything is."""

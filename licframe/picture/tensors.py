@@ -12,10 +12,15 @@ from torch import Tensor
 from licframe.picture import alpha
 from licframe.picture.images import Picture
 
+_STRIP = 2**22
+"""Pixels that are made samples together."""
+
 
 def tensor_of(picture: Picture) -> Tensor:
     """Return what a transform is given: ``(1, 3, H, W)`` in [0, 1], filled in where it is transparent."""
-    pixels = torch.from_numpy(picture.pixels.astype(np.float32) / (2**picture.depth - 1))
+    samples = picture.pixels.astype(np.float32)
+    samples /= 2**picture.depth - 1
+    pixels = torch.from_numpy(samples)
     if pixels.ndim == 2:
         pixels = pixels[..., None].expand(-1, -1, 3)
     image = pixels.permute(2, 0, 1)[None].contiguous(memory_format=torch.channels_last)
@@ -27,8 +32,13 @@ def tensor_of(picture: Picture) -> Tensor:
 def pixels_of(image: Tensor, mode: str, depth: int) -> NDArray[Any]:
     """Return the samples ``(H, W)`` or ``(H, W, 3)``, by mode, of 8 or 16 bits of an image ``(1, 3, H, W)``."""
     coloured = "RGB" in mode
-    image = image[0] if coloured else image[0].mean(0, keepdim=True)
+    strips = image[0].split(max(1, _STRIP // image.shape[-1]), 1)
+    pixels = np.concatenate([_samples(strip, coloured, depth) for strip in strips])
+    return pixels if coloured else pixels[..., 0]
+
+
+def _samples(image: Tensor, coloured: bool, depth: int) -> NDArray[Any]:
+    image = image if coloured else image.mean(0, keepdim=True)
     largest = 2**depth - 1
     samples = image.permute(1, 2, 0).mul(largest).round_().clamp_(0, largest)
-    pixels = samples.to(torch.uint8 if depth == 8 else torch.uint16).contiguous()
-    return (pixels if coloured else pixels[..., 0]).cpu().numpy()
+    return samples.to(torch.uint8 if depth == 8 else torch.uint16).contiguous().cpu().numpy()

@@ -25,6 +25,7 @@
 
     [encoder]                       # optional: what an encoder does, and no file depends on
     lossless_fallback = true        # keep a picture without loss where that takes no more bytes
+    tile = 1024                     # side of the tiles of large pictures, in pixels; 0 for none
 
     [weights]
     file = "weights/balanced.safetensors"    # beside the profile
@@ -58,6 +59,8 @@ from licframe.profile.checking import structured
 from licframe.registry.discovery import KINDS, registry
 from licframe.registry.hooks import Part, identity
 
+TILE_UNIT, SMALLEST_TILE, _LARGEST_TILE = 64, 256, 2**24
+"""Pixels along a side of a tile: a multiple of the first, within the others."""
 LATENT = "latent"
 """The codec of a profile without ``[codec]``: that which is made of parts."""
 _TABLES = ("transform", "context_scheduler", "entropy_model", "refiner", "picture_filter")
@@ -117,9 +120,20 @@ class Encoder:
     Attributes:
         lossless_fallback: a codec with loss keeps a picture without loss where that file is no larger, or within a
             target of size. Of .lic files only.
+        tile: side in pixels of the tiles that a large latent is cut into, each coded by itself; 0 never cuts it.
+        tiled_above: pixels of a picture, beyond which that is done.
     """
 
     lossless_fallback: bool = True
+    tile: int = attrs.field(default=1024)
+    tiled_above: int = attrs.field(default=2**24, validator=ge(0))
+
+    @tile.validator
+    def _of_a_size_that_there_is(self, _: object, value: int) -> None:
+        if value and (value % TILE_UNIT or not SMALLEST_TILE <= value <= _LARGEST_TILE):
+            raise ValueError(
+                f"tile is {value}; use a multiple of {TILE_UNIT} from {SMALLEST_TILE} to {_LARGEST_TILE} pixels, or 0 for none"
+            )
 
 
 @attrs.frozen

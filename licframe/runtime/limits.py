@@ -12,6 +12,9 @@ from licframe.errors import LicframeWarning, LimitError, UsageError
 _WARN_PIXELS = 89_000_000
 _BYTES_PER_PIXEL = 500
 """Memory that coding takes, measured over the shipped profiles and rounded up."""
+_UNTILED_PIXELS = 2**24
+_BYTES_PER_FURTHER_PIXEL = 150
+"""The same of pictures in tiles: beyond so many pixels only what is kept of the whole picture grows with it."""
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
@@ -41,17 +44,28 @@ class Limits:
     @property
     def most_pixels(self) -> int:
         """Pixels that the limits of pixels and memory allow."""
-        return min(self.pixels, self.memory // _BYTES_PER_PIXEL)
+        first = min(_UNTILED_PIXELS, self.memory // _BYTES_PER_PIXEL)
+        further = max(0, self.memory - self.memory_for(_UNTILED_PIXELS)) // _BYTES_PER_FURTHER_PIXEL
+        return min(self.pixels, first + further)
 
     @staticmethod
-    def memory_for(pixels: int) -> int:
-        """Return the bytes of memory that coding is estimated to take."""
-        return pixels * _BYTES_PER_PIXEL
+    def memory_for(pixels: int, *, tiled: bool = True) -> int:
+        """Return the bytes of memory that coding is estimated to take.
 
-    def check(self, width: int, height: int, where: str) -> None:
-        """Raise LimitError, naming the option that helps, if an image is outside; warn if it is large."""
+        Args:
+            tiled: in tiles where it is large, as encoders make it by default.
+        """
+        further = max(0, pixels - _UNTILED_PIXELS) if tiled else 0
+        return (pixels - further) * _BYTES_PER_PIXEL + further * _BYTES_PER_FURTHER_PIXEL
+
+    def check(self, width: int, height: int, where: str, *, tiled: bool = True) -> None:
+        """Raise LimitError, naming the option that helps, if an image is outside; warn if it is large.
+
+        Args:
+            tiled: see ``memory_for``.
+        """
         pixels = width * height
-        memory = self.memory_for(pixels)
+        memory = self.memory_for(pixels, tiled=tiled)
         for name, value, largest, unit in (
             ("pixels", pixels, self.pixels, "pixels"),
             ("side", max(width, height), self.side, "pixels along a side"),

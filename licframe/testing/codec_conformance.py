@@ -273,7 +273,7 @@ class CodecConformance:
             b"",
             codec="nobody-has-this 9",
         )
-        foreign = attrs.evolve(file, header=header, detail=None)
+        foreign = attrs.evolve(file, header=header, details=())
         with pytest.raises(WeightsMismatchError):
             codec.decode(container.write(foreign))
 

@@ -39,7 +39,7 @@ from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError, LicframeError
 from licframe.evaluation.blocks import switched_off
 from licframe.evaluation.information import float_information
-from licframe.model import latent_coding
+from licframe.model import latent_coding, windows
 from licframe.model.interfaces import Known, PictureFilter
 from licframe.model.refinement import LatentObjective
 from licframe.picture.tensors import tensor_of
@@ -196,6 +196,30 @@ class Conformance:
                 assert transform.synthesis(latent, quality).shape == image.shape
                 assert transform.analysis(image, quality).shape == latent.shape
 
+    @torch.no_grad()
+    def test_windows_give_what_the_whole_gives(
+        self, profile: LatentProfile, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a transform says how far it sees, windows with such a halo give the same latent and picture."""
+        transform = random_codec(profile).model.transform
+        for parameter in transform.parameters():  # blocks that begin at zero see nothing
+            parameter.add_(0.05 * torch.randn_like(parameter))
+        stride, quality = transform.stride, torch.tensor([50.0])
+        halos = [halo for halo in (transform.analysis_halo, transform.synthesis_halo) if halo is not None]
+        high, wide = (count + 2 * max(halos, default=0) for count in (7, 3))
+        image = torch.rand(1, 3, stride * high - stride // 3, stride * wide - 1)
+        latent = transform.analysis(image, quality)
+        shown = transform.synthesis(latent, quality)
+        monkeypatch.setattr(windows, "LARGEST_WHOLE", 0)
+        monkeypatch.setattr(windows, "WINDOW", 3 * stride)
+        whole = slice(0, stride * high), slice(0, stride * wide)
+        part = slice(stride + 1, stride * (high - 1)), slice(2 * stride, stride * wide - 3)
+
+        assert torch.allclose(windows.analysed(transform, image, quality), latent, atol=1e-5)
+        for box in (whole, part):
+            found = windows.synthesised(transform, latent, quality, box)
+            assert torch.allclose(found, shown[(..., *box)], atol=1e-5)
+
     def test_saved_weights_decode_the_same(
         self, codec: LatentCodec, settings: list[str], tmp_path: Path
     ) -> None:
@@ -315,6 +339,21 @@ class PictureFilterConformance:
             assert bool(shown.isfinite().all())
             assert torch.equal(shown, picture_filter.apply(decoded, data))
             assert torch.equal(decoded, before)
+
+    def test_it_sees_no_further_than_it_says(self, picture_filter: PictureFilter, fitted: Fitted) -> None:
+        """A part with a halo is filtered as the whole is, at the borders too."""
+        halo = picture_filter.halo
+        if halo is None:
+            return
+        for decoded, _, data in fitted:
+            shown, (height, width) = picture_filter.apply(decoded, data), decoded.shape[-2:]
+            for top, left in ((0, 0), (height // 2, width // 3)):
+                start, beside = max(0, top - halo), max(0, left - halo)
+                rows, columns = min(height, top + 20 + halo), min(width, left + 15 + halo)
+                part = picture_filter.apply(decoded[..., start:rows, beside:columns], data)
+                inside = part[..., top - start :, left - beside :][..., :20, :15]
+                wanted = shown[..., top : top + 20, left : left + 15]
+                assert torch.allclose(inside, wanted, atol=1e-5)
 
     def test_none_is_worse_than_no_filter(self, picture_filter: PictureFilter) -> None:
         """What is sent saves more error than its bytes cost, at any weight."""

@@ -142,6 +142,29 @@ def _redetail(chunks: list[Chunk], a: int, b: int) -> None:
             chunks[number] = kind, changed
 
 
+def _retile(chunks: list[Chunk], a: int, b: int) -> None:
+    """Give tiles another side, or exchange what two of them hold; lengths in the index as they stand, or one changed."""
+    places = [number for number, (kind, _) in enumerate(chunks) if kind == b"P"]
+    for number, (kind, body) in enumerate(chunks):
+        if kind == b"T" and body:
+            if b % 3 == 0:
+                chunks[number] = kind, bytes([a % 128]) + body[1:]
+            elif b % 3 == 1:
+                place = a % len(body)
+                chunks[number] = kind, body[:place] + bytes([b // 3 % 256]) + body[place + 1 :]
+            elif places:
+                one, other = places[a % len(places)], places[b // 3 % len(places)]
+                chunks[one], chunks[other] = chunks[other], chunks[one]
+                chunks[number] = kind, _index(body, chunks)
+
+
+def _index(body: bytes, chunks: list[Chunk]) -> bytes:
+    """Return an index with the lengths of what stands in a file."""
+    lengths = [len(held) for kind, held in chunks if kind in (b"P", b"D")]
+    unit = next(place for place, byte in enumerate(body, 1) if byte < 128 or place == len(body))
+    return body[:unit] + b"".join(map(container.varint, lengths))
+
+
 def _rename(chunks: list[Chunk], a: int, b: int) -> None:
     for number, (kind, body) in enumerate(chunks):
         if kind == b"H":
@@ -181,6 +204,7 @@ CHUNK_OPERATIONS = MappingProxyType(
         "requalify": _requalify,
         "relevel": _relevel,
         "redetail": _redetail,
+        "retile": _retile,
         "rename": _rename,
     }
 )

@@ -52,6 +52,7 @@ class BlockTransform(Transform):
     stride = _SIDE
     latent_channels = _PLANES * _SIDE**2
     trainable = False
+    analysis_halo = synthesis_halo = 0  # a block knows no other
 
     basis: Tensor
 

@@ -51,6 +51,8 @@ Coefficients = NDArray[np.int64]
 class WienerFilter(PictureFilter):
     """The filter of this module."""
 
+    halo = _RADIUS
+
     def __init__(self, options: Options) -> None:
         self.options = options
 

@@ -59,6 +59,14 @@ class Block(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
+    @property
+    def reach(self) -> int | None:
+        """How far it sees, along each side; None where an inner layer is no plain convolution."""
+        layers = (self.first, *self.inner, self.last)
+        if not all(isinstance(layer, Conv2d) for layer in layers):
+            return None
+        return sum(layer.kernel_size[0] // 2 for layer in layers)
+
     def forward(self, x: Tensor, quality: Tensor | None = None) -> Tensor:
         # Scaling weights instead of features saves two passes over the features.
         scale = self.std.clamp_max(_OUTPUT_SCALE)
@@ -88,6 +96,7 @@ class Identity(nn.Module):
     """What is left of a block that is left out: its scale."""
 
     std: Tensor
+    reach = 0
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -111,6 +120,16 @@ def make_blocks(
     """Return a block for each level; none where the width is 0."""
     sizes = zip(channels, widths, depths, strict=True)
     return ListOf(Block(c, w, d, conditioned, ends) if w else Identity(c) for c, w, d in sizes)
+
+
+def _halo(blocks: Blocks) -> int | None:
+    """Return how many elements at 1/16 blocks at 1/4, 1/8 and 1/16 see together, along each side."""
+    pixels = 0
+    for block, size in zip(blocks, (4, 8, 16), strict=True):
+        if block.reach is None:
+            return None
+        pixels += size * block.reach
+    return -(-pixels // 16)
 
 
 def _merges(options: Options) -> ListOf[nn.Conv2d]:
@@ -209,6 +228,14 @@ class ResidualTransform(Transform):
             x = _up(block(x, quality), linear.weight, shuffle)
             stages.append((name, x))
         return [*stages[:-1], ("image", x + _PIXEL_OFFSET)]
+
+    @property
+    def analysis_halo(self) -> int | None:
+        return _halo(self.analysis_blocks)
+
+    @property
+    def synthesis_halo(self) -> int | None:
+        return _halo(self.synthesis_blocks)
 
     @property
     def decoder(self) -> nn.Module:
