@@ -38,7 +38,12 @@ def report(
     overrides: Overrides = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a self-contained page: plots, tables, and pictures side by side under a slider."""
+    """Write results as one page: plots, tables, sliders.
+
+    The page is self-contained. Pictures lie side by side under a slider.
+
+    Example: licframe report results/kodak -o report.html --show photo.png
+    """
     from licframe.errors import ResultsError
     from licframe.evaluation import published as curves
     from licframe.evaluation import report as page
