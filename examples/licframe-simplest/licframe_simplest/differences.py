@@ -97,8 +97,8 @@ class Differences(ImageCodec):
 
 
 def _step(quality: int, depth: int) -> float:
-    """Return the distance of two levels: 64 of 255 at quality 0, one at 100."""
-    return 2.0 ** (6 * (100 - quality) / 100) * (257 if depth == 16 else 1)
+    """Return the distance of two levels: 64 of 255 at quality 0, 2 at 100."""
+    return 2.0 ** (1 + 5 * (100 - quality) / 100) * (257 if depth == 16 else 1)
 
 
 def _pixels(file: File) -> NDArray[np.uint8] | NDArray[np.uint16]:
