@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from licframe.picture.images import Picture, read_picture
 from licframe.profile import profile
 from licframe.registry.discovery import KINDS, registry
 from licframe.runtime.extras import EXTRAS
-from tests.test_cli import licframe
+from licframe.testing import exactness
+from tests.test_cli import SMALL, licframe
 from tests.test_docs import ROOT, tool
 from tests.test_starter import installed
 
@@ -35,6 +37,7 @@ _SHORTER = (
     (r"--minutes \S+", "--minutes 0.02"),
     (r"refiner\.seconds=\d+", "refiner.seconds=0.5"),
     (r"--costs", "--costs --limit 2"),
+    (r"^licframe distill", "licframe distill --latents 8"),
 )
 _SHELL = set("|<>")
 
@@ -97,7 +100,8 @@ class Shell:
             names = [
                 os.path.relpath(name, self.folder) if Path(name).is_absolute() else name for name in found
             ]
-            done = licframe(*names, cwd=self.folder)
+            with of_tiny() if words[1] == "doctor" else nullcontext():
+                done = licframe(*names, cwd=self.folder)
             assert done.returncode == 0, (command, done.stderr)
         else:
             assert words[0] in ("licframe", "pytest"), command
@@ -121,6 +125,16 @@ class Shell:
             assert extra[1] in {*EXTRAS.values(), "bench", "docs"}, what
         else:
             self.packages.append(str(installed(self.folder / what)))
+
+
+@contextmanager
+def of_tiny() -> Iterator[None]:
+    """Let the doctor look at one profile and one picture; another test looks at all."""
+    with pytest.MonkeyPatch.context() as patch:
+        shipped = {"tiny": profile.shipped_profiles()["tiny"]}
+        patch.setattr(profile, "shipped_profiles", lambda: shipped)
+        patch.setattr(exactness, "sample_images", lambda *_: SMALL)
+        yield
 
 
 def there_is_a_gpu() -> bool:

@@ -214,7 +214,7 @@ def panels(scheduler: ContextScheduler) -> list[tuple[str, set[tuple[int, int]]]
         channels = {(step.channels.start, step.channels.stop) for step in steps}
         title = f"level {-level}, phase {phase + 1}" if scheduler.passes == 1 else f"pass {number + 1}"
         title = "base" if scheduler.passes == 1 and not found else title
-        found.append((title + f", {len(channels)} groups" * (len(channels) > 1), positions))
+        found.append((title + f"; {len(channels)} groups of channels" * (len(channels) > 1), positions))
     return found
 
 
@@ -232,7 +232,8 @@ def drawing(shown: list[tuple[str, set[tuple[int, int]]]]) -> str:
     known: set[tuple[int, int]] = set()
     for number, (title, positions) in enumerate(shown):
         x, y = gap + number % across * (side + gap), 2 * gap + number // across * (side + 2 * gap)
-        lines.append(f'<text x="{x}" y="{y - 6}" fill="#222222">{number + 1}. {title}</text>')
+        for line, text in enumerate(reversed(f"{number + 1}. {title}".split("; "))):
+            lines.append(f'<text x="{x}" y="{y - 6 - 12 * line}" fill="#222222">{text}</text>')
         for row in range(_PANEL):
             for column in range(_PANEL):
                 place = row, column

@@ -18,6 +18,7 @@ prediction, and the exact range coder (``Encoder``, ``Decoder``, ``TableBank``) 
 
 import functools
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,7 @@ def _step(quality: int, depth: int) -> float:
     return 2.0 ** (1 + 5 * (100 - quality) / 100) * (257 if depth == 16 else 1)
 
 
-def _pixels(file: File) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _pixels(file: File) -> NDArray[Any]:
     """Return the samples of a file."""
     header = file.header
     shape = (header.height, header.width, 3) if "RGB" in header.mode else (header.height, header.width)
