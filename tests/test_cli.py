@@ -238,6 +238,7 @@ def commands() -> Iterator[tuple[str, Any]]:
 def test_first_lines_of_help_fit_beside_their_command() -> None:
     for name, command in commands():
         assert len(command.help.splitlines()[0]) < 60, name
+        assert [param.name for param in command.params if not param.help] == [], name
 
 
 def test_groups_of_options_name_options_that_are_there() -> None:

@@ -178,6 +178,14 @@ def test_every_page_is_in_the_navigation() -> None:
         assert f"- lab/{note.name}\n" in listed
 
 
+def test_files_that_pages_name_exist() -> None:
+    for page in PAGES:
+        for path in re.findall(
+            r"\b((?:docs|tests|profiles|plugins|examples)/[\w/.-]+\.\w+)", page.read_text()
+        ):
+            assert (ROOT / path).exists(), (page, path)
+
+
 def test_commands_are_all_described() -> None:
     said = tool("site").commands()
 
@@ -185,7 +193,7 @@ def test_commands_are_all_described() -> None:
         assert f"## licframe {name}\n" in said
     for name in ("rd", "speed", "loss"):
         assert f"### licframe bench {name}\n" in said
-    assert "| `--quality`, `-q` | 0 (smallest file" in said
+    assert "| `--quality N`, `-q` | 0 (smallest file" in said
 
 
 def test_profile_keys_are_all_described() -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from licframe.model.interfaces import ContextScheduler, Step
 
 _CELL = 14
+_KINDS = {"int": "N", "integer": "N", "float": "X", "path": "PATH"}
+"""What stands for an option's value, by the first word of its type."""
 _PANEL = 8
 """Rows and columns of a drawn latent."""
 
@@ -76,14 +78,16 @@ def _command(name: str, command: Any, heading: str) -> Iterator[str]:
     for param in command.params:
         if param.name == "help":
             continue
-        names = (
-            [p.upper() for p in [param.name]]
-            if param in arguments
-            else [*param.opts, *param.secondary_opts]
-        )
+        names = [param.name.upper()] if param in arguments else [*param.opts, *param.secondary_opts]
         said = (getattr(param, "help", None) or "").replace("|", "\\|")
         said += f" Or the variable `{param.envvar}`." if getattr(param, "envvar", None) else ""
-        yield f"| {', '.join(f'`{n}`' for n in names)} | {said} | {_default(param)} |"
+        value = (
+            ""
+            if param in arguments or param.is_flag
+            else f" {param.metavar or _KINDS.get(param.type.name.split()[0], 'TEXT')}"
+        )
+        shown = ", ".join(f"`{name}`" for name in names[1:])
+        yield f"| `{names[0]}{value}`{', ' * bool(shown)}{shown} | {said} | {_default(param)} |"
 
 
 def _default(param: Any) -> str:

@@ -140,7 +140,7 @@ def speed(
     base: Annotated[
         str | None, typer.Option("--base", help="Profile that ratios refer to; the first if left out.")
     ] = None,
-    quality: Annotated[int, typer.Option("--quality", "-q", min=0, max=100)] = 50,
+    quality: Annotated[int, typer.Option("--quality", "-q", min=0, max=100, help="Of the files.")] = 50,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Counted rounds.")] = 5,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.")

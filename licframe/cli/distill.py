@@ -49,7 +49,7 @@ def distill(
     precision: Precision = "auto",
     device: Device = "auto",
     limit: LimitPictures = None,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random numbers.")] = 0,
     overrides: Overrides = None,
 ) -> None:
     """Train a small synthesis for the files of a teacher.

@@ -34,7 +34,7 @@ def report(
         str, typer.Option("--baseline", help="Baseline beside it, at equal bytes.")
     ] = "jpeg",
     quality: Annotated[int, typer.Option("--quality", "-q", min=0, max=100, help="Of the profile.")] = 15,
-    title: Annotated[str, typer.Option("--title")] = "",
+    title: Annotated[str, typer.Option("--title", help="Of the page.")] = "",
     overrides: Overrides = None,
     overwrite: Overwrite = False,
 ) -> None:

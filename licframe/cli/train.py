@@ -130,7 +130,7 @@ def train(
         ),
     ] = None,
     limit: LimitPictures = None,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random numbers.")] = 0,
     overrides: Overrides = None,
 ) -> None:
     """Train the weights of a profile for some minutes.
