@@ -44,8 +44,10 @@ def there(package: Path, *command: str, cwd: Path) -> subprocess.CompletedProces
     )
 
 
-def test_every_kind_has_an_example() -> None:
+def test_every_kind_has_an_example_and_is_in_the_help(tmp_path: Path) -> None:
     assert EXAMPLES.keys() == KINDS.keys()
+    said = licframe("new-plugin", "--help", cwd=tmp_path).stdout
+    assert all(kind in said for kind in KINDS)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

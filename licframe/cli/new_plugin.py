@@ -8,12 +8,21 @@ from typing import Annotated
 import typer
 
 
+def kinds() -> list[str]:
+    """Return the kinds of parts, for completion."""
+    from licframe.registry.discovery import KINDS
+
+    return list(KINDS)
+
+
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Of the part, as profiles will write it: my-part.")],
     kind: Annotated[
         str,
         typer.Option(
-            "--kind", help="transform, context_scheduler, entropy_model, refiner, picture_filter or codec."
+            "--kind",
+            help="transform, context_scheduler, entropy_model, refiner, picture_filter or codec.",
+            autocompletion=kinds,
         ),
     ],
     output: Annotated[
