@@ -13,10 +13,13 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -216,9 +219,53 @@ def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
     from licframe.cli.app import COMMANDS
 
     for name, (module, line) in COMMANDS.items():
-        command = getattr(importlib.import_module(f"licframe.cli.{module}"), name)
+        command = getattr(importlib.import_module(f"licframe.cli.{module}"), name.replace("-", "_"))
         said = command.info.help if name == "bench" else inspect.getdoc(command).splitlines()[0]
         assert line == said, name
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    """Yield every command, and every one of ``bench``, with its name."""
+    from licframe.cli.app import COMMANDS, app
+
+    group = typer.main.get_command(app)
+    for name in COMMANDS:
+        command = group.get_command(None, name)
+        yield name, command
+        yield from ((f"{name} {inner}", one) for inner, one in getattr(command, "commands", {}).items())
+
+
+def test_first_lines_of_help_fit_beside_their_command() -> None:
+    for name, command in commands():
+        assert len(command.help.splitlines()[0]) < 60, name
+        assert [param.name for param in command.params if not param.help] == [], name
+
+
+def test_groups_of_options_name_options_that_are_there() -> None:
+    benched = set()
+    for name, command in commands():
+        options = {option for param in command.params for option in param.opts}
+        grouped = {option for group in getattr(command, "groups", {}).values() for option in group}
+        if name.startswith("bench "):  # one table for all of them
+            benched |= options
+            assert options - grouped <= {option for option in options if not option.startswith("--")} | {
+                "-q",
+                "-o",
+            }
+        else:
+            assert grouped <= options, name
+    assert {
+        option for _, one in commands() for g in getattr(one, "groups", {}).values() for option in g
+    } >= {"--data"}
+
+
+def test_help_shows_options_in_groups(folder: Path) -> None:
+    said = licframe("train", "--help", cwd=folder).stdout
+
+    for title in ("Arguments:", "Steps:", "Machine:", "Options:"):
+        assert f"\n{title}\n" in said
+    assert said.index("Steps:") < said.index("--batch") < said.index("Machine:") < said.index("--bundle")
+    assert "Example: licframe train tiny" in said
 
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"]])

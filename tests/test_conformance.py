@@ -21,7 +21,7 @@ from licframe.testing.exactness import sample_images
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = ("licframe-heavytail", "licframe-dct", "licframe-broken")
+EXAMPLES = ("licframe-heavytail", "licframe-simplest", "licframe-dct", "licframe-broken")
 DCT = ROOT / "examples" / "licframe-dct" / "dct.toml"
 _LOF = ["refiner.plugin=lof", "refiner.seconds=0", "refiner.steps=3", "refiner.run=3"]
 _SMALL = {
@@ -168,7 +168,7 @@ def in_environment(place: Path, *command: str, cwd: Path = ROOT) -> subprocess.C
     )
 
 
-@pytest.mark.parametrize("package", ["licframe-heavytail", "licframe-dct"])
+@pytest.mark.parametrize("package", ["licframe-heavytail", "licframe-simplest", "licframe-dct"])
 def test_a_strangers_package_passes_its_own_tests(strangers: Path, package: str) -> None:
     done = in_environment(
         strangers, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"examples/{package}/tests"

@@ -61,9 +61,10 @@ def files_in(folder: Path) -> set[Path]:
     }
 
 
-def test_the_wheel_holds_packages_profiles_weights_and_nothing_else(unpacked: Path) -> None:
+def test_the_wheel_holds_packages_profiles_weights_examples_and_nothing_else(unpacked: Path) -> None:
     wanted = {Path(package.name) / file for package in PACKAGES for file in files_in(package)}
-    wanted |= {Path("licframe", "profiles") / file for file in files_in(ROOT / "profiles")}
+    for folder in ("profiles", "examples"):
+        wanted |= {Path("licframe", folder) / file for file in files_in(ROOT / folder)}
     found = files_in(unpacked)
     (information,) = {file.parts[0] for file in found if file.parts[0].endswith(".dist-info")}
 
@@ -109,5 +110,6 @@ def test_it_runs_from_the_wheel_alone(unpacked: Path, picture: Picture, tmp_path
     code = f"import licframe, {plugin}; print(licframe.__file__, {plugin}.__file__)"
     assert all(path.startswith(str(unpacked)) for path in run("-c", code).split())
     assert run("-m", "licframe", "--version") == f"licframe {licframe.__version__}"
+    run("-m", "licframe", "new-plugin", "mine", "--kind", "codec")
     run("-m", "licframe", "run", "tiny", "a.png", "--json")
     assert (tmp_path / "licframe-out" / "a.lic").is_file()

@@ -28,10 +28,12 @@ def ablate(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """Measure every combination of swapped parts against the profile: BD-rate and seconds.
+    """Measure what parts are worth, by swapping them.
 
-    Writes results, and rate-distortion curves as curves.svg where matplotlib is installed. Where weights are missing
+    Every combination is measured against the profile: BD-rate and seconds. Writes results, and rate-distortion curves as curves.svg where matplotlib is installed. Where weights are missing
     the table says which command trains them.
+
+    Example: licframe ablate tiny --swap picture_filter=none --images photographs/
     """
     from licframe.evaluation import ablation, datasets, plots
     from licframe.runtime import extras

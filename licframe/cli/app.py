@@ -11,46 +11,23 @@ from typer.core import TyperGroup
 import licframe
 
 COMMANDS = {
-    "run": ("run", "Compress a picture, decompress it from the file alone, and measure both."),
+    "run": ("run", "Compress one picture, decompress it, and measure both."),
     "compress": ("compress", "Compress pictures to .lic files."),
-    "decompress": ("compress", "Decompress .lic files to PNG, or to what the suffix of the output says."),
-    "batch": (
-        "batch",
-        "Compress all pictures of a folder, or decompress all files; go on where it was ended.",
-    ),
-    "info": ("info", "Show size, quality, parts and checksums of .lic files, without decoding them."),
-    "verify": (
-        "verify",
-        "Check every checksum of .lic files, and decode their symbols and compare them with their digest.",
-    ),
-    "profiles": ("profiles", "List the shipped profiles, or print one with everything it inherits."),
-    "plugins": ("plugins", "List the parts of all installed plugins, and the plugins that failed to load."),
-    "doctor": (
-        "doctor",
-        "Check versions, plugins, weights, and that files decode the same in several settings.",
-    ),
-    "train": ("train", "Train the weights of a profile for some minutes; resume as often as you like."),
-    "distill": (
-        "distill",
-        "Train a small synthesis on the teacher's images and features; analysis and files stay the teacher's.",
-    ),
-    "deepen": (
-        "deepen",
-        "Move the weights of a profile into a deeper or wider one, for licframe train --start.",
-    ),
-    "refit": (
-        "refit",
-        "Fit contexts and syntheses to base weights that were trained anew, and put each in place.",
-    ),
-    "ablate": (
-        "ablate",
-        "Measure every combination of swapped parts against the profile: BD-rate and seconds.",
-    ),
-    "report": (
-        "report",
-        "Write a self-contained page: plots, tables, and pictures at equal bytes, under a slider or blind.",
-    ),
+    "decompress": ("compress", "Decompress .lic files to PNG or another format."),
+    "batch": ("batch", "Compress or decompress a folder; go on where it ended."),
+    "info": ("info", "Show what .lic files hold, without decoding them."),
+    "verify": ("verify", "Check .lic files: every checksum, every symbol."),
+    "profiles": ("profiles", "List the shipped profiles, or print one in full."),
+    "plugins": ("plugins", "List the parts of installed plugins."),
+    "doctor": ("doctor", "Check whether licframe works on this machine."),
+    "train": ("train", "Train the weights of a profile for some minutes."),
+    "distill": ("distill", "Train a small synthesis for the files of a teacher."),
+    "deepen": ("deepen", "Move weights into a deeper or wider profile."),
+    "refit": ("refit", "Fit anew what belongs to new base weights."),
+    "ablate": ("ablate", "Measure what parts are worth, by swapping them."),
+    "report": ("report", "Write results as one page: plots, tables, sliders."),
     "bench": ("bench", "Measure rate-distortion and speed."),
+    "new-plugin": ("new_plugin", "Write a package with a part of one's own that works."),
 }
 """For each command the module of ``licframe.cli`` that it stands in, and the line that the list of commands shows."""
 
@@ -75,10 +52,13 @@ class _Commands(TyperGroup):
 
 def _load(name: str) -> Any:
     """Return a command as the group wants it."""
-    found = getattr(importlib.import_module(f"licframe.cli.{COMMANDS[name][0]}"), name)
+    from licframe.cli.grouping import grouped
+
+    module = importlib.import_module(f"licframe.cli.{COMMANDS[name][0]}")
+    found = getattr(module, name.replace("-", "_"))
     if not isinstance(found, typer.Typer):
         function, found = found, typer.Typer(rich_markup_mode=None, add_completion=False)
-        found.command()(function)
+        found.command(cls=grouped(getattr(module, "GROUPS", {})))(function)
     command = typer.main.get_command(found)
     command.name = name
     return command

@@ -100,12 +100,14 @@ def batch(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Compress all pictures of a folder, or decompress all files; go on where it was ended.
+    """Compress or decompress a folder; go on where it ended.
 
     Folders within SRC are kept in DST. a.png becomes a.png.lic: the whole name stays, so that a.jpg beside it has a file
     of its own. Back, a.png.lic becomes a.png, and a.jpg.lic a.jpg.png.
 
     DST/licframe-batch.jsonl records every file. The same command again does what is not done, has failed, or has changed.
+
+    Example: licframe batch photos/ small/ -q 30
     """
     from licframe.batch.coding import Compressing, Decompressing
     from licframe.codec.target import Target

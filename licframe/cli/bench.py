@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from licframe.cli import streams
+from licframe.cli.grouping import grouped
 from licframe.cli.options import Device, Json, Overrides, Overwrite, print_json, print_table
 
 bench = typer.Typer(
@@ -28,7 +29,22 @@ Data = Annotated[
 ]
 
 
-@bench.command()
+_PICTURES = ("--images", "--data", "--image", "--sizes", "--count")
+_RESULTS = ("--output", "--anchor", "--method", "--base", "--overwrite", "--json")
+_MEASURING = (
+    "--qualities",
+    "--quality",
+    "--repeats",
+    "--workers",
+    "--threads",
+    "--set",
+    "--device",
+    "--profile",
+)
+_GROUPS = {"Pictures": _PICTURES, "Measuring": _MEASURING, "Results": _RESULTS}
+
+
+@bench.command(cls=grouped(_GROUPS))
 def rd(
     codecs: Codecs,
     images: Annotated[
@@ -53,10 +69,12 @@ def rd(
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Measure rate and distortion of codecs on real files, decoded from the files.
+    """Measure rate and distortion of codecs on real files.
 
-    Writes one JSON file for each codec and points.csv with all of them. An interrupted run goes on
+    Pictures are decoded from the files. Writes one JSON file for each codec and points.csv with all of them. An interrupted run goes on
     where it stopped.
+
+    Example: licframe bench rd balanced jpeg --images photographs/ --anchor jpeg
     """
     from licframe.evaluation import datasets, results
     from licframe.evaluation import rd as measuring
@@ -109,7 +127,7 @@ def rd(
     typer.echo(f"wrote {folder}")
 
 
-@bench.command()
+@bench.command(cls=grouped(_GROUPS))
 def speed(
     profiles: Annotated[list[str], typer.Argument(help="Profiles to time against each other.")],
     image: Annotated[
@@ -122,7 +140,7 @@ def speed(
     base: Annotated[
         str | None, typer.Option("--base", help="Profile that ratios refer to; the first if left out.")
     ] = None,
-    quality: Annotated[int, typer.Option("--quality", "-q", min=0, max=100)] = 50,
+    quality: Annotated[int, typer.Option("--quality", "-q", min=0, max=100, help="Of the files.")] = 50,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Counted rounds.")] = 5,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="CPU threads; torch's choice if left out.")
@@ -133,7 +151,12 @@ def speed(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Time encoding and decoding by stage, with memory, MACs and ratios, in interleaved repeats."""
+    """Time encoding and decoding, stage by stage.
+
+    With memory, MACs and ratios, in interleaved repeats.
+
+    Example: licframe bench speed balanced fast --sizes 768x512
+    """
     import torch
 
     from licframe.evaluation import speed as timing
@@ -193,7 +216,7 @@ def speed(
     print_table("speed", columns, rows, note)
 
 
-@bench.command()
+@bench.command(cls=grouped(_GROUPS))
 def loss(
     sources: Annotated[
         list[str],
@@ -210,10 +233,12 @@ def loss(
     count: Annotated[int, typer.Option("--count", min=1, help="Crops, of the pictures in turn.")] = 60,
     as_json: Json = False,
 ) -> None:
-    """Show the training loss on fixed crops of 256x256: whether a run gains, in half a minute.
+    """Show the training loss on fixed crops: does a run gain?
 
-    One number for weights before and after a run, checkpoints included; lower is better. BD-rates need whole files
+    Half a minute for crops of 256x256. One number for weights before and after a run, checkpoints included; lower is better. BD-rates need whole files
     (bench rd). Checkpoints are judged by their averaged weights.
+
+    Example: licframe bench loss tiny runs/tiny/checkpoint.pt --images photographs/
     """
     from licframe.errors import UsageError
     from licframe.evaluation import datasets

@@ -86,7 +86,12 @@ def compress(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Compress pictures to .lic files."""
+    """Compress pictures to .lic files.
+
+    Without -o each file is written beside its picture.
+
+    Example: licframe compress *.png -o small/ -q 30
+    """
     from licframe.batch.coding import Compressing
     from licframe.codec.target import Target
     from licframe.profile.profile import load_profile
@@ -284,7 +289,12 @@ def decompress(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Decompress .lic files to PNG, or to what the suffix of the output says."""
+    """Decompress .lic files to PNG or another format.
+
+    The suffix of the output says which; PNG is what is written without one.
+
+    Example: licframe decompress photo.lic -o photo.png
+    """
     from licframe.bitstream import container
     from licframe.errors import UsageError
 

@@ -17,9 +17,9 @@ def deepen(
     overwrite: Overwrite = False,
     overrides: Overrides = None,
 ) -> None:
-    """Move the weights of a profile into a deeper or wider one, for licframe train --start.
+    """Move weights into a deeper or wider profile.
 
-    What both have stays; what is new starts so small that it changes next to nothing.
+    The result is what licframe train --start begins from. What both have stays; what is new starts so small that it changes next to nothing.
     """
     from licframe.errors import FileError
     from licframe.profile.profile import latent_profile

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def doctor(device: Device = "auto", as_json: Json = False) -> None:
-    """Check versions, plugins, weights, and that files decode the same in several settings."""
+    """Check whether licframe works on this machine.
+
+    Looks at versions, plugins and weights, and whether files decode the same in several settings.
+    """
     import platform
     import tempfile
     from importlib.metadata import version

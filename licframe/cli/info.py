@@ -17,7 +17,10 @@ def info(
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """Show size, quality, parts and checksums of .lic files, without decoding them."""
+    """Show what .lic files hold, without decoding them.
+
+    Size, quality, codec, parts, weights, side streams and metadata. Checksums are checked; symbols are not decoded.
+    """
     from licframe.bitstream import container
     from licframe.registry.discovery import find_labelled
 

@@ -6,7 +6,10 @@ from licframe.cli.options import Json, print_json, print_table
 
 
 def plugins(as_json: Json = False) -> None:
-    """List the parts of all installed plugins, and the plugins that failed to load."""
+    """List the parts of installed plugins.
+
+    Plugins that failed to load are listed below, with the error.
+    """
     from licframe.registry.discovery import registry
 
     found = registry()

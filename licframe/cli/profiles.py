@@ -17,7 +17,12 @@ def profiles(
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
-    """List the shipped profiles, or print one with everything it inherits."""
+    """List the shipped profiles, or print one in full.
+
+    In full means with everything it inherits, and every default.
+
+    Example: licframe profiles balanced
+    """
     from licframe.errors import UsageError
     from licframe.profile.profile import load_profile, shipped_profiles
 

@@ -38,9 +38,9 @@ def refit(
         bool, typer.Option("--table", help="Fit nothing: only the table in README.md beside the weights.")
     ] = False,
 ) -> None:
-    """Fit contexts and syntheses to base weights that were trained anew, and put each in place.
+    """Fit anew what belongs to new base weights.
 
-    Begins from the files that are replaced, where the recipe says so. Where a README.md lies beside the weights,
+    Contexts and syntheses are fitted, and each is put in place. Begins from the files that are replaced, where the recipe says so. Where a README.md lies beside the weights,
     patches, minutes and hashes of its table follow.
     """
     from licframe.errors import UsageError

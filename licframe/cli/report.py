@@ -80,11 +80,16 @@ def report(
     blind_answers: Annotated[
         bool, typer.Option("--blind-answers", help="Print what files of answers from blind pages say.")
     ] = False,
-    title: Annotated[str, typer.Option("--title")] = "",
+    title: Annotated[str, typer.Option("--title", help="Of the page.")] = "",
     overrides: Overrides = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a self-contained page: plots, tables, and pictures at equal bytes, under a slider or blind."""
+    """Write results as one page: plots, tables, sliders.
+
+    The page is self-contained. Pictures at equal bytes lie under a slider, or in blind trials.
+
+    Example: licframe report results/kodak -o report.html --show photo.png
+    """
     from licframe.cli.bench import numbers
     from licframe.errors import UsageError
 

@@ -52,10 +52,12 @@ def run(
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """Compress a picture, decompress it from the file alone, and measure both.
+    """Compress one picture, decompress it, and measure both.
 
-    Writes the .lic file, the reconstruction, and a picture of original, reconstruction and error
-    side by side.
+    The picture is decompressed from the file alone. Writes the .lic file, the reconstruction, and a picture of
+    original, reconstruction and error side by side.
+
+    Example: licframe run balanced photo.png -q 40 -o out/
     """
     from licframe.codec.target import Target
     from licframe.profile.profile import load_profile

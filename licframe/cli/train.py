@@ -22,6 +22,23 @@ Rate = Annotated[float | None, typer.Option("--rate", min=1e-12, help="Factor of
 LimitPictures = Annotated[int | None, typer.Option("--limit", min=1, help="Read at most so many pictures.")]
 OverwriteRun = Annotated[bool, typer.Option("--overwrite", help="Replace the run that the folder holds.")]
 
+GROUPS = {
+    "Length and place of the run": (
+        *("--data", "--folder", "--minutes", "--decay", "--limit", "--seed"),
+        *("--resume", "--overwrite", "--decay-only"),
+    ),
+    "What is trained, and from where": (
+        "--start",
+        "--fit",
+        "--context",
+        "--joint-decoder",
+        "--latents",
+        "--set",
+    ),
+    "Steps": ("--batch", "--crop", "--crop-share", "--rate"),
+    "Machine": ("--check", "--precision", "--device", "--compile", "--capture", "--bundle"),
+}
+
 
 def train(
     profile: Annotated[str, typer.Argument(help="A TOML file, or the name of a shipped profile.")],
@@ -113,13 +130,15 @@ def train(
         ),
     ] = None,
     limit: LimitPictures = None,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random numbers.")] = 0,
     overrides: Overrides = None,
 ) -> None:
-    """Train the weights of a profile for some minutes; resume as often as you like.
+    """Train the weights of a profile for some minutes.
 
-    The run folder gets a checkpoint every few minutes, a log, the resolved profile, a list of the
+    Resume as often as you like. The run folder gets a checkpoint every few minutes, a log, the resolved profile, a list of the
     pictures, and at the end weights.safetensors. Every twentieth picture is held out and tells of overfitting.
+
+    Example: licframe train tiny --data photographs/ --minutes 5
     """
     from licframe import training
     from licframe.errors import UsageError

@@ -23,7 +23,10 @@ def verify(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Check every checksum of .lic files, and decode their symbols and compare them with their digest."""
+    """Check .lic files: every checksum, every symbol.
+
+    Symbols are decoded and compared with the digest in the file. The picture is not made.
+    """
     from licframe.bitstream import container
     from licframe.errors import LicframeError
 

@@ -1,4 +1,20 @@
-"""The simplest scheduler: one step, each channel with its own learned parameters."""
+"""A context scheduler: the order in which a latent is coded, and what each step predicts from the steps before.
+
+What a scheduler must have:
+
+1. ``plan``: steps that cover every element of a ``(C, h, w)`` latent exactly once. It depends on the shape only, so that
+   encoder and decoder hold the same one.
+2. ``predict``: the parameters ``(N, P, c, rows, columns)`` of a step's elements, from what is known: ``known["y"]`` has the
+   values of the steps before, and zeros elsewhere. P is the number of kinds of parameters of the entropy model.
+3. ``freeze``: the switch to integers. Layers that see known values are those of ``licframe.parts`` (``ExactConv``,
+   ``ExactReLU``), and each is frozen here. It then proves that its sums are exact.
+
+``known.condition`` converts: the raw outputs of networks to parameters at the quality in use, in float and in integers. What
+it may have: ``initialise``, which sees some latents before training; ``predict_all``, all steps at once, for fast training.
+
+Here all is one step, and each channel has its own learned parameters: no neighbour is looked at. Where to go on: two
+steps, a checkerboard, and an ``ExactConv`` over ``known["y"]`` in the second.
+"""
 
 from collections.abc import Sequence
 
@@ -11,6 +27,8 @@ from .plugin import FlatOptions
 
 
 class Flat(ContextScheduler):
+    """One step, each channel with its own learned parameters."""
+
     def __init__(
         self, options: FlatOptions, latent_channels: int, entropy_models: Sequence[EntropyModel]
     ) -> None:

@@ -1,4 +1,18 @@
-"""A picture filter of six bytes: gain and offset of each colour, fitted by least squares."""
+"""A picture filter: a few bytes that mend the decoded picture.
+
+What a picture filter must have:
+
+1. ``fit``, which an encoder runs: the decoded picture and the original to bytes, or None where they are not worth sending.
+   A squared error of one is worth ``weight`` bits.
+2. ``apply``, which a decoder runs: the decoded picture and the bytes to a better picture, of the same size, and
+   differentiable. What is no filter raises ``CorruptStreamError``.
+
+A decoder builds the filter with default options: the bytes hold all that ``apply`` needs. It needs no weights, and works at
+once on those of any profile.
+
+Here a gain and an offset of each colour are fitted by least squares, in six bytes. Where to go on: more terms, such as
+the mean of the neighbours; each has to save more than it costs.
+"""
 
 import struct
 
@@ -15,6 +29,8 @@ _UNITS = torch.tensor([[512.0], [1024.0]])
 
 
 class Levels(PictureFilter):
+    """Gain and offset of each colour."""
+
     def __init__(self, options: LevelsOptions) -> None:
         self.options = options
 

@@ -1,4 +1,17 @@
-"""A Gaussian of predicted centre and scale, mixed with a wide Laplace density of four times its scale.
+"""An entropy model: predicted parameters to probabilities.
+
+What an entropy model must have:
+
+1. ``kinds``: what is predicted for each element. "centre", "log2_scale" and "weight" are known to every context scheduler.
+2. ``centre`` and ``bits``, for training: float, and differentiable. ``bits`` is what a residual costs.
+3. ``exact_centre`` and ``code``, for files: the same from integers. ``code`` chooses a table for each element, and gives
+   tables and residuals to the range coder. It may do nothing that rounds: encoder and decoder need the same numbers.
+
+Both forms have to agree: the conformance test compares their bits. A scale is rounded to one of a few dozen; each has a
+table of integers, made once.
+
+Here the density is a Gaussian of predicted centre and scale, mixed with a wide Laplace density of four times its scale.
+Where to go on: another density in ``_tail``, its twin in ``bits``; or one more parameter, and a table for each of its values.
 
 The tables are computed once, when the class is built, and rounded to integers. A package whose files must
 decode on every machine would ship them as data (``TableBank.load``), as licframe's own do: the last bit of
@@ -19,6 +32,8 @@ _LOWEST = math.log2(0.11)
 
 
 class HeavyTail(EntropyModel):
+    """A Gaussian with a wide tail."""
+
     kinds = ("centre", "log2_scale")
 
     def __init__(self, options: HeavyTailOptions) -> None:

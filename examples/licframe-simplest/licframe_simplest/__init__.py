@@ -1,0 +1,1 @@
+"""The simplest transform, refiner and codec: where one's own begin."""
