@@ -13,8 +13,6 @@ from types import ModuleType
 import pytest
 
 import licframe
-from licframe import errors
-from licframe.cli.app import COMMANDS
 from licframe.codec.latent import LatentCodec
 from licframe.codec.target import Target
 from licframe.picture.images import Picture
@@ -52,22 +50,6 @@ def photographs(picture: Picture, codec: LatentCodec, tmp_path: Path, monkeypatc
     return tmp_path
 
 
-def test_readme_shows_every_command() -> None:
-    for name in COMMANDS:
-        assert f"licframe {name}" in README + (ROOT / "CONTRIBUTING.md").read_text(), name
-
-
-def test_readme_lists_every_exit_code() -> None:
-    codes = {
-        e.exit_code
-        for e in vars(errors).values()
-        if isinstance(e, type) and issubclass(e, errors.LicframeError)
-    }
-    listed = {int(code) for code in re.findall(r"(\d+) [a-z]", README[README.index("exit codes:") :][:220])}
-
-    assert codes <= listed
-
-
 @pytest.mark.parametrize("code", EXAMPLES)
 def test_examples_run(code: str, photographs: Path, picture: Picture) -> None:
     found: dict = {}
@@ -89,14 +71,6 @@ def test_no_doctest_is_skipped() -> None:
     assert WITH_DOCTESTS
     for path in [*ROOT.glob("licframe/**/*.py"), *ROOT.glob("plugins/**/*.py")]:
         assert "doctest: +SKIP" not in path.read_text(), path
-
-
-def test_readme_profile_loads(tmp_path: Path) -> None:
-    from licframe.profile.profile import latent_profile
-
-    (tmp_path / "mine.toml").write_text(re.search(r"```toml\n(.*?)```", README, re.DOTALL).group(1))
-
-    assert latent_profile(tmp_path / "mine.toml").entropy_models[0].part.name == "gaussian-mixture"
 
 
 def test_the_citation_is_of_this_version() -> None:
