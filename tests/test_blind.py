@@ -149,7 +149,7 @@ def test_answers_are_counted_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "no results are named"),
+        ([], "nothing to show"),
         (["--blind"], "name them with --show"),
         (["--blind", "--blind-answers"], "leave out either"),
         (["--blind", "a.json", "--show", "a.png"], "results have no place on a blind page"),

@@ -95,7 +95,9 @@ class Shell:
             found = [
                 str(p)
                 for word in words[1:]
-                for p in (sorted(self.folder.glob(word)) if "*" in word else [word])
+                for p in (
+                    sorted(self.folder.glob(word)) if "*" in word and f"'{word}'" not in command else [word]
+                )
             ]
             names = [
                 os.path.relpath(name, self.folder) if Path(name).is_absolute() else name for name in found

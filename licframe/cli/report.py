@@ -130,13 +130,14 @@ def _write_report(
     from licframe.runtime.extras import require
 
     require("matplotlib", "a report")
-    if not files:
-        raise UsageError("no results are named; give files or folders that licframe bench rd wrote")
+    if not files and not asked.pictures:
+        raise UsageError(
+            "nothing to show; give files or folders that licframe bench rd wrote, or pictures with --show"
+        )
     streams.to_write([*files, *asked.pictures], [output], overwrite=overwrite)
-    found = stored.load_all(files)
-    dataset = found[0].dataset
-    known = curves.published(dataset)
-    names = list(known) if published is None else published
+    found = stored.load_all(files) if files else []
+    dataset = found[0].dataset if found else ""
+    names = list(curves.published(dataset)) if published is None else published
     drawn = [*found, *(curves.curve(dataset, name) for name in names)]
     by_name = {item.codec: item for item in drawn}
     anchors = []

@@ -37,26 +37,37 @@ def render(
         MissingPackageError: bjontegaard or matplotlib is not installed.
     """
     names = {item.dataset for item in (*results, *anchors)}
-    if len(names) != 1:
+    if len(names) > 1 or not (names or comparisons):
         raise ResultsError(f"a report shows one data set, not {len(names)} ({', '.join(sorted(names))})")
-    everything = {item.codec: item for item in (*results, *anchors)}
-    (dataset,) = names
-    title = title or f"licframe on {dataset}"
+    everything = list({item.codec: item for item in (*results, *anchors)}.values())
     measured = [item for item in results if item.points]
     return filled(
         "report",
-        title=html.escape(title),
-        summary=html.escape(_summary(dataset, measured)),
+        title=html.escape(title or " on ".join(["licframe", *names])),
+        curves=_rates(everything, measured, anchors) if names else "",
         comparisons="\n".join([_PICTURES, *map(_viewer, comparisons)]) if comparisons else "",
-        curves=_curves(list(everything.values())),
-        trade_offs=_trade_offs(measured, anchors[0]) if anchors else "",
-        bd=_bd_table(list(everything.values()), anchors),
-        images=_image_table(measured),
-        versions=_table(
-            ["codec", "kind", "version", "source"],
-            [[r.codec, r.kind, r.version, r.source or r.note] for r in everything.values()],
-        ),
+        tables=_tables(everything, measured, anchors) if names else "",
     )
+
+
+def _rates(everything: Sequence[Results], measured: Sequence[Results], anchors: Sequence[Results]) -> str:
+    return f"""<p>{html.escape(_summary(everything[0].dataset, measured))}</p>
+<h2>Rate and distortion</h2>
+<p>Solid: profiles; dashed: measured baselines; dotted: published curves.</p>
+<div class="figures">{_curves(everything)}
+{_trade_offs(measured, anchors[0]) if anchors else ""}</div>"""
+
+
+def _tables(everything: Sequence[Results], measured: Sequence[Results], anchors: Sequence[Results]) -> str:
+    versions = [[r.codec, r.kind, r.version, r.source or r.note] for r in everything]
+    return f"""<h2>BD-rate</h2>
+<p>Mean difference of rate at equal fidelity (PCHIP over the common interval, shown in brackets); negative means
+smaller files. A dash: fewer than four points, or curves that hardly overlap.</p>
+{_bd_table(everything, anchors)}
+<h2>Every image</h2>
+{_image_table(measured)}
+<h2>What was measured</h2>
+{_table(["codec", "kind", "version", "source"], versions)}"""
 
 
 def _summary(dataset: str, measured: Sequence[Results]) -> str:
