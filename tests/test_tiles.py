@@ -17,9 +17,11 @@ from licframe.codec.loading import load_latent
 from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError, LicframeError, ProfileError, UsageError
 from licframe.evaluation.datasets import sample_picture
-from licframe.model import tiled_coding, windows
+from licframe.exact.units import CENTRE_FRACTION
+from licframe.model import latent_coding, tiled_coding, windows
 from licframe.model.tiled_coding import Tiles
 from licframe.picture.images import Picture, from_array, read_picture
+from licframe.picture.tensors import tensor_of
 from licframe.profile import profile
 from licframe.profile.profile import load_profile
 from licframe.runtime.clock import Clock
@@ -64,6 +66,37 @@ def test_a_file_in_tiles_shows_what_one_without_does(
         assert len(file.details) == (6 if quality == 90 else 0)
         assert fidelity[0] > fidelity[1] - much
         assert len(data) < 1.1 * len(plain) + 200
+
+
+def test_a_latent_in_tiles_is_within_rounding_of_the_whole(tiling: LatentCodec, picture: Picture) -> None:
+    """Both are half a step from the analysis, at most, and a tile is what it is without the others."""
+    model = tiling.model
+    with torch.no_grad():
+        latent = model.analyse(tensor_of(picture), 50)
+        cut, whole = (
+            tiled_coding.encode(model, latent, 50, Clock(), Tiles(HEIGHT, WIDTH, side)) for side in (256, 0)
+        )
+        alone = latent_coding.encode(model, latent[..., 16:, 16:32], 50, Clock())
+
+    assert float((cut.y - whole.y).abs().max()) <= 2**CENTRE_FRACTION
+    assert cut.streams[4] == (alone.payload, alone.digest)
+    assert torch.equal(cut.y[..., 16:, 16:32], alone.y)
+    assert len(whole.streams) == 1
+
+
+@pytest.mark.parametrize("size", [(257, 3), (1, 600), (512, 257)])
+@pytest.mark.parametrize("quality", [20, 90])
+def test_tiles_of_one_row_or_column(tiling: LatentCodec, size: tuple[int, int], quality: int) -> None:
+    picture = noise_picture(*size)
+    data = tiling.encode(picture, Target(quality=quality)).data
+    shown = tiling.decode(data).picture
+    width, height = size
+    last = tiling.decode(data, region=(width - 1, height - 1, 1, 1)).picture.pixels
+
+    assert container.read(data).tile == 256
+    assert shown.size == size
+    assert picture.psnr(shown.pixels) > 18
+    assert difference(last, shown.pixels[-1:, -1:]) <= 1
 
 
 REGIONS = [
@@ -211,6 +244,16 @@ def test_a_huge_picture_has_no_filter(
     assert container.read(tiling.encode(picture, Target(quality=50)).data).streams
     monkeypatch.setattr(encoding, "LARGEST_FILTERED", WIDTH * HEIGHT - 1)
     assert not container.read(tiling.encode(picture, Target(quality=50)).data).streams
+
+
+def test_a_search_ends_at_the_symbols_of_its_quality(tiling: LatentCodec) -> None:
+    """Though it keeps no trial but the last; a filter may not fit in."""
+    picture = noise_picture(270, 40)
+    found = tiling.encode(picture, Target(size=700))
+
+    assert len(found.data) <= 700
+    again = tiling.encode(picture, Target(quality=found.quality)).data
+    assert container.read(found.data).payloads == container.read(again).payloads
 
 
 def test_windows_and_tiles_together(

@@ -196,5 +196,5 @@ def test_no_window_is_larger_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
     latent = windows.analysed(model, torch.rand(1, 3, 700, 65), MIDDLE)
     windows.synthesised(model, latent, MIDDLE, (slice(0, 700), slice(0, 65)))
 
-    assert max(given) <= 64 + 2 * 16 * model.analysis_halo
-    assert len(given) == 2 * 11 * 2
+    assert max(given) <= 96 + 2 * 16 * model.analysis_halo
+    assert len(given) == 2 * 11

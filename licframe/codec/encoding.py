@@ -55,7 +55,7 @@ class Trial:
 
 
 class Encoding:
-    """Trials of one picture, none of them made twice.
+    """Trials of one picture, none of them made twice; of one in tiles the last alone is kept.
 
     Args:
         filtering: mend the picture of every trial, for a search that looks at pictures.
@@ -76,6 +76,8 @@ class Encoding:
     def trial(self, quality: int) -> Trial:
         """Return the picture coded at a quality: of what the scale offers, the cheapest by rate and distortion."""
         if quality not in self._trials:
+            if self.tiles.side:  # a search would keep ten times what one takes
+                self.forget()
             offered = scale.settings(quality, layer=self.codec.detail is not None)
             made = [self._coded(quality, setting) for setting in offered]
             best = made[0] if len(made) == 1 else min(made, key=self._cost)

@@ -148,5 +148,5 @@ def decode(
 
 
 def _nothing(channels: int, shape: Sequence[int]) -> Tensor:
-    """Return zeros that take memory only where others replace them."""
-    return torch.from_numpy(np.zeros((1, channels, *shape)))
+    """Return zeros that take memory only where others replace them: whole elements lie together, so that tiles do, too."""
+    return torch.from_numpy(np.zeros((1, *shape, channels))).permute(0, 3, 1, 2)

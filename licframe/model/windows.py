@@ -20,7 +20,7 @@ LARGEST_WHOLE = 2**22
 """Pixels of a picture, or of a part of one, that is computed at once."""
 
 WINDOW = 2048
-"""Pixels along a side of a window, at most, without its halo."""
+"""Pixels along a side of a window, about, without its halo: at most half as many more."""
 
 
 def analysed(transform: Transform, image: Tensor, quality: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def _elements(pixels: slice, stride: int) -> slice:
 def _windows(wanted: slice, size: int, halo: int, stride: int) -> Iterator[tuple[slice, slice]]:
     """Yield the runs of elements of windows of about one length, and each with its halo inside ``size`` elements."""
     length = wanted.stop - wanted.start
-    count = -(-length * stride // WINDOW)
+    count = max(1, round(length * stride / WINDOW))
     step = -(-length // count)
     for start in range(wanted.start, wanted.stop, step):
         stop = min(start + step, wanted.stop)

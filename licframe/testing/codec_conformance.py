@@ -104,6 +104,16 @@ class CodecConformance:
             assert seconds
             assert min(seconds.values()) >= 0
 
+    def test_a_region_is_a_part_of_the_whole(self, codec: ImageCodec, coded: tuple[Picture, bytes]) -> None:
+        """But for rounding; one that does not lie within the picture is refused."""
+        _, data = coded
+        whole = codec.decode(data).picture
+        for region in ((0, 0, 61, 45), (60, 44, 1, 1), (7, 20, 30, 9)):
+            found, wanted = codec.decode_region(data, region).picture, whole.part(region)
+            assert np.abs(found.pixels.astype(int) - wanted.pixels).max() <= 1
+        with pytest.raises(UsageError):
+            codec.decode_region(data, (60, 0, 2, 1))
+
     @pytest.mark.parametrize(("mode", "depth"), [*itertools.product(container.MODES, (8, 16))])
     def test_modes_and_depths(self, codec: ImageCodec, fresh: ImageCodec, mode: str, depth: int) -> None:
         """What the capabilities declare comes back; the rest is refused, or left out."""
