@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import attrs
 
+from licframe.batch.coding import Job, Jobs, Outcome
 from licframe.batch.engines import Engine
 from licframe.errors import UsageError
 
@@ -53,3 +55,25 @@ class Broken:
 def stop() -> None:
     """End the process, without a word."""
     os._exit(7)
+
+
+@attrs.frozen
+class Slow:
+    """Sleeps as long as it is told, after a file in a folder has the number of the process for its name."""
+
+    folder: Path
+
+    def __call__(self, seconds: float) -> float:
+        if seconds:
+            (self.folder / str(os.getpid())).touch()
+        time.sleep(seconds)
+        return seconds
+
+
+class Deadly(Jobs):
+    """Jobs of which one is the end of any worker."""
+
+    def __call__(self, job: Job) -> Outcome:
+        if job.source.name == "1.png":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__call__(job)

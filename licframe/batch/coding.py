@@ -6,6 +6,7 @@ import hashlib
 import time
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -283,12 +284,38 @@ class Job:
     Attributes:
         source: the file; where: its name in messages. output: the file that is made of it.
         done: SHA-256 of both, if that is done; while they are what they were, nothing is to be done.
+        fetched: what ``read`` returned where the files are, if the worker is elsewhere.
     """
 
     source: Path
     where: str
     output: Path
     done: tuple[str | None, str | None] | None = None
+    fetched: bytes | Outcome | None = attrs.field(default=None, repr=False)
+
+    def read(self) -> bytes | Outcome:
+        """Return the bytes of the file; where it cannot be read, or is done, what becomes of it."""
+        try:
+            data = read_file(self.source)
+        except LicframeError as error:
+            return Outcome(error=error)
+        if self.done is not None and self.done == (digest := sha256(data), sha256_of(self.output)):
+            return Outcome(input_sha256=digest)
+        return data
+
+
+@attrs.frozen
+class Fetched(Sequence[Job]):
+    """Jobs for workers on machines that have no files: each is read when it is taken, and kept by nobody."""
+
+    jobs: Sequence[Job]
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __getitem__(self, number: Any) -> Any:
+        job = self.jobs[number]
+        return attrs.evolve(job, fetched=job.read())
 
 
 @attrs.frozen
@@ -298,15 +325,11 @@ class Jobs:
     coder: Coder
 
     def __call__(self, job: Job) -> Outcome:
-        try:
-            data = read_file(job.source)
-        except LicframeError as error:
-            return Outcome(error=error)
-        digest = sha256(data)
-        if job.done == (digest, sha256_of(job.output)):
-            return Outcome(input_sha256=digest)
+        data = job.read() if job.fetched is None else job.fetched
+        if isinstance(data, Outcome):
+            return data
         outcome = Attempts(self.coder)(data, job.where)
-        return attrs.evolve(outcome, input_sha256=digest, input_bytes=len(data))
+        return attrs.evolve(outcome, input_sha256=sha256(data), input_bytes=len(data))
 
 
 def sha256(data: bytes) -> str:

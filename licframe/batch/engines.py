@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
-from typing import TypeVar
+from contextlib import closing
+from typing import Any, TypeVar
 
 import attrs
 
@@ -30,9 +31,14 @@ class Engine(ABC):
     Args:
         workers: how many; None for as many as there is room for.
         memory: bytes that a worker is estimated to need.
+
+    Attributes:
+        workers: how many; known for sure once they run.
+        elsewhere: they may be on machines that do not have the files of this one.
     """
 
     workers: int
+    elsewhere: bool = False
 
     @abstractmethod
     def __init__(self, workers: int | None, memory: int) -> None: ...
@@ -43,18 +49,57 @@ class Engine(ABC):
     ) -> Generator[tuple[int, R | Lost], None, None]:
         """Yield the number of each task and what ``work`` returns for it, in the order in which they end.
 
-        Every worker has a copy of ``work`` of its own, and keeps it: what it loads, it loads once. A worker that dies is
+        A task is taken from ``tasks`` when a worker is to have it, and again if it is tried again. Every worker has a copy of ``work`` of its own, and keeps it: what it loads, it loads once. A worker that dies is
         replaced; its task is tried once more. What ``work`` raises ends the run, and so does closing the generator: no
         worker is left then.
         """
 
 
-_HOMES = {"local": "licframe.batch.local:Local"}
+Results = Generator[tuple[int, R | Lost], None, None]
+"""Numbers of tasks, and what came of each."""
+
+
+def tried_twice(
+    results: Callable[[Sequence[int], int], Results[R]], tasks: int, workers: int, alone: int = 1
+) -> Results[R]:
+    """Yield what comes of tasks; those that are lost are tried again.
+
+    What killed a worker may be that all of them together had too little memory. So its task is tried again when the others
+    are done, by one worker alone.
+
+    Args:
+        results: called with numbers of tasks, and how many workers are to share them. alone: workers that are so.
+    """
+    lost = yield from _found(results(range(tasks), workers))
+    lost = yield from _found(results(sorted(lost), alone))
+    for number in lost:
+        yield number, Lost()
+
+
+def _found(results: Results[R]) -> Generator[tuple[int, R | Lost], None, list[int]]:
+    """Pass on results but for those that are lost; return the numbers of these."""
+    lost = []
+    with closing(results):
+        for number, result in results:
+            if isinstance(result, Lost):
+                lost.append(number)
+            else:
+                yield number, result
+    return lost
+
+
+_HOMES = {
+    "local": "licframe.batch.local:Local",
+    "ray": "licframe.batch.actors:Actors",
+}
 ENGINES = tuple(_HOMES)
 
 
-def engine_named(name: str, workers: int | None, memory: int) -> Engine:
+def engine_named(name: str, workers: int | None, memory: int, **own: Any) -> Engine:
     """Return an engine (see ``Engine``).
+
+    Args:
+        own: what this engine alone takes.
 
     Raises:
         UsageError: there is none of that name, or no worker is asked for.
@@ -64,5 +109,5 @@ def engine_named(name: str, workers: int | None, memory: int) -> Engine:
     if workers is not None and workers < 1:
         raise UsageError(f"workers is {workers}; use 1 or more")
     module, _, kind = _HOMES[name].partition(":")
-    engine: Engine = getattr(importlib.import_module(module), kind)(workers, memory)
+    engine: Engine = getattr(importlib.import_module(module), kind)(workers, memory, **own)
     return engine

@@ -12,7 +12,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -21,7 +21,7 @@ from typing import Any
 
 import attrs
 
-from licframe.batch.engines import Engine, Lost, R, T
+from licframe.batch.engines import Engine, Lost, R, T, tried_twice
 from licframe.errors import LicframeError
 from licframe.runtime.machine import cores, free_memory
 from licframe.runtime.malloc import keep_freed
@@ -61,30 +61,10 @@ class Local(Engine):
     def run(
         self, work: Callable[[T], R], tasks: Sequence[T]
     ) -> Generator[tuple[int, R | Lost], None, None]:
-        """See ``Engine.run``.
-
-        What killed a worker may be that all of them together had too little memory. So its task is tried again when the
-        others are done, by one worker alone.
-        """
-        with closing(_Pool(work, tasks).results(range(len(tasks)), self.workers)) as results:
-            lost = yield from _found(results)
-        with closing(_Pool(work, tasks).results(sorted(lost), 1)) as results:
-            lost = yield from _found(results)
-        for number in lost:
-            yield number, Lost()
-
-
-def _found(
-    results: Iterator[tuple[int, R | Lost]],
-) -> Generator[tuple[int, R | Lost], None, list[int]]:
-    """Pass on results but for those that are lost; return the numbers of these."""
-    lost = []
-    for number, result in results:
-        if isinstance(result, Lost):
-            lost.append(number)
-        else:
-            yield number, result
-    return lost
+        """See ``Engine.run``."""
+        return tried_twice(
+            lambda numbers, count: _Pool(work, tasks).results(numbers, count), len(tasks), self.workers
+        )
 
 
 class _Pool:

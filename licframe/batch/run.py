@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from licframe.batch.coding import Coder, Job, Jobs, Outcome, sha256, sha256_of
+from licframe.batch.coding import Coder, Fetched, Job, Jobs, Outcome, sha256, sha256_of
 from licframe.batch.engines import Engine, Lost
 from licframe.batch.files import Pair, check_outputs
 from licframe.batch.manifest import NAME, Entry, Manifest
@@ -113,7 +113,8 @@ class Batch:
             remove_partials([*outputs, self.manifest])
             jobs = [self._job(pair, manifest.entries.get(pair.input)) for pair in self.pairs]
             tally = Tally(len(jobs))
-            with closing(engine.run(Jobs(self.coder), jobs)) as results:
+            tasks = Fetched(jobs) if engine.elsewhere else jobs
+            with closing(engine.run(Jobs(self.coder), tasks)) as results:
                 for number, outcome in results:
                     told(tally, self._end(number, outcome, manifest, tally))
             manifest.settle()

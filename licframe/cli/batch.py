@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -84,8 +84,19 @@ def batch(
         bool, typer.Option("--measure", help="Decode every file, and record its PSNR.")
     ] = False,
     engine: Annotated[
-        str, typer.Option("--engine", help="Who works: local, processes of this machine.")
+        str,
+        typer.Option(
+            "--engine", help="Who works: local, processes of this machine; ray, machines of a Ray cluster."
+        ),
     ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="ADDRESS",
+            help="The cluster of --engine ray: host:port, or auto, that of this machine; one is started if left out.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -111,6 +122,7 @@ def batch(
     """
     from licframe.batch.coding import Compressing, Decompressing
     from licframe.codec.target import Target
+    from licframe.errors import UsageError
 
     limits = DEFAULT.with_settings(limit or [])
     coder: Coder
@@ -138,7 +150,10 @@ def batch(
             measure=measure,
         )
     todo = _todo(source, destination, coder, include or [], exclude or [], overwrite=overwrite)
-    crew = _engine(engine, workers, [source / pair.input for pair in todo.pairs], device)
+    if ray_address is not None and engine != "ray":
+        raise UsageError("--ray-address is for --engine ray; add that, or leave it out")
+    own = {} if ray_address is None else {"address": ray_address}
+    crew = _engine(engine, workers, [source / pair.input for pair in todo.pairs], device, own)
     try:
         tally = _run(todo, crew, quiet=quiet or as_json)
     except KeyboardInterrupt:
@@ -187,7 +202,9 @@ def _todo(
     )
 
 
-def _engine(name: str, workers: int | None, inputs: Sequence[Path], device: str) -> Engine:
+def _engine(
+    name: str, workers: int | None, inputs: Sequence[Path], device: str, own: Mapping[str, str]
+) -> Engine:
     """Return an engine whose workers have room for the largest picture each."""
     from licframe.batch.coding import pixels_of
     from licframe.batch.engines import engine_named
@@ -196,7 +213,7 @@ def _engine(name: str, workers: int | None, inputs: Sequence[Path], device: str)
     if workers is None and device != "cpu":  # nobody knows what a GPU has room for
         workers = 1
     memory = _WORKER_BYTES + DEFAULT.memory_for(pixels_of(largest(inputs)))
-    return engine_named(name, workers and min(workers, len(inputs)), memory)
+    return engine_named(name, workers and min(workers, len(inputs)), memory, **own)
 
 
 def _run(todo: Batch, engine: Engine, *, quiet: bool) -> Tally:

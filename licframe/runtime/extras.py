@@ -15,6 +15,7 @@ EXTRAS = MappingProxyType(
         "matplotlib": "plot",
         "pytorch_msssim": "ms-ssim",
         "pyvips": "16bit",
+        "ray": "ray",
         "ssimulacra2": "ssimulacra2",
         "tensorboard": "train",
         "webdataset": "stream",
