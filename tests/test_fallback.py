@@ -329,7 +329,8 @@ def test_what_is_hidden_hides_no_error(codec: LatentCodec) -> None:
     encoded = codec.encode(Picture(pixels, {}, alpha), Target(quality=50))
 
     assert len(encoded.notes) == 1
-    assert notes.of_synthesised(Picture(pixels, {}, 0 * alpha), 50, 0.5, lambda: math.inf) == ()
+    hidden = Picture(pixels, {}, 0 * alpha)
+    assert notes.of_synthesised(codec.profile, hidden, 50, 0.5, lambda: math.inf) == ()
 
 
 def test_nothing_is_synthesised_for_a_good_picture(codec: LatentCodec, monkeypatch) -> None:
