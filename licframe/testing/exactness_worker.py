@@ -29,6 +29,7 @@ class _Batched(nn.Module):
         self.inner, self.batch = inner, batch
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.stride, self.latent_channels = inner.stride, inner.latent_channels
+        self.analysis_halo, self.synthesis_halo = inner.analysis_halo, inner.synthesis_halo
 
     def _many(self, x: Tensor) -> Tensor:
         return x.repeat(self.batch, 1, 1, 1).contiguous(memory_format=self.format)
