@@ -10,13 +10,17 @@ import torch
 from licframe.bitstream import container
 from licframe.codec import scale
 from licframe.codec.detail import LARGEST_STEP, quality_of_step, step_of
+from licframe.codec.encoding import Encoding
 from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load_latent
 from licframe.codec.target import Target
 from licframe.errors import CorruptStreamError, UsageError, WeightsMismatchError
 from licframe.evaluation.datasets import sample_picture
+from licframe.model.distortions import DISTORTIONS
 from licframe.model.interfaces import Step
 from licframe.picture.images import Picture, from_array, read_picture
+from licframe.runtime.clock import Clock
+from licframe.testing.exactness import sample_images
 from licframe_plugins.detail import sparse
 from licframe_plugins.detail.context import _PHASES, _WEIGHTS, _around
 from licframe_plugins.detail.plugin import BlockTransformOptions
@@ -61,9 +65,30 @@ def test_the_scale_is_monotone_in_lambda_and_ends_where_it_says() -> None:
 
     assert places == sorted(places)
     assert (places[0], places[50]) == (-28, 50)
-    assert all(s.step is None for q in range(51) for s in scale.settings(q, layer=True))
-    assert all(s.step is not None for s in scale.settings(100, layer=True))
-    assert [s.latent for s in scale.settings(100, layer=False)] == [100]
+    assert all(s.step is None for q in range(51) for s in scale.settings(q, scale.LEAST_ERROR))
+    assert all(s.step is not None for s in scale.settings(100, scale.LEAST_ERROR))
+    assert [s.latent for s in scale.settings(100, None)] == [100]
+
+
+def test_details_come_in_where_the_profile_is_better_with_them() -> None:
+    """A profile for eyes goes on with its latent as far as that reaches; both are compared by what each is for."""
+    offered = {}
+    for distortion in ("mse", "visual"):
+        codec = load_latent("tiny", [f"training.distortion={distortion}"])
+        encoding = Encoding(
+            codec, from_array(sample_images(1, 128, seed=7)[0][:128, :128]), Clock(), filtering=False
+        )
+        offered[distortion] = [
+            [s.step is not None for s in scale.settings(q, encoding._layering())] for q in (60, 70, 80, 90)
+        ]
+        for setting in scale.settings(80, encoding._layering()):
+            trial = encoding._coded(80, setting)
+            bits = encoding._cost(trial) - trial.information
+            error = DISTORTIONS[distortion](encoding._shown(trial), encoding.image)
+            assert bits == pytest.approx(scale.lambda_at(80) * 128 * 128 * float(error), rel=1e-4)
+
+    assert offered["mse"] == [[False], [False, True], [True], [True]]
+    assert offered["visual"] == [[False], [False], [False, True], [True]]
 
 
 @pytest.mark.parametrize("quality", [-1, 101, 50.5])

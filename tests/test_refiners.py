@@ -156,7 +156,7 @@ def test_a_search_is_for_what_the_profile_was_trained_for() -> None:
 
     def cost(encoded: Encoded) -> float:
         decoded = tensor_of(codec.decode(encoded.data).picture)
-        latent = scale.settings(40, layer=False)[0].latent
+        latent = scale.settings(40, None)[0].latent
         weight = float(lambda_of(torch.tensor(float(latent)))) * 128 * 128
         return encoded.information + weight * float(visual(decoded, image))
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LARGEST_FILTERED = 2**25
 """Pixels of a picture that a filter is fitted to: fitting takes memory in proportion."""
 
+_LARGEST_SEEN = 2**23
+"""Pixels of a picture whose distortion, where it is more than the squared error, is measured: as above."""
+
 
 @attrs.frozen(eq=False)
 class Trial:
@@ -78,7 +81,7 @@ class Encoding:
         if quality not in self._trials:
             if self.tiles.side:  # a search would keep ten times what one takes
                 self.forget()
-            offered = scale.settings(quality, layer=self.codec.detail is not None)
+            offered = scale.settings(quality, self._layering())
             made = [self._coded(quality, setting) for setting in offered]
             best = made[0] if len(made) == 1 else min(made, key=self._cost)
             self._trials[quality] = self.filtered(best) if self.filtering else best
@@ -115,8 +118,13 @@ class Encoding:
         return lambda number: base_context(model, y[(..., *places[number])], quality)
 
     def _cost(self, trial: Trial) -> float:
-        error = float((self._shown(trial) - self.image).square().sum())
-        return trial.information + error_weight(scale.place(trial.quality)) * error
+        distortion = float(self._distortion()(self._shown(trial), self.image))
+        return trial.information + scale.lambda_at(trial.quality) * self._pixels * distortion
+
+    def _layering(self) -> scale.Layering | None:
+        if self.codec.detail is None:
+            return None
+        return scale.LEAST_ERROR if self.codec.profile.training.distortion == "mse" else scale.LOOKS_BEST
 
     def filtered(self, trial: Trial) -> Trial:
         """Fit the filter that is worth its bits, or keep the one that is there; of huge pictures and above details none is."""
@@ -157,9 +165,10 @@ class Encoding:
         return self.filtered(attrs.evolve(trial, latent=latent, coded=coded))
 
     def _distortion(self) -> Distortion:
-        """Return what the weights were trained for; the squared error where the picture is too small for that."""
+        """Return what the weights were trained for; the squared error of pictures too small for that, or too large for memory."""
         name = self.codec.profile.training.distortion
-        return DISTORTIONS[name] if min(self.picture.size) >= SMALLEST_PATCH[name] else squared_error
+        fits = min(self.picture.size) >= SMALLEST_PATCH[name] and self._pixels <= _LARGEST_SEEN
+        return DISTORTIONS[name] if fits else squared_error
 
     def _shown(self, trial: Trial) -> Tensor:
         """Return the picture ``(1, 3, H, W)`` in [0, 1] that a decoder has."""

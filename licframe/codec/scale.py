@@ -18,12 +18,28 @@ SCALE = range(101)
 _LOWEST, _MIDDLE, _HIGHEST = -28, 50, 150
 """Latent qualities, or their continuation beyond 100, that 0, 50 and 100 stand for."""
 
-_LATENT_ALONE, _WITH_DETAIL = 64, 76
-"""Qualities up to which no layer is tried, and from which it always is better."""
-
-_BASE = 50
 _STEP = 4.9
-"""Latent quality below a layer; its step in levels, times the square root of lambda."""
+"""Step of a layer in levels, times the square root of lambda."""
+
+
+@attrs.frozen
+class Layering:
+    """Where a detail layer comes in.
+
+    Attributes:
+        alone: quality up to which none is tried; always: quality from which it always is better.
+        base: latent quality below it.
+    """
+
+    alone: int
+    always: int
+    base: int
+
+
+LEAST_ERROR = Layering(64, 76, 50)
+LOOKS_BEST = Layering(75, 88, 90)
+"""For squared error, and for eyes: to them what was trained for them looks better than details, as far as it reaches
+(docs/lab/2026-11-27-eyes.md)."""
 
 
 @attrs.frozen
@@ -55,16 +71,21 @@ def place(quality: int) -> float:
     return _MIDDLE + (quality - 50) / 50 * (below if quality < 50 else above)
 
 
-def settings(quality: int, *, layer: bool) -> list[Setting]:
+def lambda_at(quality: int) -> float:
+    """Return lambda of a quality 0..100: bits a pixel that a squared error of one, in levels of 8 bits, is worth."""
+    return 0.0018 * 100.0 ** (place(quality) / 100)
+
+
+def settings(quality: int, layering: Layering | None) -> list[Setting]:
     """Return what to try for a quality, the cheapest by rate and distortion to be taken.
 
     Args:
-        layer: there is a detail layer.
+        layering: of the detail layer; None without one.
     """
     at = place(quality)
     alone = Setting(min(100, round(at)))
-    if not layer or quality <= _LATENT_ALONE:
+    if layering is None or quality <= layering.alone:
         return [alone]
-    lam = 0.0018 * 100.0 ** (at / 100)
-    with_detail = Setting(_BASE, _STEP / math.sqrt(lam))
-    return [with_detail] if quality >= _WITH_DETAIL else [alone, with_detail]
+    lam = lambda_at(quality)
+    with_detail = Setting(layering.base, _STEP / math.sqrt(lam))
+    return [with_detail] if quality >= layering.always else [alone, with_detail]
