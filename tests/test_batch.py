@@ -17,7 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from licframe.batch import engines, files
-from licframe.batch.coding import sha256_of
+from licframe.batch.coding import Compressing, Fetched, Job, Jobs, sha256_of
 from licframe.batch.engines import Lost, engine_named
 from licframe.batch.local import Local
 from licframe.batch.manifest import NAME, Entry, Manifest
@@ -291,8 +291,6 @@ def test_a_manifest_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> No
 
 
 def test_a_fault_in_one_file_is_none_in_the_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from licframe.batch.coding import Compressing
-
     plain = Compressing.picture
 
     def odd(coder: Compressing, source: bytes, where: str = "") -> Picture:
@@ -334,6 +332,17 @@ def test_there_are_as_many_workers_as_there_is_room_for(tmp_path: Path, monkeypa
 def test_a_worker_that_dies_is_replaced_and_its_task_tried_once_more(tmp_path: Path) -> None:
     found = dict(Local(2, 1).run(Twice(tmp_path), [1, "die once", "die", 4]))
     assert found == {0: 2, 1: "die oncedie once", 2: Lost(), 3: 8}
+
+
+def test_workers_elsewhere_need_no_files(folder: Path) -> None:
+    jobs = [Job(Path("src", name), name, Path("dst")) for name in ("0.png", "none.png")]
+    found, missing = Fetched(jobs)
+    Path("src/0.png").unlink()
+    work = Jobs(Compressing(profile="tiny", target=Target(quality=40)))
+    assert work(found).coded.width == 24
+    assert isinstance(work(missing).error, FileError)
+    other = str(said("batch", "src", "dst", "--ray-address", "auto").exception)
+    assert "--ray-address is for --engine ray" in other
 
 
 def test_what_work_raises_ends_the_run(tmp_path: Path) -> None:

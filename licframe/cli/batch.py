@@ -124,6 +124,8 @@ def batch(
     from licframe.codec.target import Target
     from licframe.errors import UsageError
 
+    if ray_address is not None and engine != "ray":
+        raise UsageError("--ray-address is for --engine ray; add that, or leave it out")
     limits = DEFAULT.with_settings(limit or [])
     coder: Coder
     if decompress:
@@ -150,8 +152,6 @@ def batch(
             measure=measure,
         )
     todo = _todo(source, destination, coder, include or [], exclude or [], overwrite=overwrite)
-    if ray_address is not None and engine != "ray":
-        raise UsageError("--ray-address is for --engine ray; add that, or leave it out")
     own = {} if ray_address is None else {"address": ray_address}
     crew = _engine(engine, workers, [source / pair.input for pair in todo.pairs], device, own)
     try:
