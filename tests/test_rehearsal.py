@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_leaves
 from licframe.codec.loading import build
 from licframe.model.latent_model import LatentModel
 from licframe.model.refinement import LatentObjective
-from licframe.profile.profile import latent_profile, latent_profiles
+from licframe.profile.profile import SMALLEST_PATCH, latent_profile, latent_profiles
 from licframe.testing.exactness import sample_images
 from licframe.training import (
     DISTORTIONS,
@@ -117,7 +117,7 @@ def test_a_step_of_every_profile(photographs: Photographs, profile: str) -> None
     # The package for MS-SSIM makes its window in main memory: such a step is run, not recorded.
     similar = training.distortion == "ms-ssim"
     objective = RateDistortion(codec, DISTORTIONS[training.distortion])
-    made = trainer_of(codec, photographs, objective, 176 if similar else 64)
+    made = trainer_of(codec, photographs, objective, max(64, SMALLEST_PATCH[training.distortion]))
     assert objective.recordable != similar
     rehearse(made, strict=not similar)
 

@@ -9,6 +9,8 @@ scores of 399 crops of photographs that JPEG, WebP, AVIF, JPEG XL and licframe h
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -47,13 +49,18 @@ def visible_error(decoded: Tensor, image: Tensor) -> Tensor:
         _linear(p.float().contiguous(memory_format=torch.channels_last)) for p in (image, decoded)
     )
     total = decoded.new_zeros(len(decoded), dtype=torch.float32)
-    for scale, weights in enumerate(_WEIGHTS):
+    for scale, weights in enumerate(_constants(decoded.device)[1]):
         if scale:
             original, shown = _halved(original), _halved(shown)
-        total = total + (_pooled(_opponent(original), _opponent(shown)) * total.new_tensor(weights)).sum(
-            (1, 2)
-        )
+        total = total + (_pooled(_opponent(original), _opponent(shown)) * weights).sum((1, 2))
     return total
+
+
+@functools.cache
+def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return cones ``(3, 3, 1, 1)`` and weights ``(scales, 3, 6)`` on a device: made once, so that a step may be recorded."""
+    with torch.inference_mode(False):
+        return torch.tensor(_CONES, device=device)[:, :, None, None], torch.tensor(_WEIGHTS, device=device)
 
 
 def _linear(samples: Tensor) -> Tensor:
@@ -69,7 +76,7 @@ def _halved(light: Tensor) -> Tensor:
 
 def _opponent(light: Tensor) -> Tensor:
     """Return planes red-green, light, blue-yellow, all positive."""
-    cones = F.conv2d(light, light.new_tensor(_CONES)[:, :, None, None]) + _DARK
+    cones = F.conv2d(light, _constants(light.device)[0]) + _DARK
     long, medium, short = ((cones.log() / 3).exp() - _DARK ** (1 / 3)).unbind(1)
     red_green, bright = (long - medium) / 2, (long + medium) / 2
     planes = torch.stack([14 * red_green + 0.42, bright + 0.01, short - bright + 0.55], 1)
