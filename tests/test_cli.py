@@ -515,7 +515,7 @@ def test_a_decoder_is_trained_along_with_its_trunk(tmp_path: Path) -> None:
         f'extends = "tiny"\n[transform]\nplugin = "distilled"\n{sizes}\n[context_scheduler]\nplugin = "msp"\n'
     )
     # on a busy machine a second takes too few steps for every part to change
-    leg = ("train", "tiny", "--data", "photos", "--minutes", "0.06", "--folder", "run")
+    leg = ("train", "tiny", "--data", "photos", "--minutes", "0.15", "--folder", "run")
     for begin in ((), ("--resume",)):
         done = licframe(*leg, "--joint-decoder", "small.toml", *begin, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
