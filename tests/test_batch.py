@@ -408,6 +408,8 @@ def begun(*words: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # what a shell starts in the background ignores interrupts, and so would its children
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     end = time.monotonic() + 300
     while not (Path("dst", NAME).exists() and Path("dst", NAME).read_bytes().count(b"\n") >= 2):
