@@ -18,6 +18,7 @@ from licframe.errors import CorruptStreamError, UsageError, WeightsMismatchError
 from licframe.evaluation.datasets import sample_picture
 from licframe.model.distortions import DISTORTIONS
 from licframe.model.interfaces import Step
+from licframe.model.tiled_coding import Tiles
 from licframe.picture.images import Picture, from_array, read_picture
 from licframe.runtime.clock import Clock
 from licframe.testing.exactness import sample_images
@@ -76,7 +77,7 @@ def test_details_come_in_where_the_profile_is_better_with_them() -> None:
     for distortion in ("mse", "visual"):
         codec = load_latent("tiny", [f"training.distortion={distortion}"])
         encoding = Encoding(
-            codec, from_array(sample_images(1, 128, seed=7)[0][:128, :128]), Clock(), filtering=False
+            codec, from_array(sample_images(1, 128, seed=7)[0][:128, :128]), Clock(), Tiles(128, 128)
         )
         offered[distortion] = [
             [s.step is not None for s in scale.settings(q, encoding._layering())] for q in (60, 70, 80, 90)

@@ -11,10 +11,13 @@ from typer.testing import CliRunner
 import licframe
 from licframe.bitstream import container
 from licframe.cli import app
-from licframe.codec import encoding
+from licframe.codec import blocks, encoding
+from licframe.codec.blocks import BlockEncoding
+from licframe.codec.decoding import Decoding
 from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load_latent
 from licframe.codec.target import Target
+from licframe.codec.trials import Trials
 from licframe.errors import CorruptStreamError, LicframeError, ProfileError, UsageError
 from licframe.evaluation.datasets import sample_picture
 from licframe.exact.units import CENTRE_FRACTION
@@ -172,7 +175,8 @@ def test_the_order_of_tiles_does_not_matter(tiling: LatentCodec, data: bytes) ->
         for numbers in (range(6), reversed(range(6)))
     ]
 
-    assert torch.equal(*found)
+    assert found[0].keys() == found[1].keys() == set(range(6))
+    assert all(torch.equal(found[0][number], found[1][number]) for number in range(6))
 
 
 def test_alpha_and_metadata_of_a_region(tiling: LatentCodec) -> None:
@@ -215,7 +219,7 @@ def test_the_library_and_other_codecs_take_regions(data: bytes, picture: Picture
 
 def test_only_large_pictures_are_cut(codec: LatentCodec, monkeypatch: pytest.MonkeyPatch) -> None:
     """By default above 16 megapixels, into tiles of 1024 pixels; a picture that one tile holds never."""
-    side = encoding._side_of_tiles
+    side = LatentCodec._side_of_tiles
     never, always = (load_latent("tiny", ["encoder.tile=0", *SETTINGS[1:]]), load_latent("tiny", SETTINGS))
 
     assert side(codec, 4096, 4096) == 0
@@ -268,6 +272,80 @@ def test_windows_and_tiles_together(
     quality = container.read(data).header.quality
     again = tiling.encode(picture, Target(quality=quality)).data
     assert len(again) == pytest.approx(len(data), rel=0.01)
+
+
+@pytest.mark.parametrize("quality", [50, 72, 90])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_large_picture_is_coded_block_by_block(
+    tiling: LatentCodec, picture: Picture, quality: int, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file is that of the picture as a whole, but for rounding, and the filter."""
+    plain = load_latent("tiny", [*SETTINGS, "picture_filter.plugin=none"])
+    alpha = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    alpha[:90, :300] = 0
+    shown = {"RGB": picture, "RGBA": Picture(picture.pixels, {}, alpha), "L": Picture(picture.pixels[..., 1])}
+    image = shown[mode]
+    whole = plain.encode(image, Target(quality=quality))
+    monkeypatch.setattr(blocks, "LARGEST_AT_ONCE", 0)
+    monkeypatch.setattr(windows, "LARGEST_WHOLE", 0)
+    monkeypatch.setattr(windows, "WINDOW", 256)
+    found = plain.encode(image, Target(quality=quality))
+    files = [container.read(encoded.data) for encoded in (whole, found)]
+
+    assert files[0].header == files[1].header
+    assert len(found.data) == pytest.approx(len(whole.data), rel=0.01)
+    assert found.information == pytest.approx(whole.information, rel=0.01)
+    assert image.psnr(plain.decode(found.data).picture.pixels) == pytest.approx(
+        image.psnr(plain.decode(whole.data).picture.pixels), abs=0.1
+    )
+
+
+def test_targets_of_a_picture_in_blocks(
+    tiling: LatentCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "LARGEST_AT_ONCE", 0)
+    small, good = (tiling.encode(picture, Target(**target)) for target in ({"size": 9000}, {"psnr": 32}))
+
+    assert 7000 < len(small.data) <= 9000
+    assert 32 <= picture.psnr(tiling.decode(good.data).picture.pixels) < 33
+
+
+def test_a_block_that_does_not_decode_is_not_written(
+    tiling: LatentCodec, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "LARGEST_AT_ONCE", 0)
+    monkeypatch.setattr(BlockEncoding, "file", lambda self, trial: broken(Trials.file(self, trial)))
+    with pytest.raises(CorruptStreamError, match="nothing was saved"):
+        tiling.encode(picture, Target(quality=50))
+
+
+def broken(file: container.File) -> container.File:
+    (payload, digest), *others = file.payloads
+    return attrs.evolve(file, payloads=((payload, digest ^ 1), *others))
+
+
+@pytest.mark.parametrize("quality", [40, 90])
+def test_nothing_of_blocks_before_is_kept(
+    tiling: LatentCodec, quality: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiles are decoded once, and forgotten when no block needs them any more."""
+    monkeypatch.setattr(windows, "LARGEST_WHOLE", 0)
+    monkeypatch.setattr(windows, "WINDOW", 256)
+    data = tiling.encode(noise_picture(40, 1500), Target(quality=quality)).data
+    decoded: list[int] = []
+    real = latent_coding.decode
+    monkeypatch.setattr(
+        latent_coding, "decode", lambda *given, **more: decoded.append(1) or real(*given, **more)
+    )
+    decoding = Decoding(tiling, container.read(data), Clock())
+    kept = []
+    for block in decoding.walk(decoding.tiles.blocks()):
+        decoding.picture(block)
+        kept.append(len(decoding._base.parts))
+
+    assert len(decoded) == 6 * (1 + bool(container.read(data).details))
+    assert max(kept) == 3
+    assert not decoding._base.parts
 
 
 # -- damage ------------------------------------------------------------------------------------------

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from licframe.bitstream.container import File
 from licframe.codec import corrections
 from licframe.codec.detail import DetailLayer, base_context
 from licframe.errors import CorruptStreamError, WeightsMismatchError
-from licframe.model import tiled_coding
+from licframe.model import tiled_coding, windows
 from licframe.model.latent_model import LatentModel
-from licframe.model.tiled_coding import Tiles
+from licframe.model.tiled_coding import Mosaic, Tiles
 from licframe.model.windows import Box, moved, seen_by
+from licframe.picture.tensors import pixels_of
 from licframe.runtime.clock import Clock
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ _MOST_NAMED = 8
 
 
 class Decoding:
-    """A file on its way to a picture.
+    """A file on its way to a picture, block by block where it is large.
 
     Args:
         damage: takes a sentence on each thing that cannot be had, which is then left out.
@@ -38,33 +41,84 @@ class Decoding:
         self.codec, self.file, self.clock, self.damage = codec, file, clock, damage
         self.tiles = Tiles(file.header.height, file.header.width, file.tile)
         self.filters = corrections.of_file(file.streams, codec.find_filter, damage)
+        self._base = Mosaic(codec.model, self.tiles)
+        self._grey = set(file.lost)
+        self._layer = self._found_layer() if file.details else None
+        self._details = None if self._layer is None else Mosaic(self._layer.model, self.tiles)
+        self._bare: set[int] = set()
 
     def check(self) -> None:
         """Decode all symbols."""
-        box = slice(0, self.tiles.height), slice(0, self.tiles.width)
-        grey: set[int] = set()
-        self._details(self._latent(box, box, grey), box, grey)
+        for number in range(len(self._base.places)):
+            self._know({number}, {number})
+            self._forget({number}, {number})
+        self._say(set(range(len(self._base.places))))
+
+    def pixels(self, box: Box) -> NDArray[Any]:
+        """Return the samples of a box of the picture, ``(rows, columns)`` or ``(rows, columns, 3)``."""
+        blocks, header = self._blocks(box), self.file.header
+        parts = [pixels_of(self.picture(block), header.mode, header.depth) for block in self.walk(blocks)]
+        self._say({n for block in blocks for n in self._needs(block)[0]})
+        return parts[0] if len(parts) == 1 else _put_together(parts, blocks, box)
+
+    def walk(self, blocks: Sequence[Box]) -> Iterator[Box]:
+        """Yield boxes of the picture, and forget after each what only those before needed."""
+        needs = [self._needs(block) for block in blocks]
+        last = [{n: k for k, need in enumerate(needs) for n in need[part]} for part in (0, 1)]
+        for k, block in enumerate(blocks):
+            yield block
+            self._forget(*({n for n in needs[k][part] if last[part][n] == k} for part in (0, 1)))
 
     def picture(self, box: Box) -> Tensor:
         """Return a box of the picture, ``(1, 3, rows, columns)`` in [0, 1]."""
-        codec, wide = self.codec, self._seen_by_filters(box)
-        grey: set[int] = set()
-        y = self._latent(wide, box, grey)
-        r = self._details(y, box, grey)
+        model, wide = self.codec.model, self._seen_by_filters(box)
+        self._know(*self._needs(box))
+        rows, columns = seen_by(model.transform, wide, self._base.shape)
         with self.clock("synthesis"):
-            image = codec.model.synthesised(y, self.file.header.latent_quality, wide).clamp_(0, 1)
+            y = self._base.cut((rows, columns))
+            corner = rows.start, columns.start
+            image = model.synthesised(y, self.file.header.latent_quality, wide, corner).clamp_(0, 1)
         with self.clock("filter"):
             image = corrections.apply_all(image, self.filters)
         image = image[(..., *moved(box, (wide[0].start, wide[1].start)))]
-        if r is not None and codec.detail is not None and self.file.detail is not None:
+        layer, detail = self._layer, self.file.detail
+        if layer is not None and self._details is not None and detail is not None:
             with self.clock("detail"):
-                image = codec.detail.added(image, r, self.file.detail.quality, box)
-        return self._with_grey(image, box, grey) if grey else image
+                rows, columns = seen_by(layer.model.transform, box, self._details.shape)
+                r = self._details.cut((rows, columns))
+                image = layer.added(image, r, detail.quality, box, (rows.start, columns.start))
+        return self._with_grey(image, box)
 
-    def _with_grey(self, image: Tensor, box: Box, grey: Collection[int]) -> Tensor:
+    def latent(self, number: int) -> Tensor:
+        """Return the base's latent of a tile (see ``CodedLatent.y``); of one that is lost zeros."""
+        self._know({number}, ())
+        return self._base.cut(self._base.places[number])
+
+    def _blocks(self, box: Box) -> list[Box]:
+        """Return what is computed together: all, or parts of a large picture."""
+        rows, columns = box
+        area = (rows.stop - rows.start) * (columns.stop - columns.start)
+        models = [self.codec.model] + ([] if self._layer is None else [self._layer.model])
+        halos = [model.transform.synthesis_halo for model in models] + [
+            part.halo for part, _ in self.filters
+        ]
+        return [box] if area <= windows.LARGEST_WHOLE or None in halos else self.tiles.blocks(box)
+
+    def _needs(self, box: Box) -> tuple[set[int], set[int]]:
+        """Return the numbers of the tiles of the base and of the details that a box of the picture depends on."""
+        base = self._touching(self.codec.model, self._seen_by_filters(box))
+        details = set() if self._layer is None else self._touching(self._layer.model, box)
+        return base | details, details
+
+    def _forget(self, base: Iterable[int], details: Iterable[int]) -> None:
+        for mosaic, numbers in ((self._base, base), (self._details, details)):
+            if mosaic is not None:
+                mosaic.parts = {n: part for n, part in mosaic.parts.items() if n not in set(numbers)}
+
+    def _with_grey(self, image: Tensor, box: Box) -> Tensor:
         """Return a box of the picture with grey in place of tiles that are lost: what is around them was seen there, too."""
-        places = self.tiles.places(1)
-        for number in grey:
+        places = self.tiles.places(1) if self._grey else []
+        for number in self._grey:
             place = moved(places[number], (box[0].start, box[1].start))
             rows, columns = (slice(max(0, part.start), max(0, part.stop)) for part in place)
             image[..., rows, columns] = _GREY
@@ -86,72 +140,75 @@ class Decoding:
         seen = seen_by(model.transform, box, self.tiles.shape(stride))
         return set(self.tiles.touching(stride, seen))
 
-    def _latent(self, wide: Box, box: Box, grey: set[int]) -> Tensor:
-        """Return the decoded latent as far as it is needed.
-
-        Args:
-            wide: what is wanted of the picture before its filters; box: of the picture.
-            grey: takes the numbers of tiles that are lost.
-        """
-        file, model, layer = self.file, self.codec.model, self.codec.detail
-        numbers = self._touching(model, wide)
-        if file.details and layer is not None:
-            numbers |= self._touching(layer.model, box)
-        grey |= numbers.intersection(file.lost)
-        y = tiled_coding.decode(
-            model,
+    def _know(self, base: Collection[int], details: Collection[int]) -> None:
+        """Decode tiles that are not known yet."""
+        file = self.file
+        missing = set(base) - self._base.parts.keys() - self._grey
+        self._base.parts |= tiled_coding.decode(
+            self.codec.model,
             file.payloads,
             file.header.latent_quality,
             self.clock,
             self.tiles,
-            numbers=sorted(numbers - grey),
+            numbers=sorted(missing),
             flags=file.header.revision >= 2,
-            lost=self._into(grey),
+            lost=self._into(self._grey),
         )
-        if grey and self.damage is not None:
-            self.damage.append(f"{self._named(grey)}: they are grey")
-        return y
+        if self._layer is not None and self._details is not None:
+            missing = set(details) - self._details.parts.keys() - self._grey - self._bare
+            self._details.parts |= self._decoded_details(self._layer, missing)
+
+    def _decoded_details(self, layer: DetailLayer, numbers: set[int]) -> dict[int, Tensor]:
+        file, base, detail = self.file, self.codec.model, self.file.detail
+        bare = {number for number in numbers if file.details[number] is None}
+        self._bare |= bare
+        if detail is None or numbers == bare:
+            return {}
+        try:
+            with self.clock("detail"):
+                return tiled_coding.decode(
+                    layer.model,
+                    [(b"", 0) if d is None else (d.payload, d.digest) for d in file.details],
+                    detail.quality,
+                    self.clock,
+                    self.tiles,
+                    numbers=sorted(numbers - bare),
+                    given=lambda n: base_context(base, self._base.parts[n], file.header.latent_quality),
+                    lost=self._into(self._bare),
+                )
+        except CorruptStreamError as error:
+            if self.damage is None:
+                raise
+            self.damage.append(f"its details are left out: {error}")
+            self._layer = self._details = None
+            return {}
 
     def _into(self, numbers: set[int]) -> Callable[[int, CorruptStreamError], None] | None:
         """Return what collects tiles that cannot be decoded; None where that is an error."""
         forgiving = self.damage is not None and self.file.tile > 0
         return (lambda number, _: numbers.add(number)) if forgiving else None
 
-    def _details(self, y: Tensor, box: Box, grey: Collection[int]) -> Tensor | None:
-        """Return the decoded latent of the details above a latent, as far as a box needs it; None where there are none."""
-        if not self.file.details:
-            return None
+    def _say(self, numbers: set[int]) -> None:
+        """Say which of some tiles were lost."""
+        if self.damage is None:
+            return
+        if grey := self._grey & numbers:
+            self.damage.append(f"{self._named(grey)}: they are grey")
+        if bare := self._bare & numbers - self._grey:
+            self.damage.append(f"{self._named(bare)} whole: their details are left out")
+
+    def _found_layer(self) -> DetailLayer | None:
+        """Return what decodes the details; None where that is impossible, and said."""
         try:
-            return self._decoded_details(y, box, grey)
+            return self._checked_layer()
         except (CorruptStreamError, WeightsMismatchError) as error:
             if self.damage is None:
                 raise
             self.damage.append(f"its details are left out: {error}")
             return None
 
-    def _decoded_details(self, y: Tensor, box: Box, grey: Collection[int]) -> Tensor:
-        file, base = self.file, self.codec.model
-        layer, quality = self._layer()
-        places = self.tiles.places(base.transform.stride)
-        numbers = self._touching(layer.model, box).difference(grey)
-        bare = {number for number in numbers if file.details[number] is None}
-        with self.clock("detail"):
-            r = tiled_coding.decode(
-                layer.model,
-                [(b"", 0) if d is None else (d.payload, d.digest) for d in file.details],
-                quality,
-                self.clock,
-                self.tiles,
-                numbers=sorted(numbers - bare),
-                given=lambda n: base_context(base, y[(..., *places[n])], file.header.latent_quality),
-                lost=self._into(bare),
-            )
-        if bare and self.damage is not None:
-            self.damage.append(f"{self._named(bare)} whole: their details are left out")
-        return r
-
-    def _layer(self) -> tuple[DetailLayer, int]:
-        """Return what decodes the details, and their quality.
+    def _checked_layer(self) -> DetailLayer:
+        """Return what decodes the details.
 
         Raises:
             WeightsMismatchError: they are of another layer, or above another picture. CorruptStreamError: all are lost.
@@ -169,10 +226,18 @@ class Decoding:
                 f"the file's details belong to pictures of weights {detail.synthesis.hex()}, not to those of "
                 f"{codec.shows.hex()}; decode it with the profile {self.file.header.profile} and its own decoder"
             )
-        return codec.detail, detail.quality
+        return codec.detail
 
     def _named(self, numbers: Collection[int]) -> str:
         """Return the beginning of a sentence on damaged tiles."""
         first = ", ".join(str(number) for number in sorted(numbers)[:_MOST_NAMED])
         more = f" and {len(numbers) - _MOST_NAMED} more" * (len(numbers) > _MOST_NAMED)
         return f"of {len(self.file.payloads)} tiles, counted from 0, {first}{more} cannot be decoded"
+
+
+def _put_together(parts: list[NDArray[Any]], blocks: list[Box], box: Box) -> NDArray[Any]:
+    sides = [part.stop - part.start for part in box]
+    pixels = np.empty((*sides, *parts[0].shape[2:]), parts[0].dtype)
+    for part, block in zip(parts, blocks, strict=True):
+        pixels[moved(block, (box[0].start, box[1].start))] = part
+    return pixels

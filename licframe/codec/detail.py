@@ -35,6 +35,11 @@ def step_of(quality: int) -> float:
     return float(LARGEST_STEP * 2.0 ** (-quality / _HALVING))
 
 
+def in_steps(weight: float, quality: int) -> float:
+    """Return what a squared error of one step is worth, given what one of one is, samples in [0, 1]."""
+    return weight * (step_of(quality) / 255) ** 2
+
+
 @torch.no_grad()
 def set_steps(model: LatentModel, scale: float) -> None:
     """Give a detail layer's model the gains of its qualities.
@@ -88,14 +93,20 @@ class DetailLayer:
         """
         with clock("detail"):
             latent = self.model.analyse(difference, quality)
-            if weight is not None:
-                weight *= (step_of(quality) / 255) ** 2
+            weight = None if weight is None else in_steps(weight, quality)
             return tiled_coding.encode(
                 self.model, latent, quality, Clock(), tiles, given=given, weight=weight
             )
 
-    def added(self, picture: Tensor, y: Tensor, quality: int, box: Box | None = None) -> Tensor:
-        """Return a picture ``(1, 3, H, W)`` in [0, 1], or a box of one, with its details."""
+    def added(
+        self,
+        picture: Tensor,
+        y: Tensor,
+        quality: int,
+        box: Box | None = None,
+        corner: tuple[int, int] = (0, 0),
+    ) -> Tensor:
+        """Return a picture ``(1, 3, H, W)`` in [0, 1], or a box of one, with its details (see ``LatentModel.synthesised``)."""
         h, w = picture.shape[-2:]
-        added = self.model.synthesised(y, quality, box or (slice(0, h), slice(0, w)))
+        added = self.model.synthesised(y, quality, box or (slice(0, h), slice(0, w)), corner)
         return (picture + added).clamp_(0, 1)

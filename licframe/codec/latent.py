@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import torch
 
 import licframe
 from licframe.bitstream import container
-from licframe.codec import notes, scale
+from licframe.codec import blocks, notes, scale
+from licframe.codec.blocks import BlockEncoding
 from licframe.codec.corrections import FindFilter
 from licframe.codec.decoding import Decoding
 from licframe.codec.detail import DetailLayer
 from licframe.codec.encoding import Encoding
 from licframe.codec.interface import Capabilities, Decoded, Encoded, ImageCodec
 from licframe.codec.target import Target, search
+from licframe.codec.trials import Trials
 from licframe.errors import WeightsMismatchError
 from licframe.model.interfaces import PictureFilter, Refiner
 from licframe.model.latent_model import LatentModel
+from licframe.model.tiled_coding import Tiles
 from licframe.picture import alpha
 from licframe.picture.images import Picture
 from licframe.picture.region import Region, box_of
-from licframe.picture.tensors import pixels_of
 from licframe.profile.profile import LatentProfile
 from licframe.runtime.clock import Clock
 from licframe.runtime.limits import DEFAULT, Limits
@@ -81,8 +83,13 @@ class LatentCodec(ImageCodec):
         """Compress a picture; what was written is decoded again before it is returned."""
         target, clock = target or Target(), Clock()
         looks = target.fidelity is not None
-        encoding = Encoding(self, picture, clock, filtering=looks)
         width, height = picture.size
+        tiles = Tiles(height, width, self._side_of_tiles(width, height))
+        encoding: Trials[Any] = (
+            BlockEncoding(self, picture, clock, tiles)
+            if blocks.wanted(self, tiles)
+            else Encoding(self, picture, clock, tiles, filtering=looks)
+        )
         quality = search(
             target,
             scale.SCALE,
@@ -108,6 +115,15 @@ class LatentCodec(ImageCodec):
         )
         return Encoded(data, best.quality, clock.seconds, best.information, notes=said)
 
+    def _side_of_tiles(self, width: int, height: int) -> int:
+        """Return the side of the tiles that a picture is cut into, in pixels; 0 for none."""
+        settings, models = self.profile.encoder, [self.model]
+        side = settings.tile
+        if self.detail is not None:
+            models.append(self.detail.model)
+        fits = side > 0 and not any(side % model.transform.stride for model in models)
+        return side if fits and width * height > settings.tiled_above and max(width, height) > side else 0
+
     # -- a file to a picture --------------------------------------------------------------------
 
     @torch.inference_mode()
@@ -131,7 +147,7 @@ class LatentCodec(ImageCodec):
             box = box_of(region, header.width, header.height)
             opacity = alpha.read(file, damage if best_effort else None)
             decoding = Decoding(self, file, clock, damage if best_effort else None)
-        pixels = pixels_of(decoding.picture(box), header.mode, header.depth)
+        pixels = decoding.pixels(box)
         opacity = None if opacity is None else opacity[box]
         return Decoded(Picture(pixels, file.metadata, opacity), clock.seconds, tuple(damage))
 

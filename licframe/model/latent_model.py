@@ -23,7 +23,7 @@ from licframe.model.interfaces import (
     Transform,
     centre_to_float,
 )
-from licframe.model.windows import Box
+from licframe.model.windows import Box, Crop
 from licframe.runtime.precision import without_tf32
 
 
@@ -234,17 +234,26 @@ class LatentModel(nn.Module):
             at = torch.full((1,), float(quality), device=image.device)
             return windows.analysed(self.transform, image, at)
 
+    def analyse_box(self, crop: Crop, quality: int, size: Sequence[int], box: Box) -> Tensor:
+        """Return a box of the latent of a picture, in coefficient units (see ``windows.analysed_box``)."""
+        with without_tf32(self.device):
+            at = torch.full((1,), float(quality), device=self.device)
+            return windows.analysed_box(self.transform, crop, at, size, box)
+
     def synthesise(self, y: Tensor, quality: int, height: int, width: int) -> Tensor:
         """Return the picture ``(1, 3, H, W)`` in [0, 1] of a decoded latent (see ``latent_coding.decode``)."""
-        return self.synthesised(y, quality, (slice(0, height), slice(0, width))).clamp_(0, 1)
+        box = slice(0, height), slice(0, width)
+        return self.synthesised(y, quality, box).clamp_(0, 1)
 
-    def synthesised(self, y: Tensor, quality: int, box: Box) -> Tensor:
-        """Return a box of the picture of a decoded latent, not clamped."""
-        rows, columns = windows.seen_by(self.transform, box, y.shape[-2:])
-        y = y[..., rows, columns].to(self.device)
-        latent = centre_to_float(y) * self.inverse_table[row_of(quality)][:, None, None]
+    def synthesised(self, y: Tensor, quality: int, box: Box, corner: tuple[int, int] = (0, 0)) -> Tensor:
+        """Return a box of the picture of a decoded latent, not clamped.
+
+        Args:
+            y: the latent, or as much of it as ``windows.seen_by`` says; corner: row and column of its first element.
+        """
+        latent = centre_to_float(y.to(self.device)) * self.inverse_table[row_of(quality)][:, None, None]
         latent = latent.contiguous(memory_format=torch.channels_last)  # a fifth faster on CPUs
         qualities = torch.full((1,), float(quality), device=latent.device)
-        corner = self.transform.stride * rows.start, self.transform.stride * columns.start
+        first = self.transform.stride * corner[0], self.transform.stride * corner[1]
         with without_tf32(latent.device):
-            return windows.synthesised(self.transform, latent, qualities, windows.moved(box, corner))
+            return windows.synthesised(self.transform, latent, qualities, windows.moved(box, first))

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
-import numpy as np
 import torch
 from torch import Tensor
 
 from licframe.errors import CorruptStreamError
-from licframe.model import latent_coding
+from licframe.model import latent_coding, windows
 from licframe.model.latent_model import LatentModel
-from licframe.model.windows import Box
+from licframe.model.windows import Box, moved
 from licframe.runtime.clock import Clock
 
 Given = Callable[[int], Mapping[str, Tensor]]
@@ -52,6 +51,18 @@ class Tiles:
         """Return rows and columns of a latent of a stride."""
         return -(-self.height // stride), -(-self.width // stride)
 
+    def blocks(self, box: Box | None = None) -> list[Box]:
+        """Return squares of whole tiles, about as large as a window, in raster order; of a box what lies in it.
+
+        Boxes are of pixels. Without tiles one block is all.
+        """
+        box = box or (slice(0, self.height), slice(0, self.width))
+        if not self.side:
+            return [box]
+        step = self.side * max(1, windows.WINDOW // self.side)
+        rows, columns = (_aligned(part, step) for part in box)
+        return [(some, others) for some in rows for others in columns]
+
     def touching(self, stride: int, box: Box) -> list[int]:
         """Return the numbers of the tiles that hold any of the elements of a box."""
         return [number for number, place in enumerate(self.places(stride)) if _meet(place, box)]
@@ -61,25 +72,89 @@ def _runs(length: int, step: int) -> list[slice]:
     return [slice(start, min(start + step, length)) for start in range(0, length, step)]
 
 
+def _aligned(part: slice, step: int) -> list[slice]:
+    """Return a run in pieces that end at multiples of a step."""
+    ends = [*range(step * (part.start // step + 1), part.stop, step), part.stop]
+    return [slice(start, stop) for start, stop in zip([part.start, *ends[:-1]], ends, strict=True)]
+
+
 def _meet(one: Box, other: Box) -> bool:
     return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
 
 
+def _holds(one: Box, other: Box) -> bool:
+    return _overlap(one, other) == other
+
+
+def _overlap(one: Box, other: Box) -> Box:
+    rows, columns = (
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
+    )
+    return rows, columns
+
+
+class Mosaic:
+    """A latent of which some tiles are known.
+
+    Attributes:
+        parts: decoded tiles ``(1, C, h, w)`` by their number (see ``CodedLatent.y``).
+    """
+
+    def __init__(self, model: LatentModel, tiles: Tiles) -> None:
+        stride = model.transform.stride
+        self.shape, self.places = tiles.shape(stride), tiles.places(stride)
+        self.parts: dict[int, Tensor] = {}
+        self._channels = model.transform.latent_channels
+
+    def cut(self, box: Box) -> Tensor:
+        """Return a box of the latent, 0 where no tile is known."""
+        for number, part in self.parts.items():
+            if _holds(self.places[number], box):
+                rows, columns = self.places[number]
+                return part[(..., *moved(box, (rows.start, columns.start)))]
+        rows, columns = box
+        y = _nothing(self._channels, (rows.stop - rows.start, columns.stop - columns.start))
+        for number, part in self.parts.items():
+            place = self.places[number]
+            if _meet(place, box):
+                inside = _overlap(place, box)
+                source = moved(inside, (place[0].start, place[1].start))
+                y[(..., *moved(inside, (rows.start, columns.start)))] = part[(..., *source)]
+        return y
+
+    def whole(self) -> Tensor:
+        """Return all of it."""
+        return self.cut((slice(0, self.shape[0]), slice(0, self.shape[1])))
+
+
+Coded = tuple[bytes, int, float]
+"""Of a tile the range coder's bytes, the digest of its symbols, and their bits under the frozen tables."""
+
+
 @attrs.frozen(eq=False)
-class TiledLatent:
-    """A coded latent.
+class TiledStreams:
+    """What codes a latent.
 
     Attributes:
         quality: -28..100.
-        y: the decoded latent (see ``CodedLatent.y``).
         streams: of each tile the range coder's bytes, and the digest of its symbols.
         information: bits of the symbols under the frozen tables.
     """
 
     quality: int
-    y: Tensor
     streams: tuple[tuple[bytes, int], ...]
     information: float
+
+
+@attrs.frozen(eq=False)
+class TiledLatent(TiledStreams):
+    """A coded latent.
+
+    Attributes:
+        y: the decoded latent (see ``CodedLatent.y``).
+    """
+
+    y: Tensor
 
 
 def encode(
@@ -93,16 +168,45 @@ def encode(
     weight: float | None = None,
 ) -> TiledLatent:
     """Code a latent ``(1, C, h, w)`` given in coefficient units; see ``latent_coding.encode``."""
-    y = _nothing(latent.shape[1], tiles.shape(model.transform.stride))
-    streams, information = [], 0.0
-    for number, place in enumerate(tiles.places(model.transform.stride)):
+    mosaic = Mosaic(model, tiles)
+    parts = {number: latent[(..., *place)] for number, place in enumerate(mosaic.places)}
+    coded = encode_tiles(model, parts, quality, clock, given=given, weight=weight, decoded=mosaic.parts)
+    streams = together(quality, coded)
+    return TiledLatent(quality, streams.streams, streams.information, mosaic.whole())
+
+
+def encode_tiles(
+    model: LatentModel,
+    latents: Mapping[int, Tensor],
+    quality: int,
+    clock: Clock,
+    *,
+    given: Given | None = None,
+    weight: float | None = None,
+    decoded: dict[int, Tensor] | None = None,
+) -> dict[int, Coded]:
+    """Code some tiles.
+
+    Args:
+        latents: of each tile, by its number; decoded: takes what a decoder has of each.
+        given, weight: see ``latent_coding.encode``.
+    """
+
+    def code(number: int) -> Coded:
         seen = None if given is None else given(number)
-        part = latent[(..., *place)]
-        coded = latent_coding.encode(model, part, quality, clock, given=seen, weight=weight)
-        y[(..., *place)] = coded.y
-        streams.append((coded.payload, coded.digest))
-        information += coded.information
-    return TiledLatent(quality, y, tuple(streams), information)
+        made = latent_coding.encode(model, latents[number], quality, clock, given=seen, weight=weight)
+        if decoded is not None:
+            decoded[number] = made.y
+        return made.payload, made.digest, made.information
+
+    return {number: code(number) for number in latents}
+
+
+def together(quality: int, coded: Mapping[int, Coded]) -> TiledStreams:
+    """Return what codes a latent of which each tile is coded."""
+    tiles = [coded[number] for number in sorted(coded)]
+    streams = tuple((payload, digest) for payload, digest, _ in tiles)
+    return TiledStreams(quality, streams, sum(information for *_, information in tiles))
 
 
 def decode(
@@ -116,8 +220,8 @@ def decode(
     flags: bool = True,
     given: Given | None = None,
     lost: Callable[[int, CorruptStreamError], None] | None = None,
-) -> Tensor:
-    """Return the decoded latent of a picture (see ``CodedLatent.y``), 0 where tiles are not decoded.
+) -> dict[int, Tensor]:
+    """Return the decoded tiles of a picture (see ``Mosaic.parts``).
 
     Args:
         streams: payload and digest of each tile.
@@ -128,25 +232,23 @@ def decode(
     Raises:
         CorruptStreamError: a payload is damaged, or this machine computes differently.
     """
-    stride = model.transform.stride
-    places = tiles.places(stride)
-    y = _nothing(model.transform.latent_channels, tiles.shape(stride))
+    places = tiles.places(model.transform.stride)
+    parts = {}
     for number in range(len(places)) if numbers is None else numbers:
         payload, digest = streams[number]
-        place = places[number]
-        shape = [part.stop - part.start for part in place]
+        shape = [part.stop - part.start for part in places[number]]
         seen = None if given is None else given(number)
         try:
-            y[(..., *place)] = latent_coding.decode(
+            parts[number] = latent_coding.decode(
                 model, payload, digest, quality, shape, clock, flags=flags, given=seen
             )
         except CorruptStreamError as error:
             if lost is None:
                 raise
             lost(number, error)
-    return y
+    return parts
 
 
 def _nothing(channels: int, shape: Sequence[int]) -> Tensor:
-    """Return zeros that take memory only where others replace them: whole elements lie together, so that tiles do, too."""
-    return torch.from_numpy(np.zeros((1, *shape, channels))).permute(0, 3, 1, 2)
+    """Return zeros whose elements lie whole in memory."""
+    return torch.zeros(1, *shape, channels, dtype=torch.float64).permute(0, 3, 1, 2)

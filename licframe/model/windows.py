@@ -6,7 +6,7 @@ picture, but for rounding: its borders lie in windows as they lie in the whole, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from licframe.model.interfaces import Transform
 
 Box = tuple[slice, slice]
 """Rows and columns, each with a start and a stop."""
+
+Crop = Callable[[Box], Tensor]
+"""Returns a box of a picture, ``(1, 3, rows, columns)``."""
 
 LARGEST_WHOLE = 2**22
 """Pixels of a picture, or of a part of one, that is computed at once."""
@@ -25,17 +28,42 @@ WINDOW = 2048
 
 def analysed(transform: Transform, image: Tensor, quality: Tensor) -> Tensor:
     """Return what ``transform.analysis`` does, of a large picture window by window."""
-    halo, stride = transform.analysis_halo, transform.stride
     height, width = image.shape[-2:]
-    if halo is None or height * width <= LARGEST_WHOLE:
+    if transform.analysis_halo is None or height * width <= LARGEST_WHOLE:
         return transform.analysis(image, quality)
-    shape = [-(-side // stride) for side in (height, width)]
-    latent = _empty(image, transform.latent_channels, *shape)
-    for some, seen in _windows(slice(0, shape[0]), shape[0], halo, stride):
-        for others, beside in _windows(slice(0, shape[1]), shape[1], halo, stride):
-            window = image[..., _scaled(seen, stride), _scaled(beside, stride)]
-            part = transform.analysis(window, quality)
-            latent[..., some, others] = part[..., _within(some, seen), _within(others, beside)]
+    rows, columns = (slice(0, -(-side // transform.stride)) for side in (height, width))
+    return analysed_box(
+        transform, lambda box: image[(..., *box)], quality, (height, width), (rows, columns)
+    )
+
+
+def analysed_box(
+    transform: Transform, crop: Crop, quality: Tensor, size: Sequence[int], box: Box
+) -> Tensor:
+    """Return a box of the latent of a picture, window by window.
+
+    Args:
+        crop: gives what of the picture is needed; size: its height and width in pixels.
+        box: of elements.
+    """
+    halo, stride = transform.analysis_halo, transform.stride
+    assert halo is not None
+    shape = [-(-side // stride) for side in size]
+    rows, columns = box
+    latent = None
+    for some, seen in _windows(rows, shape[0], halo, stride):
+        for others, beside in _windows(columns, shape[1], halo, stride):
+            pixels = tuple(
+                slice(part.start * stride, min(part.stop * stride, side))
+                for part, side in zip((seen, beside), size, strict=True)
+            )
+            part = transform.analysis(crop((pixels[0], pixels[1])), quality)
+            part = part[..., _within(some, seen), _within(others, beside)]
+            if latent is None:
+                sides = (rows.stop - rows.start, columns.stop - columns.start)
+                latent = _empty(part, transform.latent_channels, *sides)
+            latent[..., _within(some, rows), _within(others, columns)] = part
+    assert latent is not None
     return latent
 
 
