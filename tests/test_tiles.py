@@ -283,7 +283,11 @@ def test_a_large_picture_is_coded_block_by_block(
     plain = load_latent("tiny", [*SETTINGS, "picture_filter.plugin=none"])
     alpha = np.full((HEIGHT, WIDTH), 255, np.uint8)
     alpha[:90, :300] = 0
-    shown = {"RGB": picture, "RGBA": Picture(picture.pixels, {}, alpha), "L": Picture(picture.pixels[..., 1])}
+    shown = {
+        "RGB": picture,
+        "RGBA": Picture(picture.pixels, {}, alpha),
+        "L": Picture(picture.pixels[..., 1]),
+    }
     image = shown[mode]
     whole = plain.encode(image, Target(quality=quality))
     monkeypatch.setattr(blocks, "LARGEST_AT_ONCE", 0)

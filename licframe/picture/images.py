@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from licframe.errors import ImageError, LimitError
-from licframe.picture import sixteen_bit, writing
+from licframe.picture import mapped, sixteen_bit, writing
 from licframe.picture.colour import bits_in_file, head_of, said_elsewhere, to_rgb, transparent_colour
 from licframe.picture.error import psnr, ssimulacra2
 from licframe.picture.metadata import FIELDS, metadata_of, tiff_metadata, upright
@@ -157,7 +157,7 @@ class Picture:
 def read_picture(
     source: Path | bytes, limits: Limits = DEFAULT, *, first_frame: bool = False, where: str = ""
 ) -> Picture:
-    """Read a picture from a file or its bytes.
+    """Read a picture from a file or its bytes; a large PPM file and a numpy file are mapped, not read.
 
     Args:
         first_frame: take the first frame of an animation instead of refusing it.
@@ -168,6 +168,10 @@ def read_picture(
         LimitError: empty, or larger than the limits.
     """
     where = where or (str(source) if isinstance(source, Path) else "the picture")
+    with guarded(where, limits):
+        samples = mapped.samples_of(source) if isinstance(source, Path) else None
+        if samples is not None:
+            return from_array(samples, limits=limits, where=where)
     with (
         guarded(where, limits),
         source.open("rb") if isinstance(source, Path) else io.BytesIO(source) as stream,
@@ -290,7 +294,11 @@ def _shown(image: Image.Image, metadata: dict[str, bytes], where: str) -> NDArra
 
 
 def from_array(
-    pixels: NDArray[Any], metadata: dict[str, bytes] | None = None, limits: Limits = DEFAULT
+    pixels: NDArray[Any],
+    metadata: dict[str, bytes] | None = None,
+    limits: Limits = DEFAULT,
+    *,
+    where: str = "the array",
 ) -> Picture:
     """Turn ``(H, W)`` or ``(H, W, 1 .. 4)`` uint8 or uint16, of any byte order, into a picture; 2 and 4 end in alpha."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
@@ -300,10 +308,10 @@ def from_array(
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))
     if not shaped or pixels.dtype not in (np.uint8, np.uint16):
         raise ImageError(
-            f"an array of shape {pixels.shape} and type {pixels.dtype} is no picture; expected uint8 or uint16 of "
+            f"{where} of shape {pixels.shape} and type {pixels.dtype} is no picture; expected uint8 or uint16 of "
             "shape (H, W), or (H, W, n) with n = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)"
         )
-    _check_size((pixels.shape[1], pixels.shape[0]), "the array", limits)
+    _check_size((pixels.shape[1], pixels.shape[0]), where, limits)
     return _from_samples(pixels, metadata or {})
 
 
