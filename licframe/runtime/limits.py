@@ -13,7 +13,7 @@ _WARN_PIXELS = 89_000_000
 _BYTES_PER_PIXEL = 500
 """Memory that coding takes, measured over the shipped profiles and rounded up."""
 _UNTILED_PIXELS = 2**24
-_BYTES_PER_FURTHER_PIXEL = 150
+_BYTES_PER_FURTHER_PIXEL = 64
 """The same of pictures in tiles: beyond so many pixels only what is kept of the whole picture grows with it."""
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
