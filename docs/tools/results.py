@@ -223,7 +223,10 @@ def interval(
         bpps = {bpp for bpp, value in shown if levels[0] <= value <= levels[1]}
         counted = {m.quality for m in item.curve if m.bpp in bpps}
         points.append(
-            {name: [p for p in item.points if p.image == name and p.quality in counted] for name in item.images}
+            {
+                name: [p for p in item.points if p.image == name and p.quality in counted]
+                for name in item.images
+            }
         )
     drawn = random.Random(0)
     found = []
