@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,8 @@ _SHORTER = (
     (r"^licframe distill", "licframe distill --latents 8"),
 )
 _SHELL = set("|<>")
+MAGICK = shutil.which("magick") or shutil.which("convert")
+"""ImageMagick 7 or 6, where there is one; elsewhere lines with it are left out."""
 
 
 def with_blocks(page: Path) -> list[tuple[str, str, str]]:
@@ -90,6 +93,9 @@ class Shell:
             command = re.sub(pattern, shorter, command)
         if not there_is_a_gpu():
             command = command.replace("--device cuda", "--device cpu")
+        if "magick " in command and MAGICK is None:
+            return
+        command = command.replace("magick ", f"{MAGICK} ")
         words = shlex.split(command)
         if words[:2] == ["pip", "install"]:
             self.install(words[-1])
@@ -108,7 +114,7 @@ class Shell:
                 done = licframe(*names, cwd=self.folder)
             assert done.returncode == 0, (command, done.stderr)
         else:
-            assert words[0] in ("licframe", "pytest"), command
+            assert words[0] in ("licframe", "pytest", MAGICK), command
             script = f'licframe() {{ "{sys.executable}" -m licframe "$@"; }}\nset -o pipefail\n{command}'
             script = script.replace("\npytest ", f'\n"{sys.executable}" -m pytest -q -p no:cacheprovider ')
             paths = os.pathsep.join([*self.packages, os.environ.get("PYTHONPATH", "")])
