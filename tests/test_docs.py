@@ -73,6 +73,17 @@ def test_no_doctest_is_skipped() -> None:
         assert "doctest: +SKIP" not in path.read_text(), path
 
 
+def test_the_readme_is_short_and_keeps_its_promises() -> None:
+    lines = README.splitlines()
+
+    assert len(lines) <= 90
+    assert {f"## {name}" for name in ("Start", "Use", "Extend", "How good is it?", "Read on")} <= set(lines)
+    for said in ("git clone --depth 1", "2210.04112", "2309.02529", "**Limits.**", "kodak-ssimulacra2.svg"):
+        assert said in README
+    for page in re.findall(r"\]\(([\w/.-]+)\)", README):
+        assert (ROOT / page).exists(), page
+
+
 def test_the_citation_is_of_this_version() -> None:
     assert f"\nversion: {licframe.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
@@ -82,7 +93,9 @@ def test_changes_are_of_known_kinds() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]
     kinds = "|".join(kind["directory"] for kind in settings["type"])
     for path in (ROOT / settings["directory"]).iterdir():
-        assert path.name == "README.md" or re.fullmatch(rf"(\d+|\+[\w-]+)\.({kinds})\.md", path.name), path
+        assert path.name == "README.md" or re.fullmatch(
+            rf"(\d+|\+[\w-]+)\.({kinds})(\.\d+)?\.md", path.name
+        ), path
 
 
 def test_files_named_in_the_documents_exist() -> None:

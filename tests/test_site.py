@@ -45,6 +45,7 @@ _SHORTER = (
 _SHELL = set("|<>")
 MAGICK = shutil.which("magick") or shutil.which("convert")
 """ImageMagick 7 or 6, where there is one; elsewhere lines with it are left out."""
+RAY = importlib.util.find_spec("ray") is not None
 
 
 def with_blocks(page: Path) -> list[tuple[str, str, str]]:
@@ -93,7 +94,7 @@ class Shell:
             command = re.sub(pattern, shorter, command)
         if not there_is_a_gpu():
             command = command.replace("--device cuda", "--device cpu")
-        if "magick " in command and MAGICK is None:
+        if ("magick " in command and MAGICK is None) or ("--engine ray" in command and not RAY):
             return
         command = command.replace("magick ", f"{MAGICK} ")
         words = shlex.split(command)
