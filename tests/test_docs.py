@@ -11,8 +11,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import typer
 
 import licframe
+from licframe.cli.app import app
 from licframe.codec.latent import LatentCodec
 from licframe.codec.target import Target
 from licframe.picture.images import Picture
@@ -113,6 +115,21 @@ def test_files_named_in_the_documents_exist() -> None:
         ):
             if "mine" not in path:
                 assert (ROOT / path).exists(), (page, path)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "RELEASING.md", "docs/training.md"])
+def test_commands_that_are_only_shown_have_the_options_that_are_named(page: str) -> None:
+    group = typer.main.get_command(app)
+    shown = re.findall(r"^ {4}(licframe .*)", (ROOT / page).read_text().replace("\\\n", ""), re.MULTILINE)
+
+    for line in shown:
+        _, name, *words = line.partition(" #")[0].split()
+        command = group.get_command(None, name)
+        if words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words[0]]
+        known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+        assert {word for word in words if word.startswith("-")} <= known, line
+    assert shown or page == "RELEASING.md"
 
 
 def test_the_glossary_is_in_order_and_linked() -> None:

@@ -55,7 +55,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def cards(folder: Path) -> str:
     """Return the page of all weights files of a folder."""
-    records = dict(weights.neighbours(folder))
+    records = dict(sorted(weights.neighbours(folder), key=lambda found: found[0].stem))
     names = {record["fingerprint"]: path.stem for path, record in records.items()}
     used = users()
     lines = [_HEAD]
