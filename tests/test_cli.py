@@ -241,6 +241,12 @@ def test_first_lines_of_help_fit_beside_their_command() -> None:
         assert [param.name for param in command.params if not param.help] == [], name
 
 
+def test_every_help_has_an_example_that_names_its_command() -> None:
+    for name, command in commands():
+        if name != "bench":
+            assert f"Example: licframe {name} " in command.help, name
+
+
 def test_groups_of_options_name_options_that_are_there() -> None:
     benched = set()
     for name, command in commands():

@@ -11,8 +11,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import typer
 
 import licframe
+from licframe.cli.app import app
 from licframe.codec.latent import LatentCodec
 from licframe.codec.target import Target
 from licframe.picture.images import Picture
@@ -73,6 +75,17 @@ def test_no_doctest_is_skipped() -> None:
         assert "doctest: +SKIP" not in path.read_text(), path
 
 
+def test_the_readme_is_short_and_keeps_its_promises() -> None:
+    lines = README.splitlines()
+
+    assert len(lines) <= 90
+    assert {f"## {name}" for name in ("Start", "Use", "Extend", "How good is it?", "Read on")} <= set(lines)
+    for said in ("git clone --depth 1", "2210.04112", "2309.02529", "**Limits.**", "kodak-ssimulacra2.svg"):
+        assert said in README
+    for page in re.findall(r"\]\(([\w/.-]+)\)", README):
+        assert (ROOT / page).exists(), page
+
+
 def test_the_citation_is_of_this_version() -> None:
     assert f"\nversion: {licframe.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
@@ -82,7 +95,9 @@ def test_changes_are_of_known_kinds() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]
     kinds = "|".join(kind["directory"] for kind in settings["type"])
     for path in (ROOT / settings["directory"]).iterdir():
-        assert path.name == "README.md" or re.fullmatch(rf"(\d+|\+[\w-]+)\.({kinds})\.md", path.name), path
+        assert path.name == "README.md" or re.fullmatch(
+            rf"(\d+|\+[\w-]+)\.({kinds})(\.\d+)?\.md", path.name
+        ), path
 
 
 def test_files_named_in_the_documents_exist() -> None:
@@ -100,6 +115,21 @@ def test_files_named_in_the_documents_exist() -> None:
         ):
             if "mine" not in path:
                 assert (ROOT / path).exists(), (page, path)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "RELEASING.md", "docs/training.md"])
+def test_commands_that_are_only_shown_have_the_options_that_are_named(page: str) -> None:
+    group = typer.main.get_command(app)
+    shown = re.findall(r"^ {4}(licframe .*)", (ROOT / page).read_text().replace("\\\n", ""), re.MULTILINE)
+
+    for line in shown:
+        _, name, *words = line.partition(" #")[0].split()
+        command = group.get_command(None, name)
+        if words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words[0]]
+        known = {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+        assert {word for word in words if word.startswith("-")} <= known, line
+    assert shown or page == "RELEASING.md"
 
 
 def test_the_glossary_is_in_order_and_linked() -> None:
@@ -137,7 +167,7 @@ def test_result_tables_are_fresh() -> None:
     results = tool("results")
     for page in (ROOT / "README.md", ROOT / "docs" / "results" / "README.md"):
         text = page.read_text()
-        assert "<!-- results bd-psnr -->" in text
+        assert "<!-- results " in text
         assert results.filled(text) == text, f"run python docs/tools/results.py --tables: {page} is stale"
 
 

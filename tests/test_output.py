@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import licframe
 import licframe.pillow
 from licframe.cli import streams
 from licframe.cli.app import app
+from licframe.cli.options import print_table
 from licframe.codec.latent import LatentCodec
 from licframe.errors import CorruptStreamError, FileError, ImageError, LicframeError, UsageError
 from licframe.evaluation import results
@@ -279,3 +281,44 @@ def test_a_png_is_written_fast_or_small(depth: int) -> None:
 
     assert len(small) < len(fast)
     assert all(np.array_equal(read_picture(data).pixels, samples) for data in (fast, small))
+
+
+TABLE = ["name", "bytes", "what"], [["a", "17", "one short word"], ["bcd", "4", "words " * 20 + "end"]]
+
+
+@pytest.fixture
+def terminal(monkeypatch, capsys):
+    """Return what a table looks like in a terminal of some width."""
+
+    def shown(width: int, *table, **kwargs) -> list[str]:
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((width, 24)))
+        print_table("title", *table, **kwargs)
+        return capsys.readouterr().out.splitlines()
+
+    return shown
+
+
+def test_tables_fit_into_a_terminal(terminal) -> None:
+    lines = terminal(80, *TABLE, note="a note " * 15 + "\nanother")
+
+    assert lines[:4] == ["title", "name  bytes  what", "a     17     one short word", lines[3]]
+    assert lines[3].startswith("bcd   4      words words ")
+    assert lines[4].startswith(" " * 13 + "words")
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "another"
+    assert "".join(lines).count("words") == 20
+
+
+def test_text_of_a_table_stands_below_where_there_is_no_room(terminal) -> None:
+    lines = terminal(30, *TABLE)
+
+    assert lines[1:5] == ["name  bytes", "    what", "a     17", "    one short word"]
+    assert max(map(len, lines)) <= 30
+    assert "".join(lines).count("words") == 20
+
+
+def test_tables_in_a_pipe_have_one_line_a_row(capsys) -> None:
+    print_table("title", *TABLE)
+
+    assert len(capsys.readouterr().out.splitlines()) == 4

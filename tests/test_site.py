@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from licframe.cli.app import COMMANDS
 from licframe.errors import LicframeError
 from licframe.picture.images import Picture, read_picture
 from licframe.profile import profile
+from licframe.profile.weights import read_metadata
 from licframe.registry.discovery import KINDS, registry
 from licframe.runtime.extras import EXTRAS
 from licframe.testing import exactness
@@ -40,6 +43,9 @@ _SHORTER = (
     (r"^licframe distill", "licframe distill --latents 8"),
 )
 _SHELL = set("|<>")
+MAGICK = shutil.which("magick") or shutil.which("convert")
+"""ImageMagick 7 or 6, where there is one; elsewhere lines with it are left out."""
+RAY = importlib.util.find_spec("ray") is not None
 
 
 def with_blocks(page: Path) -> list[tuple[str, str, str]]:
@@ -88,6 +94,9 @@ class Shell:
             command = re.sub(pattern, shorter, command)
         if not there_is_a_gpu():
             command = command.replace("--device cuda", "--device cpu")
+        if ("magick " in command and MAGICK is None) or ("--engine ray" in command and not RAY):
+            return
+        command = command.replace("magick ", f"{MAGICK} ")
         words = shlex.split(command)
         if words[:2] == ["pip", "install"]:
             self.install(words[-1])
@@ -106,7 +115,7 @@ class Shell:
                 done = licframe(*names, cwd=self.folder)
             assert done.returncode == 0, (command, done.stderr)
         else:
-            assert words[0] in ("licframe", "pytest"), command
+            assert words[0] in ("licframe", "pytest", MAGICK), command
             script = f'licframe() {{ "{sys.executable}" -m licframe "$@"; }}\nset -o pipefail\n{command}'
             script = script.replace("\npytest ", f'\n"{sys.executable}" -m pytest -q -p no:cacheprovider ')
             paths = os.pathsep.join([*self.packages, os.environ.get("PYTHONPATH", "")])
@@ -217,6 +226,30 @@ def test_errors_are_all_described() -> None:
         error = pending.pop()
         pending += [e for e in error.__subclasses__() if e.__module__ == "licframe.errors"]
         assert f"| {error.exit_code} | `{error.__name__}` |" in said
+
+
+def test_every_weights_file_has_a_card() -> None:
+    """Made from the file: what it is for, who uses it, how it was trained, which bytes it has."""
+    folder = ROOT / "profiles" / "weights"
+    said = tool("cards").cards(folder)
+    found = dict(re.findall(r"^## (\S+)$\n(.*?)(?=^## |\Z)", said, re.MULTILINE | re.DOTALL))
+
+    assert set(found) == {path.stem for path in folder.glob("*.safetensors")}
+    for name, card in found.items():
+        path = folder / f"{name}.safetensors"
+        training = read_metadata(path)["training"]
+        assert f"| SHA-256 | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |" in card
+        assert f"| last run | {training['patches']:,} patches, {training['minutes']:g} min" in card
+        assert f"| size | {path.stat().st_size:,} bytes |" in card
+    assert "| used by | `max_visual`, `visual` |" in found["balanced+visual"]
+    for name, what in {
+        "balanced": "Base weights",
+        "balanced+distilled": "A synthesis for the files of `balanced`",
+        "balanced+serial": "A context model and its entropy models for the latents of `balanced`",
+        "balanced+visual": "A transform with its gains for the context of `balanced`",
+        "tiny+detail": "A detail layer: what the latent of `tiny` leaves out",
+    }.items():
+        assert found[name].strip().startswith(what)
 
 
 @pytest.mark.parametrize("name", ["tiny", "checkerboard"])

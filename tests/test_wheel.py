@@ -66,6 +66,8 @@ def test_the_wheel_holds_packages_profiles_weights_examples_and_nothing_else(unp
     for folder in ("profiles", "examples"):
         wanted |= {Path("licframe", folder) / file for file in files_in(ROOT / folder)}
     found = files_in(unpacked)
+    (shared,) = {Path(*file.parts[:2]) for file in found if file.parts[0].endswith(".data")}
+    wanted |= {shared / "share" / file for file in files_in(ROOT / "share")}
     (information,) = {file.parts[0] for file in found if file.parts[0].endswith(".dist-info")}
 
     assert {file for file in found if file.parts[0] != information} == wanted

@@ -12,15 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import random
 import re
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import attrs
 
 from licframe.errors import LicframeError
 from licframe.evaluation import datasets, plots, published, rd, results, speed
-from licframe.evaluation.bd import bd_rate
+from licframe.evaluation.bd import bd_rate, fidelity
 from licframe.evaluation.metrics import METRICS
-from licframe.evaluation.results import Results
+from licframe.evaluation.results import Results, mean_curve
 from licframe.picture.images import read_picture
 from licframe.runtime.atomic import write_atomically, write_json
 from licframe.runtime.malloc import keep_freed
@@ -38,8 +42,11 @@ BASELINES = ("jpeg", "webp", "avif", "avif-420", "jpeg2000", "jxl")
 ANCHORS = ("jpeg", "webp", "avif", "jxl", "vtm-9.1", "bpg", "cheng2020", "elic", "hpcm-large")
 USUAL, HIGH = (0.1, 1.6), (1.5, 7.0)
 """Bits per pixel: where codecs are compared, and what comes above."""
+ANY = (-math.inf, math.inf)
 SEEN = (10.0, 85.0)
 """SSIMULACRA2, from bad to nearly perfect."""
+DRAWS = 400
+"""Of the pictures, for an interval."""
 SEEN_AGAINST = ("jpeg", "webp", "avif", "avif-420", "jxl")
 NAMES = {
     "jpeg": "JPEG",
@@ -89,7 +96,7 @@ def bd_table(
     metric: str,
     rates: tuple[float, float] = USUAL,
     anchors: Sequence[str] = ANCHORS,
-    levels: tuple[float, float] = (-math.inf, math.inf),
+    levels: tuple[float, float] = ANY,
 ) -> str:
     """Return BD-rates of every profile against every anchor, as Markdown."""
     profiles, everything = load()
@@ -98,16 +105,49 @@ def bd_table(
         f"|---|{'---|' * len(anchors)}",
     ]
     for item in profiles:
-        cells = []
-        for anchor in anchors:
-            try:
-                found = bd_rate(everything[anchor], item, metric, rates=rates, levels=levels)
-                cells.append(f"{found.percent:+.1f} %")
-            except (KeyError, LicframeError):
-                cells.append("-")
+        cells = cells_of(everything, item, metric, anchors, rates, levels)
         if set(cells) == {"-"}:
             continue
         lines.append(f"| `{item.codec}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cells_of(
+    everything: Mapping[str, Results],
+    item: Results,
+    metric: str,
+    anchors: Sequence[str],
+    rates: tuple[float, float],
+    levels: tuple[float, float],
+) -> list[str]:
+    """Return BD-rates of one codec against anchors; a dash where there is none."""
+    cells = []
+    for anchor in anchors:
+        try:
+            found = bd_rate(everything[anchor], item, metric, rates=rates, levels=levels)
+            cells.append(f"{found.percent:+.1f} %")
+        except (KeyError, LicframeError):
+            cells.append("-")
+    return cells
+
+
+def front_table() -> str:
+    """Return the BD-rates of the README, as Markdown: each profile by what it was trained for, and by PSNR."""
+    _, everything = load()
+    anchors = ("jpeg", "webp", "avif", "jxl", "vtm-9.1", "elic")
+    lines = [
+        f"| BD-rate, Kodak | by | {' | '.join(NAMES.get(a, a) for a in anchors)} |",
+        f"|---|---|{'---|' * len(anchors)}",
+    ]
+    for name, metric in (
+        ("visual", "ssimulacra2"),
+        ("visual", "psnr"),
+        ("fast", "psnr"),
+        ("balanced", "psnr"),
+    ):
+        rates, levels = (ANY, SEEN) if metric == "ssimulacra2" else (USUAL, ANY)
+        cells = cells_of(everything, everything[name], metric, anchors, rates, levels)
+        lines.append(f"| `{name}` | {METRICS[metric].label} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -148,6 +188,60 @@ def speed_table(path: Path = SPEED) -> str:
             f"{t['peak_mib']:.0f} |"
         )
     return "\n".join(lines)
+
+
+def spread_table() -> str:
+    """Return 95 % intervals of BD-rates against codecs that were measured here, as Markdown."""
+    profiles, everything = load()
+    anchors = [name for name in ANCHORS if name in everything and everything[name].points]
+    lines = [
+        f"| metric | profile | {' | '.join(NAMES.get(a, a) for a in anchors)} |",
+        f"|---|---|{'---|' * len(anchors)}",
+    ]
+    for metric, rates, levels in (
+        ("psnr", USUAL, ANY),
+        ("ssimulacra2", ANY, SEEN),
+    ):
+        for item in profiles:
+            found = [interval(everything[anchor], item, metric, rates, levels) for anchor in anchors]
+            if set(found) != {None}:
+                cells = " | ".join("-" if f is None else f"{f[0]:+.1f} to {f[1]:+.1f} %" for f in found)
+                lines.append(f"| {METRICS[metric].label} | `{item.codec}` | {cells} |")
+    return "\n".join(lines)
+
+
+def interval(
+    anchor: Results, test: Results, metric: str, rates: tuple[float, float], levels: tuple[float, float]
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of a BD-rate over draws of the pictures with replacement; None where it has none.
+
+    Which qualities count is decided by the means of all pictures, once.
+    """
+    points = []
+    for item in (anchor, test):
+        shown = fidelity([m for m in item.curve if rates[0] <= m.bpp <= rates[1]], metric)
+        bpps = {bpp for bpp, value in shown if levels[0] <= value <= levels[1]}
+        counted = {m.quality for m in item.curve if m.bpp in bpps}
+        points.append(
+            {
+                name: [p for p in item.points if p.image == name and p.quality in counted]
+                for name in item.images
+            }
+        )
+    drawn = random.Random(0)
+    found = []
+    for _ in range(DRAWS):
+        names = drawn.choices(test.images, k=len(test.images))
+        curves = [
+            attrs.evolve(item, curve=mean_curve(p for name in names for p in by_image[name]))
+            for item, by_image in zip((anchor, test), points, strict=True)
+        ]
+        try:
+            found.append(bd_rate(*curves, metric).percent)
+        except LicframeError:
+            return None
+    cuts = statistics.quantiles(found, n=40)
+    return cuts[0], cuts[-1]
 
 
 def share(value: float | None) -> str:
@@ -193,13 +287,15 @@ def decoder_table() -> str:
 
 
 BLOCKS = {
+    "front": front_table,
     "decoders": decoder_table,
     "contexts": context_table,
     "bd-psnr": lambda: bd_table("psnr"),
     "bd-high": lambda: bd_table("psnr", HIGH, ("jpeg", "avif", "jxl")),
     "bd-ms-ssim": lambda: bd_table("ms_ssim"),
-    "bd-ssimulacra2": lambda: bd_table("ssimulacra2", (0, math.inf), SEEN_AGAINST, SEEN),
+    "bd-ssimulacra2": lambda: bd_table("ssimulacra2", ANY, SEEN_AGAINST, SEEN),
     "curves": curve_table,
+    "spread": spread_table,
     "speed": speed_table,
     "speed-serial": lambda: speed_table(SERIAL),
 }

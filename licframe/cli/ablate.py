@@ -80,6 +80,6 @@ def ablate(
         ]
         for v in variants
     ]
-    columns = ["variant", "BD-rate", "encode speed", "decode speed", "problem"]
+    columns = ["variant", "BD-rate", "encode", "decode", "problem"]
     title = f"{Path(profile).stem} on {len(dataset.paths)} images of {dataset.name}"
-    print_table(title, columns, rows, f"against the base; {wrote}")
+    print_table(title, columns, rows, f"encode, decode: speed against the base; {wrote}")

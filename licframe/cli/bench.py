@@ -195,24 +195,16 @@ def speed(
             f"{t.width}x{t.height}",
             f"{t.encode:.3f} ({t.encode_ratio:.1f}x)",
             f"{t.decode:.3f} ({t.decode_ratio:.1f}x)",
-            ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in t.decode_stages.items()),
             "-" if t.matrix_share is None else f"{t.matrix_share:.0%}",
             f"{t.complexity['kmac_encode']} / {t.complexity['kmac_decode']}",
             "-" if t.peak_mib is None else f"{t.peak_mib:.0f}",
+            ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in t.decode_stages.items()),
         ]
         for t in timings
     ]
-    columns = [
-        "profile",
-        "size",
-        "encode s",
-        "decode s",
-        "decode stages",
-        "in products",
-        "kMAC/px enc / dec",
-        "MiB",
-    ]
-    note = f"medians of {repeats} rounds, {record['environment']['threads']} threads; ratios: {record['base']} over this"
+    columns = ["profile", "size", "encode s", "decode s", "products", "kMAC/px", "MiB", "decode stages, s"]
+    note = f"medians of {repeats} rounds, {record['environment']['threads']} threads; ratios: {record['base']} over this; "
+    note += "products: time in matrix products; kMAC/px: encoding / decoding"
     print_table("speed", columns, rows, note)
 
 

@@ -20,6 +20,8 @@ def deepen(
     """Move weights into a deeper or wider profile.
 
     The result is what licframe train --start begins from. What both have stays; what is new starts so small that it changes next to nothing.
+
+    Example: licframe deepen balanced mine.toml start.safetensors
     """
     from licframe.errors import FileError
     from licframe.profile.profile import latent_profile

@@ -10,6 +10,22 @@ import typer
 from licframe.cli.options import Device, Overrides, Precision, print_table
 from licframe.cli.train import LimitPictures, OverwriteRun, Rate, ShowProgress
 
+GROUPS = {
+    "Length and place of the run": (
+        "--data",
+        "--folder",
+        "--minutes",
+        "--decay",
+        "--limit",
+        "--seed",
+        "--resume",
+        "--overwrite",
+    ),
+    "What is trained, and from where": ("--teacher", "--start", "--latents", "--costs", "--set"),
+    "Steps": ("--rate",),
+    "Machine": ("--precision", "--device"),
+}
+
 
 def distill(
     profile: Annotated[

@@ -17,6 +17,8 @@ def doctor(device: Device = "auto", as_json: Json = False) -> None:
     """Check whether licframe works on this machine.
 
     Looks at versions, plugins and weights, and whether files decode the same in several settings.
+
+    Example: licframe doctor --device cpu
     """
     import platform
     import tempfile

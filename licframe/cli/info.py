@@ -20,6 +20,8 @@ def info(
     """Show what .lic files hold, without decoding them.
 
     Size, quality, codec, parts, weights, side streams and metadata. Checksums are checked; symbols are not decoded.
+
+    Example: licframe info photo.lic
     """
     from licframe.bitstream import container
     from licframe.registry.discovery import find_labelled
@@ -69,7 +71,7 @@ def info(
             }
         )
         if not as_json:
-            rows = [[k, str(v)] for k, v in records[-1].items() if k != "file"]
+            rows = [[k, _shown(v)] for k, v in records[-1].items() if k != "file"]
             print_table(str(source), ["", ""], rows)
 
     try:
@@ -77,3 +79,14 @@ def info(
     finally:
         if as_json:
             print_json(records)
+
+
+def _shown(value: Any) -> str:
+    """Return a value of a record as a reader wants it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {_shown(v)}" for k, v in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

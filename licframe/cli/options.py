@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from typing import Annotated, Any
 
 import typer
 
 from licframe.runtime.atomic import to_json
+
+_LITTLE = 24
+"""Characters; a text column has at least so many beside others."""
 
 Overrides = Annotated[
     list[str] | None,
@@ -100,29 +105,29 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], note: str = "") -> None:
-    """Print a rich table; columns of plain text where the output is no terminal."""
-    if not sys.stdout.isatty():
-        _print_plain(title, columns, rows, note)
-        return
-    from rich.console import Console
-    from rich.table import Table
+    """Print columns of text.
 
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=number == 0)
-    for row in rows:
-        table.add_row(*row)
-    console = Console()
-    console.print(table)
-    if note:
-        console.print(note, markup=False, highlight=False)
-
-
-def _print_plain(title: str, columns: list[str], rows: list[list[str]], note: str) -> None:
+    In a terminal the last is wrapped to its width, below the others where beside them is little room.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     lines = [columns, *rows] if any(columns) else rows
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    typer.echo(title)
-    for line in lines:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    if note:
-        typer.echo(note)
+    *widths, last = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    indent = sum(widths) + 2 * len(widths)
+    below = width - indent < min(last, _LITTLE)
+    _say(title, width)
+    for *cells, text in lines:
+        start = "".join(cell.ljust(size + 2) for cell, size in zip(cells, widths, strict=True))
+        if below and text:
+            typer.echo(start.rstrip())
+            start, indent = "    ", 4
+        fits = len(start) + len(text) <= width
+        first, *more = [text] if fits else textwrap.wrap(text, width - indent)
+        typer.echo((start + first).rstrip())
+        for part in more:
+            typer.echo(" " * indent + part)
+    _say(note, width)
+
+
+def _say(text: str, width: int) -> None:
+    for line in text.splitlines():
+        typer.echo(line if len(line) <= width else textwrap.fill(line, width))

@@ -9,6 +9,8 @@ def plugins(as_json: Json = False) -> None:
     """List the parts of installed plugins.
 
     Plugins that failed to load are listed below, with the error.
+
+    Example: licframe plugins --json
     """
     from licframe.registry.discovery import registry
 

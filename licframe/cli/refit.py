@@ -42,6 +42,8 @@ def refit(
 
     Contexts and syntheses are fitted, and each is put in place. Begins from the files that are replaced, where the recipe says so. Where a README.md lies beside the weights,
     patches, minutes and hashes of its table follow.
+
+    Example: licframe refit runs/balanced/weights.safetensors --data photographs/
     """
     from licframe.errors import UsageError
     from licframe.profile.profile import profile_folder

@@ -26,6 +26,8 @@ def verify(
     """Check .lic files: every checksum, every symbol.
 
     Symbols are decoded and compared with the digest in the file. The picture is not made.
+
+    Example: licframe verify small/*.lic
     """
     from licframe.bitstream import container
     from licframe.errors import LicframeError
