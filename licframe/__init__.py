@@ -19,6 +19,7 @@ from licframe.errors import LicframeError
 if TYPE_CHECKING:
     from licframe.codec.interface import Decoded, Encoded, ImageCodec
     from licframe.codec.loading import decompress, load, read
+    from licframe.codec.progressive import ProgressiveDecoder
     from licframe.codec.target import Target
     from licframe.picture.images import Picture
     from licframe.pillow import open  # noqa: A004 - as in Pillow
@@ -31,6 +32,7 @@ __all__ = [
     "LicframeError",
     "Part",
     "Picture",
+    "ProgressiveDecoder",
     "Target",
     "decompress",
     "hookimpl",
@@ -48,6 +50,7 @@ _HOMES = {
     "ImageCodec": "codec.interface",
     "Part": "registry.hooks",
     "Picture": "picture.images",
+    "ProgressiveDecoder": "codec.progressive",
     "Target": "codec.target",
     "decompress": "codec.loading",
     "hookimpl": "registry.hooks",

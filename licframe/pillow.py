@@ -9,6 +9,9 @@
 ``icc_profile``, ``exif`` and ``xmp`` in place of those of the image; empty or None stores none. Pixels are turned by
 the EXIF orientation that is given, or that of the file they come from; what is stored has none.
 
+``thumbnail`` and ``draft`` leave details out that nobody sees. With ``ImageFile.LOAD_TRUNCATED_IMAGES`` of Pillow a file that is
+cut short shows what is there, and a prediction of the rest.
+
 Samples of 16 bits become 8-bit ones where Pillow has no mode for them, as with its other formats; ``licframe.read``
 gives them whole.
 """
@@ -39,6 +42,8 @@ SUFFIX = ".lic"
 _INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _decoding = threading.RLock()
 """Threads that share an image wait for its pixels."""
+_REDUCED = 2
+"""A picture that is wanted so many times smaller shows no details."""
 _OPTIONS = ("quality", "bpp", "size", "psnr", "ssimulacra2")
 
 
@@ -85,13 +90,26 @@ class LicImageFile(ImageFile.ImageFile):
         assert self.fp is not None
         self._data = self.fp.read()
         with _as_pillow_does(OSError if _accept(self._data) else UnidentifiedImageError):
-            file = container.read(self._data)
+            file = container.read(self._data, prefix=ImageFile.LOAD_TRUNCATED_IMAGES)
         header = file.header
+        self._leave_out = 0 if ImageFile.LOAD_TRUNCATED_IMAGES and not header.codec else None
         self._size = header.width, header.height
         self._mode = "I;16" if header.depth == 16 and header.mode == "L" else header.mode
         self.info.update({_INFO[name]: value for name, value in file.metadata.items()})
         self.info.update(quality=header.quality, profile=header.profile)
         self._header = header
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> Any:
+        """Leave out the details where a picture of half the size or less is wanted; its size and mode stay.
+
+        Levels of the latent are kept: decoding would take as long without them, and thumbnails would show it.
+        """
+        if size is None or not self._data or not self._header.details:
+            return None
+        if any(side < _REDUCED * wanted for side, wanted in zip(self.size, size, strict=True)):
+            return None
+        self._leave_out = 1
+        return self.mode, (0, 0, *self.size)
 
     def load(self) -> Any:
         with _decoding:
@@ -103,7 +121,11 @@ class LicImageFile(ImageFile.ImageFile):
     def _decode(self) -> None:
         from licframe.codec.loading import load_for
 
-        picture = load_for(self._header).decode(self._data).picture
+        codec = load_for(self._header)
+        if self._leave_out is None:
+            picture = codec.decode(self._data).picture
+        else:
+            picture = codec.decode_preview(self._data, self._leave_out).picture
         if self._mode != "I;16":
             picture = picture.to_8_bit()
         self.im = picture.to_pil().im

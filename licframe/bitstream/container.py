@@ -14,9 +14,11 @@ details of each, ``Z`` zeros where an image is large for its file; nothing follo
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import attrs
 
@@ -37,8 +39,11 @@ MODES = ("L", "RGB", "LA", "RGBA")
 _NAME_LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789-._/"
 _FINGERPRINT_BYTES = 6
 _METADATA = {b"I": "icc", b"E": "exif", b"X": "xmp"}
+_CUT = b"cut "
+"""Stands before the type of a chunk that the end of the file cuts short."""
 _RANKS = {b"I": 0, b"E": 0, b"X": 0, b"A": 1, b"W": 2, b"S": 2, b"s": 2, b"T": 3, b"P": 4, b"D": 5, b"Z": 6}
 """Order of the chunks after the header; each at most once, but side streams, whose names differ, and what tiles hold."""
+_SMALLEST_CHUNK = 6
 _OF_TILES = (b"P", b"D")
 _STREAM_NAME = re.compile(rb"[a-z0-9][a-z0-9 -]{0,62}")
 _OLD_FILTER = "wiener 1"
@@ -138,6 +143,7 @@ class File:
         damage: what was left out of a damaged file, a sentence each.
         tile: pixels along a side of a tile; 0 where there is one payload for the whole picture.
         lost: numbers of the tiles whose payload a damaged file lost; an empty one stands in for it.
+        cut, cut_detail: number of the tile whose payload, or details, the end of the file cuts short; None where none are.
     """
 
     header: Header
@@ -149,6 +155,8 @@ class File:
     damage: tuple[str, ...] = ()
     tile: int = 0
     lost: tuple[int, ...] = ()
+    cut: int | None = None
+    cut_detail: int | None = None
 
     @property
     def detail(self) -> Detail | None:
@@ -198,7 +206,7 @@ def write(file: File) -> bytes:
     for kind, bodies in zip(_OF_TILES, (payloads, details), strict=True):
         for body in bodies:
             out += chunk(kind, body)
-    missing = _least_bytes(file.header) - len(out)
+    missing = least_bytes(file.header) - len(out)
     if missing > 0:
         out += chunk(b"Z", bytes(missing))
     return bytes(out)
@@ -230,12 +238,13 @@ def _check_writable(file: File) -> None:
             raise ValueError(f"{name!r} is no name of a side stream: 1 to 63 of a-z, 0-9, hyphen and space")
 
 
-def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> File:
+def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False, prefix: bool = False) -> File:
     """Parse a .lic file.
 
     Args:
         best_effort: leave damaged metadata, alpha, side streams and details out, and say so in ``damage``; the
-            header and the payload must be sound.
+            header and the payload must be sound, but the end of the file may cut that short.
+        prefix: the file may end early, if not before its payload; what is there must be sound.
 
     Raises:
         CorruptStreamError: not a .lic file, damaged, cut short, or of a later version.
@@ -243,13 +252,19 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
     """
     data = bytes(data)  # of whatever holds them
     damage: list[str] = []
-    stream = _sound_chunks(data, damage) if best_effort else chunks(data)
+    stream = _sound_chunks(data, damage) if best_effort else chunks(data, prefix=prefix)
     header = _first(stream, limits)
     found: dict[bytes, bytes] = {}
     streams: dict[str, Stream] = {}
     of_tiles: dict[int, tuple[bytes, bytes]] = {}
     rank = start = 0
-    for kind, body, offset in stream:
+    ends_at: int | None = None
+    for labelled, body, offset in stream:
+        kind = labelled.removeprefix(_CUT)
+        if kind != labelled:
+            if header.codec:  # other codecs make nothing of a part
+                break
+            ends_at = offset
         again = kind in found and not (kind in _OF_TILES and b"T" in found)
         if _RANKS.get(kind, -1) < rank or again:
             raise _damaged(f"an unexpected chunk {kind!r} stands at byte {offset}")
@@ -261,8 +276,8 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
         if kind in _OF_TILES:
             of_tiles[offset] = kind, body
         if kind == b"T":
-            start = offset + len(chunk(kind, body))
-    if len(data) < _least_bytes(header) and not best_effort:
+            start = offset + chunk_size(len(body))
+    if len(data) < least_bytes(header) and not best_effort:
         raise _damaged(
             f"{len(data)} bytes are too few for an image of {header.width}x{header.height} pixels"
         )
@@ -272,21 +287,26 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) ->
             f"revision {header.revision} comes {'with' if b'T' in found else 'without'} an index of tiles"
         )
     tile, bodies, details = 0, [found.get(b"P")], [found.get(b"D")]
+    cut = None if ends_at is None else 0
     if b"T" in found:
-        tile, bodies, details = _in_tiles(found[b"T"], header, start, of_tiles, best_effort)
+        sound = 0 if best_effort else len(data) if prefix else math.inf
+        tile, bodies, details, cut = _in_tiles(found[b"T"], header, start, of_tiles, sound, ends_at)
     if all(body is None for body in bodies):
         raise _damaged("it holds no payload" + "".join(f"; {what}" for what in damage))
-    payloads, lost = _payloads(bodies, best_effort=best_effort and tile > 0)
+    tolerant = best_effort or prefix
+    payloads, lost = _payloads(bodies, best_effort=tolerant and tile > 0)
     return File(
         header,
         payloads,
         {name: found[kind] for kind, name in _METADATA.items() if kind in found},
         found.get(b"A"),
         streams,
-        _details(details, header, payloads, damage if best_effort else None),
+        _details(details, header, payloads, damage if tolerant else None),
         tuple(damage),
         tile,
         lost,
+        cut if rank == _RANKS[b"P"] else None,
+        cut if rank == _RANKS[b"D"] else None,
     )
 
 
@@ -318,33 +338,42 @@ def tiles_of(header: Header, tile: int) -> int:
 
 
 def _in_tiles(
-    index: bytes, header: Header, start: int, found: Mapping[int, tuple[bytes, bytes]], best_effort: bool
-) -> tuple[int, list[bytes | None], list[bytes | None]]:
-    """Return the side of tiles, and the bodies of their payloads and details.
+    index: bytes,
+    header: Header,
+    start: int,
+    found: Mapping[int, tuple[bytes, bytes]],
+    sound: float,
+    ends_at: int | None,
+) -> tuple[int, list[bytes | None], list[bytes | None], int | None]:
+    """Return the side of tiles, the bodies of their payloads and details, and the number of the one that is cut short.
 
     Args:
         index: the body of ``T``; start: where the first payload stands.
         found: chunks of payloads and details, by where they stand; those elsewhere than the index says are not theirs.
+        sound: so far none of them may be missing; ends_at: where one stands that is cut short.
     """
-    unit, offset = _read_varint(index, 0)
+    unit, offset = read_varint(index, 0)
     tile = unit * TILE_UNIT
     count = tiles_of(header, tile)
     kinds = _OF_TILES if header.details else (b"P",)
     if len(index) - offset < count * len(kinds):
         raise _damaged(f"its index is too short for {count} tiles")
     bodies: dict[bytes, list[bytes | None]] = {kind: [] for kind in _OF_TILES}
+    cut = None
     for kind in kinds:
         for number in range(count):
-            length, offset = _read_varint(index, offset)
+            length, offset = read_varint(index, offset)
             there, body = found.get(start, (b"", b""))
-            sound = there == kind and len(body) == length
-            if not (sound or best_effort):
+            here = there == kind and (len(body) == length or start == ends_at)
+            if here and start == ends_at:
+                cut = number
+            start += chunk_size(length)
+            if not here and start <= sound:
                 raise _damaged(f"tile {number} does not stand where the index says")
-            bodies[kind].append(body if sound else None)
-            start += 1 + len(varint(length)) + length + 4
-    if offset != len(index) or (len(found) != count * len(kinds) and not best_effort):
+            bodies[kind].append(body if here else None)
+    if offset != len(index) or (len(found) != count * len(kinds) and start <= sound):
         raise _damaged(f"its index is not of the {count} tiles that it holds")
-    return tile, bodies[b"P"], bodies[b"D"]
+    return tile, bodies[b"P"], bodies[b"D"], cut
 
 
 def _payloads(
@@ -454,11 +483,17 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return start + zlib.crc32(start).to_bytes(4, "little")
 
 
-def _least_bytes(header: Header) -> int:
+def chunk_size(length: int) -> int:
+    """Return how many bytes a chunk takes whose body has so many."""
+    return 1 + len(varint(length)) + length + 4
+
+
+def least_bytes(header: Header) -> int:
+    """Return how many bytes a file of such a picture has at least."""
     return max(0, header.width * header.height - _FREE_PIXELS) // _PIXELS_PER_BYTE
 
 
-def _start(data: bytes) -> int:
+def start_of_chunks(data: bytes) -> int:
     """Check magic number and version; return where the first chunk begins."""
     if not data:
         raise CorruptStreamError("the file is empty, not a .lic file; get a new copy of it")
@@ -480,7 +515,7 @@ def _start(data: bytes) -> int:
 
 def extent(data: bytes, offset: int) -> tuple[int, int]:
     """Return where the body of the chunk at ``offset`` begins and ends."""
-    length, start = _read_varint(data, offset + 1)
+    length, start = read_varint(data, offset + 1)
     end = start + length
     if end + 4 > len(data):
         raise _damaged(f"it ends at byte {len(data)}, inside a chunk that ends at {end + 4}")
@@ -491,10 +526,33 @@ def _is_sound(data: bytes, offset: int, end: int) -> bool:
     return zlib.crc32(data[offset:end]) == int.from_bytes(data[end : end + 4], "little")
 
 
-def chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
-    """Yield (type, body, offset) of each chunk, checked."""
-    offset = _start(data)
+def is_cut(data: bytes | bytearray, offset: int) -> bool:
+    """Say whether the data end inside the chunk at ``offset``."""
+    if len(data) - offset < _SMALLEST_CHUNK:
+        return True
+    length, start = read_varint(data, offset + 1)
+    return start + length + 4 > len(data)
+
+
+def _cut_chunk(data: bytes, offset: int) -> Iterator[tuple[bytes, bytes, int]]:
+    """Yield what the end of the data leaves of a payload, or details, at ``offset``, if there are any."""
+    kind = data[offset : offset + 1]
+    if kind in _OF_TILES and len(data) - offset >= _SMALLEST_CHUNK:
+        length, start = read_varint(data, offset + 1)
+        yield _CUT + kind, data[start : start + length], offset
+
+
+def chunks(data: bytes, *, prefix: bool = False) -> Iterator[tuple[bytes, bytes, int]]:
+    """Yield (type, body, offset) of each chunk, checked.
+
+    Args:
+        prefix: the data may end inside one; what is there of a payload or of details is yielded, under a longer type.
+    """
+    offset = start_of_chunks(data)
     while offset < len(data):
+        if prefix and is_cut(data, offset):
+            yield from _cut_chunk(data, offset)
+            return
         start, end = extent(data, offset)
         if not _is_sound(data, offset, end):
             raise _damaged(f"the checksum of the chunk at byte {offset} does not match")
@@ -504,7 +562,7 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes, int]]:
 
 def _sound_chunks(data: bytes, damage: list[str]) -> Iterator[tuple[bytes, bytes, int]]:
     """Yield the chunks that are sound, wherever they stand; note in ``damage`` what lies between."""
-    offset = sound_end = _start(data)
+    offset = sound_end = start_of_chunks(data)
     work = 0
     while offset < len(data) and work < _SEARCH_WORK:
         kind = data[offset : offset + 1]
@@ -520,8 +578,13 @@ def _sound_chunks(data: bytes, damage: list[str]) -> Iterator[tuple[bytes, bytes
             damage.append(f"bytes {sound_end} to {offset} are damaged")
         yield kind, data[start:end], offset
         offset = sound_end = end + 4
-    if sound_end < len(data):
+    last: list[tuple[bytes, bytes, int]] = []
+    with suppress(CorruptStreamError):
+        if is_cut(data, sound_end):
+            last += _cut_chunk(data, sound_end)
+    if sound_end < len(data) and not last:
         damage.append(f"bytes {sound_end} to {len(data)} are damaged")
+    yield from last
 
 
 def _first(stream: Iterator[tuple[bytes, bytes, int]], limits: Limits) -> Header:
@@ -573,8 +636,8 @@ def unpack_header(body: bytes) -> Header:
         offset, latent_quality = 4, int.from_bytes(body[3:4], "little", signed=True)
         if not LOWEST_LATENT_QUALITY <= latent_quality <= 100:
             raise _damaged(f"latent quality {latent_quality} is not one this version knows")
-    width, offset = _read_varint(body, offset)
-    height, offset = _read_varint(body, offset)
+    width, offset = read_varint(body, offset)
+    height, offset = read_varint(body, offset)
     if not (1 <= width <= _MAX_SIDE and 1 <= height <= _MAX_SIDE):
         raise _damaged(f"the image size {width}x{height} is impossible")
     size = 0 if weightless else _FINGERPRINT_BYTES
@@ -628,7 +691,8 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-def _read_varint(data: bytes, offset: int) -> tuple[int, int]:
+def read_varint(data: bytes | bytearray, offset: int) -> tuple[int, int]:
+    """Return the number that a varint at ``offset`` stands for, and where it ends."""
     number = 0
     for shift in range(0, 35, 7):
         if offset >= len(data):

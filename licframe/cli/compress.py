@@ -256,7 +256,8 @@ def decompress(
     best_effort: Annotated[
         bool,
         typer.Option(
-            "--best-effort", help="Do without metadata, alpha, details and tiles that are damaged."
+            "--best-effort",
+            help="Do without metadata, alpha, details and tiles that are damaged, and without the end of the file.",
         ),
     ] = False,
     strip: Strip = False,
@@ -277,6 +278,15 @@ def decompress(
             "--region",
             metavar="X,Y,WIDTH,HEIGHT",
             help="A part of the picture, in pixels; of a file in tiles only those that it needs are decoded.",
+        ),
+    ] = None,
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            "--preview",
+            min=0,
+            metavar="N",
+            help="Leave out the N finest levels; the file may be cut short, and 0 takes all that is there.",
         ),
     ] = None,
     depth: Annotated[
@@ -319,14 +329,17 @@ def decompress(
         source, path = inputs[number], paths[number]
         data = ready.pop() if ready else streams.read_lic(source, limits)
         # checked without torch: most damage then shows at once
-        header = container.read(data, limits, best_effort=best_effort).header
+        read = container.read(data, limits, best_effort=best_effort, prefix=preview is not None)
+        header = read.header
         made_by = header.codec, header.fingerprint
         if made_by not in codecs:
             from licframe.codec.loading import load_for
 
             codecs[made_by] = load_for(header, profile, decoder, device=device)
         codec = codecs[made_by]
-        if part is None:
+        if preview is not None:
+            decoded = codec.decode_preview(data, preview, limits, best_effort=best_effort, region=part)
+        elif part is None:
             decoded = codec.decode(data, limits, best_effort=best_effort)
         else:
             decoded = codec.decode_region(data, part, limits, best_effort=best_effort)

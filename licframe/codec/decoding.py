@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,9 +14,10 @@ from licframe.bitstream.container import File
 from licframe.codec import corrections
 from licframe.codec.detail import DetailLayer, base_context
 from licframe.errors import CorruptStreamError, WeightsMismatchError
-from licframe.model import tiled_coding, windows
+from licframe.model import previews, tiled_coding, windows
 from licframe.model.latent_model import LatentModel
-from licframe.model.tiled_coding import Mosaic, Tiles
+from licframe.model.previews import Preview
+from licframe.model.tiled_coding import Given, Mosaic, Tiles
 from licframe.model.windows import Box, moved, seen_by
 from licframe.picture.tensors import pixels_of
 from licframe.runtime.clock import Clock
@@ -23,6 +25,8 @@ from licframe.runtime.clock import Clock
 if TYPE_CHECKING:
     from licframe.codec.latent import LatentCodec
 
+Lost = Callable[[int, CorruptStreamError], None]
+"""Is told of a tile that cannot be decoded."""
 _GREY = 0.5
 _MOST_NAMED = 8
 """Most tiles that a sentence on damage names."""
@@ -33,12 +37,21 @@ class Decoding:
 
     Args:
         damage: takes a sentence on each thing that cannot be had, which is then left out.
+        leave_out: how many of the finest levels are not decoded (see ``LatentCodec.decode_preview``).
     """
 
     def __init__(
-        self, codec: LatentCodec, file: File, clock: Clock, damage: list[str] | None = None
+        self,
+        codec: LatentCodec,
+        file: File,
+        clock: Clock,
+        damage: list[str] | None = None,
+        leave_out: int = 0,
     ) -> None:
+        if leave_out and file.header.details:
+            file, leave_out = attrs.evolve(file, details=()), leave_out - 1
         self.codec, self.file, self.clock, self.damage = codec, file, clock, damage
+        self._leave_out = leave_out
         self.tiles = Tiles(file.header.height, file.header.width, file.tile)
         self.filters = corrections.of_file(file.streams, codec.find_filter, damage)
         self._base = Mosaic(codec.model, self.tiles)
@@ -46,6 +59,7 @@ class Decoding:
         self._layer = self._found_layer() if file.details else None
         self._details = None if self._layer is None else Mosaic(self._layer.model, self.tiles)
         self._bare: set[int] = set()
+        self._cut: tuple[Preview, int] | None = None
 
     def check(self) -> None:
         """Decode all symbols."""
@@ -144,15 +158,9 @@ class Decoding:
         """Decode tiles that are not known yet."""
         file = self.file
         missing = set(base) - self._base.parts.keys() - self._grey
-        self._base.parts |= tiled_coding.decode(
-            self.codec.model,
-            file.payloads,
-            file.header.latent_quality,
-            self.clock,
-            self.tiles,
-            numbers=sorted(missing),
-            flags=file.header.revision >= 2,
-            lost=self._into(self._grey),
+        quality, lost = file.header.latent_quality, self._into(self._grey)
+        self._base.parts |= self._decoded(
+            self.codec.model, file.payloads, quality, missing, lost, cut=file.cut
         )
         if self._layer is not None and self._details is not None:
             missing = set(details) - self._details.parts.keys() - self._grey - self._bare
@@ -166,15 +174,14 @@ class Decoding:
             return {}
         try:
             with self.clock("detail"):
-                return tiled_coding.decode(
+                return self._decoded(
                     layer.model,
                     [(b"", 0) if d is None else (d.payload, d.digest) for d in file.details],
                     detail.quality,
-                    self.clock,
-                    self.tiles,
-                    numbers=sorted(numbers - bare),
+                    numbers - bare,
+                    self._into(self._bare),
+                    cut=file.cut_detail,
                     given=lambda n: base_context(base, self._base.parts[n], file.header.latent_quality),
-                    lost=self._into(self._bare),
                 )
         except CorruptStreamError as error:
             if self.damage is None:
@@ -183,15 +190,76 @@ class Decoding:
             self._layer = self._details = None
             return {}
 
-    def _into(self, numbers: set[int]) -> Callable[[int, CorruptStreamError], None] | None:
+    def _decoded(
+        self,
+        model: LatentModel,
+        streams: Sequence[tuple[bytes, int]],
+        quality: int,
+        numbers: set[int],
+        lost: Lost | None,
+        *,
+        cut: int | None,
+        given: Given | None = None,
+    ) -> dict[int, Tensor]:
+        """Return decoded tiles of a model, in part where not all levels are wanted, or there.
+
+        Args:
+            streams, lost, given: see ``tiled_coding.decode``; cut: number of the tile whose payload ends early.
+        """
+        partial = numbers if self._leave_out else numbers & {cut}
+        flags = self.file.header.revision >= 2
+        parts = tiled_coding.decode(
+            model,
+            streams,
+            quality,
+            self.clock,
+            self.tiles,
+            numbers=sorted(numbers - partial),
+            flags=flags,
+            given=given,
+            lost=lost,
+        )
+        for number in sorted(partial):
+            place = self.tiles.places(model.transform.stride)[number]
+            try:
+                preview = previews.decode(
+                    model,
+                    streams[number][0],
+                    quality,
+                    [part.stop - part.start for part in place],
+                    self.clock,
+                    leave_out=self._leave_out,
+                    cut=number == cut,
+                    flags=flags,
+                    given=None if given is None else given(number),
+                )
+            except CorruptStreamError as error:
+                if lost is None:
+                    raise
+                lost(number, error)
+                continue
+            parts[number] = preview.y
+            if number == cut:
+                self._cut = preview, number
+        return parts
+
+    def _into(self, numbers: set[int]) -> Lost | None:
         """Return what collects tiles that cannot be decoded; None where that is an error."""
         forgiving = self.damage is not None and self.file.tile > 0
         return (lambda number, _: numbers.add(number)) if forgiving else None
 
     def _say(self, numbers: set[int]) -> None:
-        """Say which of some tiles were lost."""
+        """Say which of some tiles were lost, or are there in part."""
         if self.damage is None:
             return
+        if self._cut is not None:
+            preview, number = self._cut
+            what = "payload" if self.file.cut is not None else "details"
+            where = f" of tile {number}" if self.file.tile else ""
+            self.damage.append(
+                f"the file ends within the {what}{where}: {preview.decoded} of {preview.steps} steps are decoded, which no "
+                "digest can confirm, and the others predicted"
+            )
         if grey := self._grey & numbers:
             self.damage.append(f"{self._named(grey)}: they are grey")
         if bare := self._bare & numbers - self._grey:

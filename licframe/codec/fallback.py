@@ -109,6 +109,19 @@ class FallbackCodec(ImageCodec):
         """Decompress a part of a file of either codec."""
         return self._of(data, limits).decode_region(data, region, limits, best_effort=best_effort)
 
+    def decode_preview(
+        self,
+        data: bytes,
+        leave_out: int = 0,
+        limits: Limits = DEFAULT,
+        *,
+        best_effort: bool = False,
+        region: Region | None = None,
+    ) -> Decoded:
+        """Decompress the coarser levels of a file of the lossy codec."""
+        codec = self._of(data, limits)
+        return codec.decode_preview(data, leave_out, limits, best_effort=best_effort, region=region)
+
     def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:
         """Check a file of either codec."""
         self._of(data, limits).verify(data, limits)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from licframe.codec.target import Target, search
+from licframe.errors import UsageError
 from licframe.picture.images import Picture, as_picture, from_array
 from licframe.picture.region import Region
 from licframe.runtime.atomic import bytes_of
@@ -124,6 +125,28 @@ class ImageCodec(ABC):
         """
         decoded = self.decode(data, limits, best_effort=best_effort)
         return attrs.evolve(decoded, picture=decoded.picture.part(region))
+
+    def decode_preview(
+        self,
+        data: bytes,
+        leave_out: int = 0,
+        limits: Limits = DEFAULT,
+        *,
+        best_effort: bool = False,
+        region: Region | None = None,
+    ) -> Decoded:
+        """Decompress the coarser levels of a picture, from a file that may be cut short; by default there is no such thing.
+
+        Args:
+            leave_out: how many of the finest levels are left out; 0 takes all that is there.
+
+        Raises:
+            UsageError: the codec has no levels. Others as ``decode`` and ``decode_region``.
+        """
+        raise UsageError(
+            f"there is no preview of this file: {self.version.split(',')[0]} decodes it whole or not at all; leave the "
+            "preview out"
+        )
 
     def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:
         """Check a file as far as that can be done; raises as ``decode``."""

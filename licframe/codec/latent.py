@@ -19,7 +19,7 @@ from licframe.codec.encoding import Encoding
 from licframe.codec.interface import Capabilities, Decoded, Encoded, ImageCodec
 from licframe.codec.target import Target, search
 from licframe.codec.trials import Trials
-from licframe.errors import WeightsMismatchError
+from licframe.errors import UsageError, WeightsMismatchError
 from licframe.model.interfaces import PictureFilter, Refiner
 from licframe.model.latent_model import LatentModel
 from licframe.model.tiled_coding import Tiles
@@ -126,7 +126,6 @@ class LatentCodec(ImageCodec):
 
     # -- a file to a picture --------------------------------------------------------------------
 
-    @torch.inference_mode()
     def decode(
         self,
         data: bytes,
@@ -137,24 +136,58 @@ class LatentCodec(ImageCodec):
     ) -> Decoded:
         """Decompress a .lic file, or a region of it: x, y, width and height in pixels.
 
-        Of a file in tiles only those are decoded that the region depends on. With best effort damaged tiles are grey, and
-        damaged metadata, alpha, side streams or details are left out.
+        Of a file in tiles only those are decoded that the region depends on. With best effort damaged tiles are grey,
+        damaged metadata, alpha, side streams or details are left out, and what a file that ends early lacks is predicted.
         """
-        clock = Clock(limits.seconds)
-        with clock("file"):
-            file = self._own(container.read(data, limits, best_effort=best_effort))
-            header, damage = file.header, list(file.damage)
-            box = box_of(region, header.width, header.height)
-            opacity = alpha.read(file, damage if best_effort else None)
-            decoding = Decoding(self, file, clock, damage if best_effort else None)
-        pixels = decoding.pixels(box)
-        opacity = None if opacity is None else opacity[box]
-        return Decoded(Picture(pixels, file.metadata, opacity), clock.seconds, tuple(damage))
+        return self._decoded(data, limits, best_effort, None, region)
 
     def decode_region(
         self, data: bytes, region: Region, limits: Limits = DEFAULT, *, best_effort: bool = False
     ) -> Decoded:
-        return self.decode(data, limits, best_effort=best_effort, region=region)
+        return self._decoded(data, limits, best_effort, None, region)
+
+    def decode_preview(
+        self,
+        data: bytes,
+        leave_out: int = 0,
+        limits: Limits = DEFAULT,
+        *,
+        best_effort: bool = False,
+        region: Region | None = None,
+    ) -> Decoded:
+        """Decompress the coarser levels of a picture; the file may end within its payload, or behind it.
+
+        Elements of the latent that are not decoded are as predicted from those that are. Of an end that is missing it
+        says so in ``Decoded.damage``: what is shown then has no digest to be checked against.
+
+        Args:
+            leave_out: how many levels to leave out, finest first: the details where there are any, then a grid of MSP each
+                (or a pass of another context scheduler), but for the coarsest; 0 takes all that is there.
+        """
+        if leave_out < 0:
+            raise UsageError(f"a preview leaves out {leave_out} levels; the least is 0")
+        return self._decoded(data, limits, best_effort, leave_out, region)
+
+    @torch.inference_mode()
+    def _decoded(
+        self,
+        data: bytes,
+        limits: Limits,
+        best_effort: bool,
+        leave_out: int | None,
+        region: Region | None,
+    ) -> Decoded:
+        clock, tolerant = Clock(limits.seconds), best_effort or leave_out is not None
+        with clock("file"):
+            prefix = leave_out is not None
+            file = self._own(container.read(data, limits, best_effort=best_effort, prefix=prefix))
+            header, damage = file.header, list(file.damage)
+            box = box_of(region, header.width, header.height)
+            opacity = alpha.read(file, damage if tolerant else None)
+            decoding = Decoding(self, file, clock, damage if tolerant else None, leave_out or 0)
+        pixels = decoding.pixels(box)
+        opacity = None if opacity is None else opacity[box]
+        return Decoded(Picture(pixels, file.metadata, opacity), clock.seconds, tuple(damage))
 
     @torch.inference_mode()
     def verify(self, data: bytes, limits: Limits = DEFAULT) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +17,7 @@ from licframe.codec.detail import DetailLayer
 from licframe.codec.fallback import FallbackCodec
 from licframe.codec.interface import ImageCodec
 from licframe.codec.latent import LatentCodec
-from licframe.errors import PluginLoadError, ProfileError, WeightsMismatchError
+from licframe.errors import LicframeWarning, PluginLoadError, ProfileError, WeightsMismatchError
 from licframe.exact.devices import device_named
 from licframe.model.interfaces import EntropyModel, PictureFilter
 from licframe.model.latent_model import LatentModel
@@ -318,18 +319,21 @@ def decompress(
     decoder: str | None = None,
     *,
     region: Region | None = None,
+    preview: int | None = None,
 ) -> Image.Image:
     """Decompress a .lic file with the profile that it was made with (see ``load_for``).
 
     Args:
         source: a path, bytes, or a stream that is open for reading.
         region: a part of the picture: x, y, width and height; of a large one only what it depends on is decoded.
+        preview: decode the coarser levels of a file that may be cut short, without so many of the finest (see
+            ``ImageCodec.decode_preview``); a LicframeWarning says what is missing.
 
     Raises:
         FileError: it cannot be read; CorruptStreamError: damaged; WeightsMismatchError: its weights are not installed;
-        UsageError: the region does not lie within the picture.
+        UsageError: the region does not lie within the picture, or there is no preview of it.
     """
-    return read(source, profile, decoder, region=region).to_pil()
+    return _read(source, profile, decoder, region, preview).to_pil()
 
 
 def read(
@@ -338,8 +342,20 @@ def read(
     decoder: str | None = None,
     *,
     region: Region | None = None,
+    preview: int | None = None,
 ) -> Picture:
     """Return the picture of a .lic file: samples with 8 or 16 bits, alpha, metadata (see ``decompress``)."""
+    return _read(source, profile, decoder, region, preview)
+
+
+def _read(
+    source: Source, profile: Name | None, decoder: str | None, region: Region | None, preview: int | None
+) -> Picture:
     data = bytes_of(source)
     codec = load_for(container.read_header(data), profile, decoder)
+    if preview is not None:
+        decoded = codec.decode_preview(data, preview, region=region)
+        for what in decoded.damage:
+            warnings.warn(what, LicframeWarning, stacklevel=3)
+        return decoded.picture
     return (codec.decode(data) if region is None else codec.decode_region(data, region)).picture

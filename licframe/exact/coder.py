@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import constriction
@@ -31,6 +31,9 @@ LARGEST_RESIDUAL = 2**_ESCAPE_BITS - 1
 
 BIT_TOTAL = 2**16
 """Probabilities of decisions are counted out of this."""
+
+_LOOKAHEAD = 16
+"""More bytes than the range coder looks at."""
 
 _Bernoulli = constriction.stream.model.Bernoulli(perfect=False)
 _Uniform = constriction.stream.model.Uniform
@@ -243,3 +246,50 @@ class Decoder(_Coder):
         """Check that nothing is left over."""
         if not self._coder.maybe_exhausted():
             raise CorruptStreamError("the coded stream goes on after the last symbol; it is damaged")
+
+
+class EndOfPrefixError(Exception):
+    """The beginning of a coded stream does not say what comes next."""
+
+
+class PrefixDecoder:
+    """Read residuals from the beginning of a coded stream, as far as it proves them.
+
+    Whatever bytes may follow, what they decode to lies between what zeros and what ones decode to. Where the two agree, it
+    is certain; the first disagreement ends it.
+
+    Raises:
+        EndOfPrefixError: what is asked for depends on bytes that are not there.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        words = data[: len(data) // 4 * 4]
+        self._decoders = Decoder(words), Decoder(words + b"\xff" * _LOOKAHEAD)
+
+    def code(self, bank: TableBank, index: Tensor, symbols: Tensor | None = None) -> Tensor:
+        """Decode one residual per element (see SymbolCoder)."""
+        return self._agreed(lambda decoder: decoder.code(bank, index), torch.equal)
+
+    def code_bits(
+        self, probability: NDArray[np.int64], bits: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.bool_]:
+        """Decode decisions (see SymbolCoder)."""
+        return self._agreed(lambda decoder: decoder.code_bits(probability), np.array_equal)
+
+    def code_flags(self, size: int) -> NDArray[np.bool_]:
+        """Decode the flags of ``size`` channels."""
+        return self._agreed(lambda decoder: decoder.code_flags(size), np.array_equal)
+
+    def note(self, residual: Tensor) -> None:
+        """Do nothing: a digest is of a whole stream."""
+
+    def _agreed(self, read: Callable[[Decoder], Any], equal: Callable[[Any, Any], bool]) -> Any:
+        try:
+            low, high = map(read, self._decoders)
+        except (
+            CorruptStreamError
+        ) as error:  # beyond the end anything may stand, even what no encoder writes
+            raise EndOfPrefixError from error
+        if not equal(low, high):
+            raise EndOfPrefixError
+        return low
