@@ -350,7 +350,8 @@ def _in_tiles(
     Args:
         index: the body of ``T``; start: where the first payload stands.
         found: chunks of payloads and details, by where they stand; those elsewhere than the index says are not theirs.
-        sound: so far none of them may be missing; ends_at: where one stands that is cut short.
+        sound: so far none of them may be missing, and where it is 0 others may stand in their place.
+        ends_at: where one stands that is cut short.
     """
     unit, offset = read_varint(index, 0)
     tile = unit * TILE_UNIT
@@ -368,7 +369,7 @@ def _in_tiles(
             if here and start == ends_at:
                 cut = number
             start += chunk_size(length)
-            if not here and start <= sound:
+            if not here and (start <= sound or (there and sound)):
                 raise _damaged(f"tile {number} does not stand where the index says")
             bodies[kind].append(body if here else None)
     if offset != len(index) or (len(found) != count * len(kinds) and start <= sound):

@@ -20,12 +20,12 @@ from licframe.runtime.limits import DEFAULT, Limits
 class ProgressiveDecoder:
     """Show a .lic file better and better while its bytes arrive.
 
+    >>> import licframe
     >>> decoder = licframe.ProgressiveDecoder()
-    >>> for piece in pieces:
-    ...     preview = decoder.feed(piece)
-    ...     if preview is not None:
-    ...         show(preview)
-    >>> show(decoder.finish())
+    >>> with open("photo.lic", "rb") as stream:
+    ...     while piece := stream.read(1000):
+    ...         preview = decoder.feed(piece)  # a Pillow image, or None
+    >>> image = decoder.finish()
 
     Previews come after each of a number of equal parts of the payload, and of the details, whatever the pieces; each takes as
     long as decoding the file does. No digest can confirm them: that is for ``finish``. Files of codecs that have no preview give none. Samples of 16

@@ -286,9 +286,8 @@ class PrefixDecoder:
     def _agreed(self, read: Callable[[Decoder], Any], equal: Callable[[Any, Any], bool]) -> Any:
         try:
             low, high = map(read, self._decoders)
-        except (
-            CorruptStreamError
-        ) as error:  # beyond the end anything may stand, even what no encoder writes
+        except CorruptStreamError as error:
+            # Zeros or ones may be what no encoder writes.
             raise EndOfPrefixError from error
         if not equal(low, high):
             raise EndOfPrefixError
