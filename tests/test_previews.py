@@ -276,9 +276,9 @@ def test_alpha_and_metadata_are_those_of_the_file(codec: LatentCodec, picture: P
 # -- streams ----------------------------------------------------------------------------------------
 
 
-def shown(data: bytes, size: int, **options: Any) -> tuple[list[Any], Any]:
+def shown(data: bytes, size: int, pictures: int = 6) -> tuple[list[Any], Any]:
     """Return the previews of a file that arrives in pieces of a size, and the picture."""
-    decoder = licframe.ProgressiveDecoder("tiny", **options)
+    decoder = licframe.ProgressiveDecoder("tiny", pictures=pictures)
     found = [decoder.feed(data[start : start + size]) for start in range(0, len(data), size)]
     return [np.asarray(image) for image in found if image is not None], np.asarray(decoder.finish())
 
@@ -287,7 +287,7 @@ def test_a_stream_looks_better_and_better(codec: LatentCodec, data: bytes, pictu
     found, whole = shown(data, 500)
     fidelity = [picture.psnr(pixels) for pixels in found]
 
-    assert len(found) >= 8
+    assert len(found) >= 5
     # The first steps of a tile may be further from it than grey is.
     assert all(more > less - 0.5 for less, more in itertools.pairwise(fidelity))
     assert fidelity[-1] > fidelity[0] + 5

@@ -46,6 +46,8 @@ def attempt(codec: LatentCodec, data: bytes) -> None:
     with contextlib.suppress(LicframeError):
         codec.decode(data, LIMITS)
     with contextlib.suppress(LicframeError):
+        codec.decode_preview(data, 0, LIMITS)
+    with contextlib.suppress(LicframeError):
         file = container.read(data, LIMITS, best_effort=True)
         if file.alpha is not None:
             alpha.decode(file.alpha, file.header.height, file.header.width, file.header.depth)

@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "results" / "kodak"
 SPEED = ROOT / "docs" / "results" / "speed.json"
 SERIAL = SPEED.with_name("speed-serial.json")
+PREVIEWS = SPEED.with_name("previews.json")
 # kodim22, the median of Kodak in rate
 SPEED_IMAGE = 21
 PROFILES = ("visual", "fast", "balanced", "checkerboard", "ms_ssim", "max_quality")
@@ -286,8 +287,37 @@ def decoder_table() -> str:
     return "\n".join(lines)
 
 
+def preview_table() -> str:
+    """Return what previews show as Markdown."""
+    record = json.loads(PREVIEWS.read_text())
+    shares = [share for share in record["shares"] if share in (0.1, 0.25, 0.5, 0.75, 1)]
+    left_out = record["levels_left_out"]
+    lines = [
+        f"| quality | bytes | {' | '.join(f'{share:.0%}' for share in shares)} | "
+        f"{' | '.join(f'`--preview {n}`' for n in left_out)} |",
+        f"|---|---|{'---|' * (len(shares) + len(left_out))}",
+    ]
+    for file in record["files"]:
+        by_share = dict(zip(record["shares"], file["psnr_by_share"], strict=True))
+        cells = [by_share[share] for share in shares] + file["psnr_by_levels_left_out"]
+        numbers = " | ".join(f"{value:.1f}" for value in cells)
+        lines.append(f"| {file['quality']} | {file['bytes']} | {numbers} |")
+    return "\n".join(lines)
+
+
+def preview_plot() -> str:
+    """Return the plot of the same."""
+    record = json.loads(PREVIEWS.read_text())
+    curves = [
+        (f"quality {file['quality']}{', with details' * file['details']}", file["psnr_by_share"])
+        for file in record["files"]
+    ]
+    return plots.progress(record["shares"], curves)
+
+
 BLOCKS = {
     "front": front_table,
+    "previews": preview_table,
     "decoders": decoder_table,
     "contexts": context_table,
     "bd-psnr": lambda: bd_table("psnr"),
@@ -315,6 +345,7 @@ def write_tables() -> None:
         write_atomically(page, filled(page.read_text()))
     profiles, everything = load()
     shown = [*profiles, *(everything[a] for a in ANCHORS if a in everything)]
+    write_atomically(PREVIEWS.with_suffix(".svg"), preview_plot())
     for metric in METRICS:
         plot = FOLDER.parent / f"kodak-{metric.replace('_', '-')}.svg"
         write_atomically(plot, plots.rate_distortion(shown, metric))

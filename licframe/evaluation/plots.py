@@ -63,6 +63,17 @@ def rate_distortion(results: Sequence[Results], metric: str = "psnr", limit: flo
     return _svg(figure)
 
 
+def progress(shares: Sequence[float], curves: Sequence[tuple[str, Sequence[float]]]) -> str:
+    """Return an SVG of PSNR in dB over the share of a file's bytes, from (label, PSNR at each share)."""
+    figure, axes = _axes()
+    for label, decibels in curves:
+        axes.plot([100 * share for share in shares], decibels, marker="o", markersize=3, label=label)
+    axes.set_xlabel("bytes that have arrived, %")
+    axes.set_ylabel(METRICS["psnr"].title)
+    axes.legend(fontsize=8, frameon=False)
+    return _svg(figure)
+
+
 def trade_off(points: Sequence[tuple[str, float, float]], label: str) -> str:
     """Return an SVG of BD-rate (percent, lower is better) over a cost, from (name, cost, BD-rate)."""
     figure, axes = _axes()
