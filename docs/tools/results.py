@@ -291,12 +291,9 @@ def preview_table() -> str:
     """Return what previews show as Markdown."""
     record = json.loads(PREVIEWS.read_text())
     shares = [share for share in record["shares"] if share in (0.1, 0.25, 0.5, 0.75, 1)]
-    left_out = record["levels_left_out"]
-    lines = [
-        f"| quality | bytes | {' | '.join(f'{share:.0%}' for share in shares)} | "
-        f"{' | '.join(f'`--preview {n}`' for n in left_out)} |",
-        f"|---|---|{'---|' * (len(shares) + len(left_out))}",
-    ]
+    heads = ["quality", "bytes", *(f"{share:.0%}" for share in shares)]
+    heads += [f"`--preview {number}`" for number in record["levels_left_out"]]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     for file in record["files"]:
         by_share = dict(zip(record["shares"], file["psnr_by_share"], strict=True))
         cells = [by_share[share] for share in shares] + file["psnr_by_levels_left_out"]
