@@ -90,7 +90,7 @@ def test_the_beginning_of_a_stream_gives_what_the_whole_gives() -> None:
         encoder.code(bank, index, run)
         spent.append(encoder.bits)
     data = encoder.finish()
-    for length in range(len(data)):
+    for length in range(0, len(data), 3):
         decoder = PrefixDecoder(data[:length])
         found = 0
         with contextlib.suppress(EndOfPrefixError):
