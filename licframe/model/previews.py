@@ -83,7 +83,8 @@ def decode(
     def fix(step: Step, parameters: Tensor) -> Tensor:
         nonlocal decoded, wanted
         parameters = parameters.cpu()
-        values = model.coding_model(step).exact_centre(parameters)
+        with clock("coding", inside="context"):  # which ends it when its time is over
+            values = model.coding_model(step).exact_centre(parameters)
         if decoded < wanted:
             try:
                 residual = code_step(coder, model, step, parameters, None, live, clock)

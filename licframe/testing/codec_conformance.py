@@ -114,6 +114,18 @@ class CodecConformance:
         with pytest.raises(UsageError):
             codec.decode_region(data, (60, 0, 2, 1))
 
+    def test_a_preview_is_as_large_as_the_picture(
+        self, codec: ImageCodec, coded: tuple[Picture, bytes]
+    ) -> None:
+        """Where the codec has levels that can be left out; else it says that it has none."""
+        picture, data = coded
+        try:
+            whole, coarse = (codec.decode_preview(data, number).picture for number in (0, 1))
+        except UsageError:
+            return
+        assert coarse.size == picture.size
+        assert np.array_equal(whole.pixels, codec.decode(data).picture.pixels)
+
     @pytest.mark.parametrize(("mode", "depth"), [*itertools.product(container.MODES, (8, 16))])
     def test_modes_and_depths(self, codec: ImageCodec, fresh: ImageCodec, mode: str, depth: int) -> None:
         """What the capabilities declare comes back; the rest is refused, or left out."""
