@@ -9,7 +9,7 @@
 ``icc_profile``, ``exif`` and ``xmp`` in place of those of the image; empty or None stores none. Pixels are turned by
 the EXIF orientation that is given, or that of the file they come from; what is stored has none.
 
-``thumbnail`` and ``draft`` leave details out that nobody sees. With ``ImageFile.LOAD_TRUNCATED_IMAGES`` of Pillow a file that is
+``thumbnail`` and ``draft`` leave out details where the picture gets smaller. With ``ImageFile.LOAD_TRUNCATED_IMAGES`` of Pillow a file that is
 cut short shows what is there, and a prediction of the rest.
 
 Samples of 16 bits become 8-bit ones where Pillow has no mode for them, as with its other formats; ``licframe.read``
@@ -43,7 +43,7 @@ _INFO = {"icc": "icc_profile", "exif": "exif", "xmp": "xmp"}
 _decoding = threading.RLock()
 """Threads that share an image wait for its pixels."""
 _REDUCED = 2
-"""A picture that is wanted so many times smaller shows no details."""
+"""A picture that is wanted so many times smaller, or more, is decoded without details."""
 _OPTIONS = ("quality", "bpp", "size", "psnr", "ssimulacra2")
 
 

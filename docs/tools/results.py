@@ -290,7 +290,7 @@ def decoder_table() -> str:
 def preview_table() -> str:
     """Return what previews show as Markdown."""
     record = json.loads(PREVIEWS.read_text())
-    shares = [share for share in record["shares"] if share in (0.1, 0.25, 0.5, 0.75, 1)]
+    shares = record["shown"]
     heads = ["quality", "bytes", *(f"{share:.0%}" for share in shares)]
     heads += [f"`--preview {number}`" for number in record["levels_left_out"]]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
