@@ -26,6 +26,7 @@ COMMANDS = {
     "refit": ("refit", "Fit anew what belongs to new base weights."),
     "ablate": ("ablate", "Measure what parts are worth, by swapping them."),
     "report": ("report", "Write results as one page: plots, tables, sliders."),
+    "demo": ("demo", "Show a local page to drop pictures on."),
     "bench": ("bench", "Measure rate-distortion and speed."),
     "new-plugin": ("new_plugin", "Write a package with a part of one's own that works."),
 }

@@ -97,10 +97,13 @@ def targets_of(quality: int | None, rates: Sequence[float]) -> list[Target]:
     return [Target(bpp=rate) for rate in rates] or [Target(quality=15 if quality is None else quality)]
 
 
-def equal_bytes(codec: ImageCodec, picture: Picture, size: int) -> bytes:
+def equal_bytes(codec: ImageCodec, picture: Picture, size: int, tries: int = _TRIES) -> bytes:
     """Return the largest file of a codec that is not above ``size``, by bisection of its quality.
 
     Where even the smallest is above, that one is returned.
+
+    Args:
+        tries: of the bisection; seven find a whole number from 0 to 100.
     """
     if not isinstance(codec, PixelCodec):  # it searches its whole scale, of which it alone knows the steps
         try:
@@ -114,7 +117,7 @@ def equal_bytes(codec: ImageCodec, picture: Picture, size: int) -> bytes:
         low, high = high, low  # a codec whose parameter means loss
     if len(files[high]) <= size:
         return files[high]
-    for _ in range(_TRIES):
+    for _ in range(tries):
         middle = (low + high) / 2
         data = files[middle] = codec.encode(picture, Target(quality=middle)).data
         low, high = (middle, high) if len(data) <= size else (low, middle)

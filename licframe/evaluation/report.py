@@ -11,7 +11,7 @@ from licframe.evaluation import plots
 from licframe.evaluation.bd import bd_rate, fidelity
 from licframe.evaluation.comparison import Comparison
 from licframe.evaluation.metrics import METRICS
-from licframe.evaluation.pages import address, filled
+from licframe.evaluation.pages import address, filled, image, table, viewer
 from licframe.evaluation.results import Results
 from licframe.picture.error import AMPLIFICATION, error_map
 
@@ -43,6 +43,7 @@ def render(
     measured = [item for item in results if item.points]
     return filled(
         "report",
+        ("pictures", "viewer"),
         title=html.escape(title or " on ".join(["licframe", *names])),
         curves=_rates(everything, measured, anchors) if names else "",
         comparisons="\n".join([_PICTURES, *map(_viewer, comparisons)]) if comparisons else "",
@@ -67,7 +68,7 @@ smaller files. A dash: fewer than four points, or curves that hardly overlap.</p
 <h2>Every image</h2>
 {_image_table(measured)}
 <h2>What was measured</h2>
-{_table(["codec", "kind", "version", "source"], versions)}"""
+{table(["codec", "kind", "version", "source"], versions)}"""
 
 
 def _summary(dataset: str, measured: Sequence[Results]) -> str:
@@ -131,7 +132,7 @@ def _bd_table(results: Sequence[Results], anchors: Sequence[Results]) -> str:
                 except ResultsError:
                     row.append("-")
         rows.append(["0" if cell.startswith("+0.0 %") else cell for cell in row])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _image_table(measured: Sequence[Results]) -> str:
@@ -150,7 +151,7 @@ def _image_table(measured: Sequence[Results]) -> str:
         for p in item.points
     ]
     rows.sort(key=lambda row: (row[0], row[1]))
-    return _table(
+    return table(
         [
             "image",
             "codec",
@@ -165,68 +166,25 @@ def _image_table(measured: Sequence[Results]) -> str:
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f'<div class="wide" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
-
-
 def _viewer(comparison: Comparison) -> str:
-    name = html.escape(comparison.name)
-    first, *_ = comparison.levels
-    names = [coded.codec for coded in first.coded]
+    names = [coded.codec for coded in comparison.levels[0].coded]
     views = ["original", *names, *(f"error of {codec}, x{AMPLIFICATION}" for codec in names)]
     levels = [level.label for level in comparison.levels]
-    return f"""<section class="viewer" aria-label="{name}">
-<h3>{name}</h3>
-<div class="controls">
-<label>left <select data-side="left">{_options(views, 1)}</select></label>
-<label>right <select data-side="right">{_options(views, 2)}</select></label>
-<label{" hidden" * (len(levels) == 1)}>at <select data-level-choice>{_options(levels)}</select></label>
-<label>zoom <select data-zoom>
-<option value="fit">fit</option><option value="1">1:1</option><option value="2">2:1</option><option value="4">4:1</option>
-</select></label>
-<button type="button" data-flicker>flicker <span class="key">(<kbd>F</kbd>)</span></button>
-<span role="status">shown: <span data-now>both</span></span>
-</div>
-<div class="frame" tabindex="0" role="group" aria-label="pictures of {name}"><div class="stage">
-{_images(comparison)}
-<div class="line"></div></div></div>
-<label class="slide">border <input type="range" min="0" max="100" value="50" step="0.5" aria-label="border between left and right"></label>
-<p class="caption" data-caption="left"></p>
-<p class="caption" data-caption="right"></p>
-<p class="caption" data-scale></p>
-</section>"""
+    return viewer(comparison.name, views, _images(comparison), levels, chosen=(1, 2))
 
 
-def _options(labels: Sequence[str], chosen: int = 0) -> str:
-    return "".join(
-        f'<option value="{number}"{" selected" * (number == chosen)}>{html.escape(label)}</option>'
-        for number, label in enumerate(labels)
-    )
-
-
-def _images(comparison: Comparison) -> str:
+def _images(comparison: Comparison) -> list[str]:
     """Return the pictures of all levels; those of one view have one number."""
-    original = comparison.original
-    height, width = original.shape[:2]
-
-    def image(source: str, view: int, alt: str, caption: str, level: str = "") -> str:
-        return (
-            f'<img src="{source}" width="{width}" height="{height}" decoding="sync" data-view="{view}"{level} '
-            f'alt="{html.escape(comparison.name)}: {html.escape(alt)}" data-caption="{html.escape(caption)}">'
-        )
-
-    images = [image(address(original), 0, "original", "original")]
+    original, name = comparison.original, comparison.name
+    size = original.shape[1], original.shape[0]
+    images = [image(address(original), size, 0, f"{name}: original", "original")]
     for number, level in enumerate(comparison.levels):
-        at, count = f' data-level="{number}"', len(level.coded)
+        count = len(level.coded)
         for view, coded in enumerate(level.coded, 1):
             error, alt = f"error of {coded.codec}, x{AMPLIFICATION}", f"{coded.codec}, {level.label}"
-            difference = address(error_map(original, coded.pixels), lossless=False)
-            images.append(image(address(coded.pixels), view, alt, coded.caption, at))
-            images.append(
-                image(difference, view + count, f"error of {alt}", f"{error}; {coded.caption}", at)
-            )
-    return "\n".join(images)
+            shown = address(coded.pixels)
+            images.append(image(shown, size, view, f"{name}: {alt}", coded.caption, number))
+            shown = address(error_map(original, coded.pixels), lossless=False)
+            caption = f"{error}; {coded.caption}"
+            images.append(image(shown, size, view + count, f"{name}: error of {alt}", caption, number))
+    return images

@@ -6,7 +6,7 @@ one transfer of its parameters and one of its values.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -22,6 +22,9 @@ from licframe.exact.units import CENTRE_FRACTION, row_of
 from licframe.model.interfaces import EntropyModel, Known, Step, SymbolCoder
 from licframe.model.latent_model import LatentModel
 from licframe.runtime.clock import Clock
+
+Watch = Callable[[Step, Tensor, Tensor, NDArray[np.bool_]], None]
+"""Is told of a step's parameters and residuals, and which channels of y are coded at all; it changes none of them."""
 
 
 @attrs.frozen(eq=False)
@@ -115,12 +118,14 @@ def decode(
     *,
     flags: bool = True,
     given: Mapping[str, Tensor] | None = None,
+    watch: Watch | None = None,
 ) -> Tensor:
     """Return the decoded latent (see ``CodedLatent.y``) of ``shape`` rows and columns.
 
     Args:
         flags: the payload begins with flags of empty channels (all but those of coder revision 1 do).
         given: see ``Known.given``.
+        watch: is told of every step.
 
     Raises:
         CorruptStreamError: the payload is damaged, or this machine computes differently.
@@ -132,6 +137,8 @@ def decode(
     def fix(step: Step, parameters: Tensor) -> Tensor:
         parameters = parameters.cpu()
         residual = code_step(decoder, model, step, parameters, None, live, clock)
+        if watch is not None:
+            watch(step, parameters, residual, live)
         centre = model.coding_model(step).exact_centre(parameters)
         return residual.mul_(2.0**CENTRE_FRACTION).add_(centre).to(model.device)
 

@@ -17,7 +17,9 @@ EXTRAS = MappingProxyType(
         "pyvips": "16bit",
         "ray": "ray",
         "ssimulacra2": "ssimulacra2",
+        "starlette": "demo",
         "tensorboard": "train",
+        "uvicorn": "demo",
         "webdataset": "stream",
     }
 )

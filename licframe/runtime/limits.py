@@ -16,6 +16,8 @@ _UNTILED_PIXELS = 2**24
 _BYTES_PER_FURTHER_PIXEL = 64
 """The same of pictures in tiles: beyond so many pixels only what is kept of the whole picture grows with it."""
 
+_METADATA = 2**24
+
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
@@ -47,6 +49,11 @@ class Limits:
         first = min(_UNTILED_PIXELS, self.memory // _BYTES_PER_PIXEL)
         further = max(0, self.memory - self.memory_for(_UNTILED_PIXELS)) // _BYTES_PER_FURTHER_PIXEL
         return min(self.pixels, first + further)
+
+    @property
+    def most_bytes(self) -> int:
+        """Most bytes of a file of such an image that somebody sends: four samples of 16 bits a pixel, and some metadata."""
+        return 8 * self.most_pixels + _METADATA
 
     @staticmethod
     def memory_for(pixels: int, *, tiled: bool = True) -> int:
