@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -212,17 +211,25 @@ def test_who_stops_lets_the_next_one_in(picture: Picture) -> None:
 @pytest.mark.parametrize(
     "name", ["rgb-q50", "grey-q60-revision2", "grey-q90-revision5", "la-q80-revision6"]
 )
-def test_bits_by_place_are_those_of_the_file(name: str, codec: LatentCodec) -> None:
+def test_bits_by_place_are_those_of_a_file(name: str, codec: LatentCodec) -> None:
     """Details, tiles and empty channels among them."""
     file = container.read((GOLDEN / f"{name}.lic").read_bytes())
     bits = bits_per_block(codec, file)
-    held = sum(len(payload) for payload, _ in file.payloads) + sum(
-        len(d.payload) for d in file.details if d
-    )
+    held = [len(payload) for payload, _ in file.payloads] + [len(d.payload) for d in file.details if d]
 
     assert bits.shape == (-(-file.header.height // 16), -(-file.header.width // 16))
     assert bits.min() >= 0
-    assert bits.sum() == pytest.approx(8 * held, rel=0.02, abs=64 * len(file.payloads))
+    # each stream has words of 32 bits, and says which channels are empty
+    assert bits.sum() == pytest.approx(8 * sum(held), rel=0.02, abs=128 * len(held))
+
+
+@pytest.mark.parametrize("quality", [30, 90])
+def test_bits_by_place_are_all_there_is(codec: LatentCodec, quality: int) -> None:
+    encoded = codec.encode(noise_picture(300, 200), Target(quality=quality))
+    file = container.read(encoded.data)
+
+    assert bool(file.details) == (quality == 90)
+    assert bits_per_block(codec, file).sum() == pytest.approx(encoded.information, rel=0.01)
 
 
 def test_bits_are_where_the_detail_is(codec: LatentCodec) -> None:
@@ -314,6 +321,25 @@ def test_a_file_is_answered_line_by_line(port: int, picture: Picture) -> None:
 )
 def test_others_are_not_answered(port: int, method: str, headers: dict[str, str], status: int) -> None:
     assert request(port, method, "/answer?profile=tiny", b"x", **headers)[0] == status
+
+
+def test_who_goes_away_lets_the_next_one_in(port: int, picture: Picture) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(
+        "POST",
+        "/answer?profile=visual&name=left.png",
+        png(picture),
+        {"Content-Type": "application/octet-stream"},
+    )
+    answer = connection.getresponse()
+    first = json.loads(answer.readline())["text"]
+    answer.close()
+    connection.close()
+    _, lines, _ = request(port, "POST", "/answer?profile=tiny&name=next.png", png(picture))
+    texts = [json.loads(line).get("text") for line in lines.splitlines()]
+
+    assert first == "reading the picture"
+    assert "decoding" in texts
 
 
 def test_a_file_beyond_the_limits_is_refused_before_it_is_read(port: int) -> None:
@@ -409,23 +435,23 @@ def test_the_page_works_on_a_phone_and_by_keyboard(address: str, picture: Pictur
 def test_a_picture_can_be_dropped_and_stopped(address: str, tmp_path: Path) -> None:
     from selenium.webdriver.support.ui import Select, WebDriverWait
 
-    drop = """const data = new DataTransfer();
-data.items.add(new File([await (await fetch("sample")).blob()], "lake.webp"));
-dispatchEvent(new DragEvent("drop", { dataTransfer: data }));"""
+    picture = base64.b64encode(png(noise_picture(180, 170))).decode()
+    drop = f"""const data = new DataTransfer(), bytes = Uint8Array.from(atob("{picture}"), (x) => x.charCodeAt(0));
+data.items.add(new File([bytes], "dropped.png"));
+dispatchEvent(new DragEvent("drop", {{ dataTransfer: data }}));"""
     browser = started()
     try:
         browser.get(address)
         find = functools.partial(browser.find_element, "css selector")
-        wait = WebDriverWait(browser, 120)
-        Select(find("[name=profile]")).select_by_visible_text("tiny")
-        browser.execute_script(f"(async () => {{ {drop} }})()")
-        wait.until(lambda _: "compressing" in find("#text").text or "bytes" in find("#text").text)
+        wait = WebDriverWait(browser, 120, poll_frequency=0.05)
+        browser.execute_script(drop)  # of the profile that takes longest to load
+        wait.until(lambda _: "compressing" in find("#text").text)
         find("#stop").click()
         wait.until(lambda _: find("#working").get_property("hidden"))
         stopped = find("#result").text + find("#error").text
-        time.sleep(0.5)
-        browser.execute_script(f"(async () => {{ {drop} }})()")
-        wait.until(lambda _: "lake.webp" in find("#result").text)
+        Select(find("[name=profile]")).select_by_visible_text("tiny")
+        browser.execute_script(drop)
+        wait.until(lambda _: "dropped.png" in find("#result").text)
 
         assert not stopped
         assert browser.get_log("browser") == []

@@ -7,7 +7,7 @@ import functools
 import html
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,7 @@ class Desk:
         self.limits = limits
         self._busy = threading.Lock()
 
-    def answer(self, data: bytes, name: str, query: Mapping[str, str]) -> Iterator[Event]:
+    def answer(self, data: bytes, name: str, query: Mapping[str, str]) -> Generator[Event]:
         """Yield what a page is told about a file; any mistake is told, none is raised.
 
         Args:

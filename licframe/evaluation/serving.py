@@ -7,7 +7,7 @@ to ask first, and nothing is allowed to them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import TYPE_CHECKING
 
 from licframe.evaluation import demo
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _FILE = "application/octet-stream"
+_LINES = "application/x-ndjson"
 _HEADERS = {
     # whatever stands in a file, the page loads nothing from elsewhere
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -36,6 +37,7 @@ def application(limits: Limits) -> Starlette:
         limits: of what is sent.
     """
     from starlette.applications import Starlette
+    from starlette.concurrency import iterate_in_threadpool
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import Request
@@ -65,13 +67,20 @@ def application(limits: Limits) -> Starlette:
                     f"{name} has more than {limits.most_bytes} bytes, which is more than a picture within the limits "
                     "takes; if you trust it, start licframe demo with a higher --limit pixels=",
                 )
-        lines = _lines(desk, bytes(data), name, dict(request.query_params))
-        return StreamingResponse(lines, media_type="application/x-ndjson", headers=_HEADERS)
+        events = desk.answer(bytes(data), name, dict(request.query_params))
+        return StreamingResponse(_lines(events, request), media_type=_LINES, headers=_HEADERS)
+
+    async def _lines(events: Generator[demo.Event], request: Request) -> AsyncIterator[str]:
+        try:
+            async for event in iterate_in_threadpool(events):
+                if await request.is_disconnected():
+                    break
+                yield _line(event)
+        finally:
+            events.close()  # the next one has its turn
 
     def _refused(status: int, sentence: str) -> Response:
-        return Response(
-            _line({"error": sentence}), status, media_type="application/x-ndjson", headers=_HEADERS
-        )
+        return Response(_line({"error": sentence}), status, media_type=_LINES, headers=_HEADERS)
 
     return Starlette(
         routes=[
@@ -81,10 +90,6 @@ def application(limits: Limits) -> Starlette:
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
     )
-
-
-def _lines(desk: demo.Desk, data: bytes, name: str, query: dict[str, str]) -> Iterator[str]:
-    return map(_line, desk.answer(data, name, query))
 
 
 def _line(event: demo.Event) -> str:
