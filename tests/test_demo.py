@@ -61,12 +61,12 @@ def test_a_picture_is_compressed_beside_others_at_equal_bytes(picture: Picture, 
     assert [event["text"] for event in working][1] == "compressing with tiny"
     assert last["name"] == "photo & co.lic"
     assert data == codec.encode(picture, Target(quality=30)).data
-    assert [row[0].partition(" (")[0] for row in rows] == ["tiny", "JPEG", "WebP", "AVIF"]
+    assert [row[0].partition(" (")[0] for row in rows] == ["tiny", "JPEG", "WebP", "AVIF 4:2:0"]
     assert int(rows[0][1]) == len(data)
     assert float(rows[0][3]) == pytest.approx(picture.psnr(shown.pixels), abs=0.01)
     for name, size, *_ in rows[1:]:
         assert int(size) <= len(data) or "smallest" in name
-    assert last["html"].count("data:image/webp") == 6  # original, four codecs, bits
+    assert last["html"].count("data:image/webp") == 6 + 4  # original, four codecs, bits, and levels
     assert f"photo &amp; co.png, {picture.size[0]}x{picture.size[1]}, quality 30" in last["html"]
 
 
@@ -110,8 +110,26 @@ def test_a_lic_file_is_shown() -> None:
 
     assert "file" not in last
     assert "profile tiny" in last["html"]
-    assert last["html"].count("data:image/webp") == 2
+    assert last["html"].count("data:image/webp") == 2 + 5
     assert "bits per block of 16x16 pixels" in last["html"]
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("rgb-q50", 4), ("grey-q90-revision5", 3), ("la-q80-revision6", 5)]
+)
+def test_levels_lead_to_the_picture(name: str, count: int, codec: LatentCodec) -> None:
+    """The more of them, the nearer; details are one."""
+    data = (GOLDEN / f"{name}.lic").read_bytes()
+    file = container.read(data)
+    picture = codec.decode(data).picture
+    near = [
+        picture.psnr(codec.decode_preview(data, left_out).picture.pixels)
+        for left_out in range(count, -1, -1)
+    ]
+
+    assert demo.levels(codec, file) == count
+    assert near[0] == near[1] < near[-2] < near[-1] == np.inf  # the coarsest level is always shown
+    assert near == sorted(near)
 
 
 def test_names_are_text() -> None:
@@ -398,14 +416,18 @@ def test_the_page_works_on_a_phone_and_by_keyboard(address: str, picture: Pictur
         drop(tmp_path / "photo.png")
         first = find("#result").text
         focused = browser.switch_to.active_element.get_attribute("id")
-        Select(find("[data-side=right]")).select_by_visible_text("AVIF")
+        Select(find("[data-side=right]")).select_by_visible_text("AVIF 4:2:0")
         caption = find("[data-caption=right]").text
         find(".slide input").send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
         border = find(".slide input").get_property("value")
+        offered = find("[data-level-choice]").is_displayed()
         Select(find("[data-side=left]")).select_by_visible_text("bits per block of 16x16 pixels")
         widths = [
             i.get_property("naturalWidth") for i in browser.find_elements("css selector", ".stage img")
         ]
+        find("#build").send_keys(Keys.ENTER)
+        seen = [find("[data-caption=right]").text]
+        wait.until(lambda _: find("[data-caption=right]").text == "right: level 4 of 4")
         find("#download").send_keys(Keys.ENTER)
         saved = tmp_path / "downloads" / "photo.lic"
         wait.until(lambda _: saved.exists() and not list(saved.parent.glob("*.crdownload")))
@@ -419,7 +441,9 @@ def test_the_page_works_on_a_phone_and_by_keyboard(address: str, picture: Pictur
         assert focused == "result"
         assert caption.startswith("right: AVIF")
         assert border == "51"
-        assert widths == [picture.size[0]] * 6
+        assert not offered  # no side shows levels
+        assert seen[0] != "right: level 4 of 4"
+        assert widths == [picture.size[0]] * 10
         assert licframe.read(saved).size == picture.size
         assert wide <= 390
         assert error.startswith("bad.lic: ")

@@ -59,7 +59,33 @@ function show(event) {
     result.prepend(link);
   }
   result.querySelectorAll(".viewer").forEach(enliven);
+  offerBuildUp();
   result.focus();
+}
+
+// Shows the levels on the right, one after the other, as a decoder has them.
+function offerBuildUp() {
+  const level = one("[data-level-choice]"), right = one("[data-side=right]");
+  if (level.length < 2) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.id = "build";
+  button.textContent = "build up";
+  one(".viewer .controls").append(button);
+  const choose = (select, number) => {
+    select.selectedIndex = number;
+    select.dispatchEvent(new Event("change"));
+  };
+  let timer = 0;
+  button.addEventListener("click", () => {
+    clearInterval(timer);
+    choose(right, right.length - 1);
+    choose(level, 0);
+    timer = setInterval(() => {
+      if (level.selectedIndex + 1 < level.length) choose(level, level.selectedIndex + 1);
+      else clearInterval(timer);
+    }, 700);
+  });
 }
 
 function take(chosen) {

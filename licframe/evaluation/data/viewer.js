@@ -21,6 +21,7 @@ function enliven(viewer) {
       image.hidden = image !== left && image !== right;
       image.classList.toggle("right", image === right && left !== right);
     }
+    level.parentElement.hidden = level.length < 2 || !(left.dataset.level || right.dataset.level);
     for (const side of sides) one(`[data-caption=${side}]`).textContent = `${side}: ${chosen(side).dataset.caption}`;
   };
   // Both are drawn and one is cut off, so that nothing is loaded between them.
