@@ -6,8 +6,12 @@ to ask first, and nothing is allowed to them.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Generator
+import threading
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from licframe.evaluation import demo
@@ -37,7 +41,6 @@ def application(limits: Limits) -> Starlette:
         limits: of what is sent.
     """
     from starlette.applications import Starlette
-    from starlette.concurrency import iterate_in_threadpool
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import Request
@@ -71,13 +74,16 @@ def application(limits: Limits) -> Starlette:
         return StreamingResponse(_lines(events, request), media_type=_LINES, headers=_HEADERS)
 
     async def _lines(events: Generator[demo.Event], request: Request) -> AsyncIterator[str]:
+        told: asyncio.Queue[demo.Event | None] = asyncio.Queue()
+        tell = partial(asyncio.get_running_loop().call_soon_threadsafe, told.put_nowait)
+        gone = threading.Event()
+        # The end of the server waits for no daemon, as it would for a thread of its own pool.
+        threading.Thread(target=_work, args=(events, tell, gone), daemon=True).start()
         try:
-            async for event in iterate_in_threadpool(events):
-                if await request.is_disconnected():
-                    break
+            while (event := await told.get()) is not None and not await request.is_disconnected():
                 yield _line(event)
         finally:
-            events.close()  # the next one has its turn
+            gone.set()
 
     def _refused(status: int, sentence: str) -> Response:
         return Response(_line({"error": sentence}), status, media_type=_LINES, headers=_HEADERS)
@@ -90,6 +96,18 @@ def application(limits: Limits) -> Starlette:
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
     )
+
+
+def _work(
+    events: Generator[demo.Event], tell: Callable[[demo.Event | None], object], gone: threading.Event
+) -> None:
+    """Tell events until nobody listens; then the next one has its turn."""
+    with closing(events), suppress(RuntimeError):  # of a server that has ended
+        for event in events:
+            if gone.is_set():
+                return
+            tell(event)
+        tell(None)
 
 
 def _line(event: demo.Event) -> str:
