@@ -28,6 +28,7 @@ from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load_for
 from licframe.codec.target import Target
 from licframe.evaluation import demo
+from licframe.evaluation.datasets import sample_picture
 from licframe.evaluation.information import bits_per_block
 from licframe.picture.images import Picture
 from licframe.runtime.limits import DEFAULT, Limits
@@ -310,6 +311,12 @@ def request(
     return found
 
 
+def posted(address: str, query: str, data: bytes) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(address, timeout=60)
+    connection.request("POST", f"/answer?{query}", data, {"Content-Type": "application/octet-stream"})
+    return connection.getresponse()
+
+
 def test_the_page_loads_nothing_from_elsewhere(port: int) -> None:
     status, page, headers = request(port, "GET", "/")
 
@@ -342,17 +349,9 @@ def test_others_are_not_answered(port: int, method: str, headers: dict[str, str]
 
 
 def test_who_goes_away_lets_the_next_one_in(port: int, picture: Picture) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(
-        "POST",
-        "/answer?profile=visual&name=left.png",
-        png(picture),
-        {"Content-Type": "application/octet-stream"},
-    )
-    answer = connection.getresponse()
+    answer = posted(f"127.0.0.1:{port}", "profile=visual&name=left.png", png(picture))
     first = json.loads(answer.readline())["text"]
     answer.close()
-    connection.close()
     _, lines, _ = request(port, "POST", "/answer?profile=tiny&name=next.png", png(picture))
     texts = [json.loads(line).get("text") for line in lines.splitlines()]
 
@@ -388,6 +387,23 @@ def address() -> Iterator[str]:
     process.send_signal(2)
     _, said = process.communicate(timeout=30)
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_it_while_it_works() -> None:
+    pytest.importorskip("uvicorn")
+    command = [sys.executable, "-m", "licframe", "demo", "--port", "0", "--no-open"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    address = re.search(r"http://(127\.0\.0\.1:\d+)/", process.stdout.readline())[1]
+    answer = posted(address, "profile=max_quality", sample_picture().read_bytes())
+    texts = [json.loads(answer.readline())["text"] for _ in range(2)]
+    process.send_signal(2)
+    rest, (_, said) = answer.read(), process.communicate(timeout=20)
+
+    assert texts == ["reading the picture", "compressing with max_quality"]
+    assert not rest
+    assert process.returncode == 130
+    assert not said
 
 
 @pytest.mark.slow

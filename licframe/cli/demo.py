@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import threading
 import webbrowser
 from typing import Annotated
 
@@ -12,6 +14,8 @@ from licframe.cli.options import Limit
 
 _PIXELS = 2**24
 """Most pixels unless a limit is raised: a page holds a picture six times."""
+
+_INTERRUPTED = 130
 
 
 def demo(
@@ -50,5 +54,12 @@ def demo(
         typer.echo(f"licframe demo: {address} (Ctrl+C ends it)")
         if open_page:
             webbrowser.open(address)  # which waits until it is answered
-        config = uvicorn.Config(application(limits), log_level="warning", timeout_graceful_shutdown=1)
-        uvicorn.Server(config).run(sockets=[listening])
+        served = application(limits, lambda: server.should_exit)
+        server = uvicorn.Server(uvicorn.Config(served, log_level="warning", timeout_graceful_shutdown=5))
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:
+            # torch in a thread would abort if the interpreter ended under it
+            if threading.active_count() > 1:
+                os._exit(_INTERRUPTED)
+            raise

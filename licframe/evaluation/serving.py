@@ -11,7 +11,6 @@ import json
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import closing, suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from licframe.evaluation import demo
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _FILE = "application/octet-stream"
+_LOOK = 0.5
+"""Seconds between two looks at whether anybody listens."""
 _LINES = "application/x-ndjson"
 _HEADERS = {
     # whatever stands in a file, the page loads nothing from elsewhere
@@ -34,11 +35,12 @@ _HEADERS = {
 }
 
 
-def application(limits: Limits) -> Starlette:
+def application(limits: Limits, ending: Callable[[], bool] = lambda: False) -> Starlette:
     """Return the application; starlette must be installed.
 
     Args:
         limits: of what is sent.
+        ending: says whether the server is to end; what is being answered then ends, too.
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -75,15 +77,27 @@ def application(limits: Limits) -> Starlette:
 
     async def _lines(events: Generator[demo.Event], request: Request) -> AsyncIterator[str]:
         told: asyncio.Queue[demo.Event | None] = asyncio.Queue()
-        tell = partial(asyncio.get_running_loop().call_soon_threadsafe, told.put_nowait)
-        gone = threading.Event()
+        loop, gone = asyncio.get_running_loop(), threading.Event()
+
+        def work() -> None:
+            with closing(events), suppress(RuntimeError):  # of a loop that has ended
+                for event in events:
+                    if gone.is_set():
+                        return
+                    loop.call_soon_threadsafe(told.put_nowait, event)
+                loop.call_soon_threadsafe(told.put_nowait, None)
+
         # The end of the server waits for no daemon, as it would for a thread of its own pool.
-        threading.Thread(target=_work, args=(events, tell, gone), daemon=True).start()
+        threading.Thread(target=work, daemon=True).start()
         try:
-            while (event := await told.get()) is not None and not await request.is_disconnected():
-                yield _line(event)
+            while not ending() and not await request.is_disconnected():
+                with suppress(TimeoutError):
+                    event = await asyncio.wait_for(told.get(), _LOOK)
+                    if event is None:
+                        return
+                    yield _line(event)
         finally:
-            gone.set()
+            gone.set()  # the next one has its turn
 
     def _refused(status: int, sentence: str) -> Response:
         return Response(_line({"error": sentence}), status, media_type=_LINES, headers=_HEADERS)
@@ -96,18 +110,6 @@ def application(limits: Limits) -> Starlette:
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
     )
-
-
-def _work(
-    events: Generator[demo.Event], tell: Callable[[demo.Event | None], object], gone: threading.Event
-) -> None:
-    """Tell events until nobody listens; then the next one has its turn."""
-    with closing(events), suppress(RuntimeError):  # of a server that has ended
-        for event in events:
-            if gone.is_set():
-                return
-            tell(event)
-        tell(None)
 
 
 def _line(event: demo.Event) -> str:

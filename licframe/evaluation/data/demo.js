@@ -26,13 +26,15 @@ async function send() {
       if (!read.value.includes("\n")) continue;
       const lines = parts.join("").split("\n");
       parts = [lines.pop()];
-      lines.map(JSON.parse).forEach(tell);
+      lines.map((line) => JSON.parse(line)).forEach(tell);
     }
+    if (running === mine && !one("#error").textContent && !result.childElementCount) fail("licframe demo has ended before it was done");
   } catch (error) {
     if (!mine.signal.aborted) fail(`the server does not answer (${error.message}); is licframe demo still running?`);
+  } finally {
+    clearInterval(clock);
+    if (running === mine) working.hidden = true;
   }
-  clearInterval(clock);
-  if (running === mine) working.hidden = true;
 }
 
 function tell(event) {
