@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -311,10 +312,12 @@ def request(
     return found
 
 
-def posted(address: str, query: str, data: bytes) -> http.client.HTTPResponse:
-    connection = http.client.HTTPConnection(address, timeout=60)
-    connection.request("POST", f"/answer?{query}", data, {"Content-Type": "application/octet-stream"})
-    return connection.getresponse()
+@contextmanager
+def posted(address: str, query: str, data: bytes) -> Iterator[http.client.HTTPResponse]:
+    with closing(http.client.HTTPConnection(address, timeout=60)) as connection:
+        connection.request("POST", f"/answer?{query}", data, {"Content-Type": "application/octet-stream"})
+        with connection.getresponse() as answer:
+            yield answer
 
 
 def test_the_page_loads_nothing_from_elsewhere(port: int) -> None:
@@ -349,9 +352,8 @@ def test_others_are_not_answered(port: int, method: str, headers: dict[str, str]
 
 
 def test_who_goes_away_lets_the_next_one_in(port: int, picture: Picture) -> None:
-    answer = posted(f"127.0.0.1:{port}", "profile=visual&name=left.png", png(picture))
-    first = json.loads(answer.readline())["text"]
-    answer.close()
+    with posted(f"127.0.0.1:{port}", "profile=visual&name=left.png", png(picture)) as answer:
+        first = json.loads(answer.readline())["text"]
     _, lines, _ = request(port, "POST", "/answer?profile=tiny&name=next.png", png(picture))
     texts = [json.loads(line).get("text") for line in lines.splitlines()]
 
@@ -395,10 +397,10 @@ def test_an_interrupt_ends_it_while_it_works() -> None:
     command = [sys.executable, "-m", "licframe", "demo", "--port", "0", "--no-open"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     address = re.search(r"http://(127\.0\.0\.1:\d+)/", process.stdout.readline())[1]
-    answer = posted(address, "profile=max_quality", sample_picture().read_bytes())
-    texts = [json.loads(answer.readline())["text"] for _ in range(2)]
-    process.send_signal(2)
-    rest, (_, said) = answer.read(), process.communicate(timeout=20)
+    with posted(address, "profile=max_quality", sample_picture().read_bytes()) as answer:
+        texts = [json.loads(answer.readline())["text"] for _ in range(2)]
+        process.send_signal(2)
+        rest, (_, said) = answer.read(), process.communicate(timeout=20)
 
     assert texts == ["reading the picture", "compressing with max_quality"]
     assert not rest
@@ -447,6 +449,9 @@ def test_the_page_works_on_a_phone_and_by_keyboard(address: str, picture: Pictur
         find("#download").send_keys(Keys.ENTER)
         saved = tmp_path / "downloads" / "photo.lic"
         wait.until(lambda _: saved.exists() and not list(saved.parent.glob("*.crdownload")))
+        find("[name=value]").clear()
+        find("[name=value]").send_keys("10", Keys.ENTER)
+        wait.until(lambda _: "quality 10" in find("#result").text)
         wide = browser.execute_script("return document.documentElement.scrollWidth")
         drop(tmp_path / "bad.lic")
         error, nothing = find("#error").text, find("#result").text

@@ -40,9 +40,10 @@ def demo(
 
     require("starlette", "licframe demo")
     uvicorn = require("uvicorn", "licframe demo")
+    from licframe.evaluation.pages import LARGEST_SIDE
     from licframe.evaluation.serving import HOST, application
 
-    limits = attrs.evolve(DEFAULT, pixels=_PIXELS).with_settings(limit or [])
+    limits = attrs.evolve(DEFAULT, pixels=_PIXELS, side=LARGEST_SIDE).with_settings(limit or [])
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:

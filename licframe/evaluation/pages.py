@@ -16,8 +16,8 @@ from PIL import Image
 from licframe.errors import LimitError
 
 _DATA = Path(__file__).parent / "data"
-_SIDE = 16383
-"""What WebP can hold."""
+LARGEST_SIDE = 16383
+"""Most pixels along a side of a picture: what WebP can hold."""
 
 
 def filled(name: str, scripts: Sequence[str] = ("pictures",), **values: str) -> str:
@@ -40,9 +40,9 @@ def address(pixels: NDArray[np.uint8], lossless: bool = True, *, fast: bool = Fa
         LimitError: a side is above what the format holds.
     """
     height, width = pixels.shape[:2]
-    if max(width, height) > _SIDE:
+    if max(width, height) > LARGEST_SIDE:
         raise LimitError(
-            f"a page holds pictures of at most {_SIDE} pixels a side, this one has {width}x{height}; cut out a part"
+            f"a page holds pictures of at most {LARGEST_SIDE} pixels a side, this one has {width}x{height}; cut out a part"
         )
     out = io.BytesIO()
     quality, method = (0, 0) if fast else (80, 4)
