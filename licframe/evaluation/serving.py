@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -58,9 +58,8 @@ def application(limits: Limits, ending: Callable[[], bool] = lambda: False) -> S
         return FileResponse(sample_picture(), headers=_HEADERS)
 
     async def answer(request: Request) -> Response:
-        if (
-            request.headers.get("content-type") != _FILE
-        ):  # a page elsewhere can send no file of this type unasked
+        # A page from elsewhere can send nothing of this type unasked.
+        if request.headers.get("content-type") != _FILE:
             return _refused(415, f"send the bytes of a file, as {_FILE}")
         name = request.query_params.get("name") or "the file"
         data = bytearray()
@@ -73,31 +72,11 @@ def application(limits: Limits, ending: Callable[[], bool] = lambda: False) -> S
                     "takes; if you trust it, start licframe demo with a higher --limit pixels=",
                 )
         events = desk.answer(bytes(data), name, dict(request.query_params))
-        return StreamingResponse(_lines(events, request), media_type=_LINES, headers=_HEADERS)
 
-    async def _lines(events: Generator[demo.Event], request: Request) -> AsyncIterator[str]:
-        told: asyncio.Queue[demo.Event | None] = asyncio.Queue()
-        loop, gone = asyncio.get_running_loop(), threading.Event()
+        async def unheard() -> bool:
+            return ending() or await request.is_disconnected()
 
-        def work() -> None:
-            with closing(events), suppress(RuntimeError):  # of a loop that has ended
-                for event in events:
-                    if gone.is_set():
-                        return
-                    loop.call_soon_threadsafe(told.put_nowait, event)
-                loop.call_soon_threadsafe(told.put_nowait, None)
-
-        # The end of the server waits for no daemon, as it would for a thread of its own pool.
-        threading.Thread(target=work, daemon=True).start()
-        try:
-            while not ending() and not await request.is_disconnected():
-                with suppress(TimeoutError):
-                    event = await asyncio.wait_for(told.get(), _LOOK)
-                    if event is None:
-                        return
-                    yield _line(event)
-        finally:
-            gone.set()  # the next one has its turn
+        return StreamingResponse(_lines(events, unheard), media_type=_LINES, headers=_HEADERS)
 
     def _refused(status: int, sentence: str) -> Response:
         return Response(_line({"error": sentence}), status, media_type=_LINES, headers=_HEADERS)
@@ -110,6 +89,36 @@ def application(limits: Limits, ending: Callable[[], bool] = lambda: False) -> S
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])],
     )
+
+
+async def _lines(
+    events: Generator[demo.Event], unheard: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[str]:
+    """Yield lines of events until nobody listens any more; then the next one has its turn."""
+    told: asyncio.Queue[demo.Event | None] = asyncio.Queue()
+    loop, gone = asyncio.get_running_loop(), threading.Event()
+
+    def work() -> None:
+        with closing(events), suppress(RuntimeError):  # of a loop that has ended
+            for event in events:
+                if gone.is_set():
+                    return
+                loop.call_soon_threadsafe(told.put_nowait, event)
+            loop.call_soon_threadsafe(told.put_nowait, None)
+
+    # The end of the server waits for no daemon, as it would for a thread of its own pool.
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        while not await unheard():
+            try:
+                event = await asyncio.wait_for(told.get(), _LOOK)
+            except TimeoutError:
+                continue
+            if event is None:
+                return
+            yield _line(event)
+    finally:
+        gone.set()
 
 
 def _line(event: demo.Event) -> str:
