@@ -98,6 +98,8 @@ class Shell:
             return
         command = command.replace("magick ", f"{MAGICK} ")
         words = shlex.split(command)
+        if words[0] == "torchrun":  # with as many GPUs as it takes it would run on them
+            command = command.replace("--device cuda", "--device cpu")
         if words[:2] == ["pip", "install"]:
             self.install(words[-1])
         elif words[0] == "licframe" and not _SHELL & set(command) and not self.packages:
@@ -115,8 +117,13 @@ class Shell:
                 done = licframe(*names, cwd=self.folder)
             assert done.returncode == 0, (command, done.stderr)
         else:
-            assert words[0] in ("licframe", "pytest", MAGICK), command
-            script = f'licframe() {{ "{sys.executable}" -m licframe "$@"; }}\nset -o pipefail\n{command}'
+            assert words[0] in ("licframe", "pytest", "torchrun", MAGICK), command
+            commands = {"licframe": "licframe", "torchrun": "torch.distributed.run"}
+            script = "".join(
+                f'{name}() {{ "{sys.executable}" -m {module} "$@"; }}\n'
+                for name, module in commands.items()
+            )
+            script += f"set -o pipefail\n{command}"
             script = script.replace("\npytest ", f'\n"{sys.executable}" -m pytest -q -p no:cacheprovider ')
             paths = os.pathsep.join([*self.packages, os.environ.get("PYTHONPATH", "")])
             environment = {**os.environ, "PYTHONPATH": paths.rstrip(os.pathsep)}

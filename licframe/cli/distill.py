@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from licframe.cli.options import Device, Overrides, Precision, print_table
-from licframe.cli.train import LimitPictures, OverwriteRun, Rate, ShowProgress
+from licframe.cli.train import LimitPictures, OverwriteRun, Rate, ShowProgress, tell_of
 
 GROUPS = {
     "Length and place of the run": (
@@ -82,14 +82,16 @@ def distill(
     checked = latent_profile(profile, overrides or ())
     own = checked.training
     fields = {} if rate is None else {"rate": rate}
+    hardware = training.hardware_on(device, precision)
     schedule = training.Schedule.of(checked, minutes=minutes, decay=decay, **fields)
     if costs:
+        hardware.processes.alone("--costs")
         photographs = training.Photographs(data, limit, candidates=own.candidates, patch=own.patch)
         found = training.removal_costs(load_latent(teacher).model, photographs.patches(32, own.patch))
         rows = [[name, f"{cost:.2f} dB"] for name, cost in found.items()]
         print_table(f"PSNR lost without a block, {teacher}, quality 50", ["block", "cost"], rows)
         return
-    with ShowProgress() as show:
+    with ShowProgress(hardware.processes.first) as show:
         run = training.distill(
             checked,
             data,
@@ -100,10 +102,10 @@ def distill(
             overwrite=overwrite,
             schedule=schedule,
             callbacks=[show],
-            hardware=training.hardware_on(device, precision),
+            hardware=hardware,
             patches=latents,
             limit=limit,
             seed=seed,
         )
-    typer.echo(f"{run.weights}: after {run.patches} patches; use it with")
-    typer.echo(f"  licframe run {run.folder / 'profile.toml'}")
+    made = f"{run.weights}: after {run.patches} patches"
+    tell_of(hardware, f"{made}; use it with", f"  licframe run {run.folder / 'profile.toml'}")

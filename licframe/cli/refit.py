@@ -54,6 +54,9 @@ def refit(
         raise UsageError("--table fits nothing; leave out the base weights and --only")
     from licframe.runtime.atomic import read_file, write_atomically
     from licframe.training import refit as refitting
+    from licframe.training.processes import Processes
+
+    Processes.started().alone("licframe refit, which shares the cores by itself,")
 
     read = refitting.Recipe.read(recipe or profile_folder() / "weights" / "refit.toml")
     if not table:

@@ -138,6 +138,9 @@ def train(
     Resume as often as you like. The run folder gets a checkpoint every few minutes, a log, the resolved profile, a list of the
     pictures, and at the end weights.safetensors. Every twentieth picture is held out and tells of overfitting.
 
+    Several devices share every step: torchrun --standalone --nproc_per_node 2 -m licframe train ... starts a process for each.
+    A batch is then shared by all, and the weights are those of one process, but for rounding.
+
     Example: licframe train tiny --data photographs/ --minutes 5
     """
     from licframe import training
@@ -161,6 +164,7 @@ def train(
         _measure(checked, data, start, schedule, hardware, limit)
         return
     if bundle is not None:
+        hardware.processes.alone("--bundle")
         stays = {
             "--fit": fit != "all",
             "--context": context,
@@ -186,7 +190,7 @@ def train(
     if fit == "detail":
         _fit_detail(checked, data, latents, common)
         return
-    with ShowProgress() as show:
+    with ShowProgress(hardware.processes.first) as show:
         run = training.train(
             checked,
             data,
@@ -197,8 +201,14 @@ def train(
             latents=latents,
             **common,
         )
-    typer.echo(f"{run.weights}: weights {run.fingerprint[:12]} after {run.patches} patches; use them with")
-    typer.echo(f"  licframe run {run.folder / 'profile.toml'}")
+    made = f"{run.weights}: weights {run.fingerprint[:12]} after {run.patches} patches"
+    tell_of(hardware, f"{made}; use them with", f"  licframe run {run.folder / 'profile.toml'}")
+
+
+def tell_of(hardware: Hardware, *lines: str) -> None:
+    """Print lines on a run that ended; of several processes the first does."""
+    for line in lines if hardware.processes.first else ():
+        typer.echo(line)
 
 
 def _measure(
@@ -210,6 +220,7 @@ def _measure(
     limit: int | None,
 ) -> None:
     """Say how fast a run would be."""
+    hardware.processes.alone("--check")
     from licframe.training.throughput import throughput
 
     found = throughput(profile, data, start=start, schedule=schedule, hardware=hardware, limit=limit)
@@ -240,12 +251,14 @@ def _fit_detail(profile: LatentProfile, data: list[Path], patches: int, common: 
     """Fit the detail layer of a profile."""
     from licframe import training
 
-    with ShowProgress() as show:
+    with ShowProgress(common["hardware"].processes.first) as show:
         run = training.fit_detail(profile, data, callbacks=[show], patches=patches, **common)
-    typer.echo(
-        f"{run.weights}: weights {run.fingerprint[:12]} of details; name {run.folder / 'profile.toml'}"
+    made = f"{run.weights}: weights {run.fingerprint[:12]} of details"
+    tell_of(
+        common["hardware"],
+        f"{made}; name {run.folder / 'profile.toml'}",
+        f"  in [detail] of {profile.source}",
     )
-    typer.echo(f"  in [detail] of {profile.source}")
 
 
 def print_throughput(found: list[Any], schedule: Schedule, device: str) -> None:
@@ -267,11 +280,19 @@ def print_throughput(found: list[Any], schedule: Schedule, device: str) -> None:
 
 
 class ShowProgress:
-    """A progress bar on a terminal, a line per line of the log elsewhere."""
+    """A progress bar on a terminal, a line per line of the log elsewhere.
+
+    Args:
+        first: of several processes the first shows a bar; the others, which no run tells anything, none.
+    """
+
+    def __init__(self, first: bool) -> None:
+        self._first = first
 
     def __enter__(self) -> Self:
-        self._stack = ExitStack()
-        self._bar = self._stack.enter_context(progress_bar("training", sys.stdout))
+        self._stack, self._bar = ExitStack(), None
+        if self._first:
+            self._bar = self._stack.enter_context(progress_bar("training", sys.stdout))
         return self
 
     def __exit__(self, *_: object) -> None:

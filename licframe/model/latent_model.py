@@ -23,6 +23,7 @@ from licframe.model.interfaces import (
     Transform,
     centre_to_float,
 )
+from licframe.model.noise import uniform_noise
 from licframe.model.windows import Box, Crop
 from licframe.runtime.precision import without_tf32
 
@@ -137,7 +138,7 @@ class LatentModel(nn.Module):
             steps = list(self.scheduler.predict_all(Known.nothing(condition, tensors, given), values))
         counted = tensors if noisy else values
         if noisy:
-            counted = {name: value + torch.rand_like(value) - 0.5 for name, value in tensors.items()}
+            counted = {name: value + uniform_noise(value) for name, value in tensors.items()}
         taken = {
             name: iter(gather_slices(value, [step.index for step, _ in steps if step.tensor == name]))
             for name, value in counted.items()

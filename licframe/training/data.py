@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from licframe.errors import ImageError
 from licframe.model.gains import random_qualities
 from licframe.training.pictures import PictureFile, decode_all, find_pictures
+from licframe.training.processes import Processes
 
 SCALES = (14 / 15, 0.8, 2 / 3)
 """Of a picture: below 1, which hides what is left of an earlier lossy coding; the middles of the thirds of 0.6 to 1."""
@@ -35,7 +36,8 @@ _EVERY = 4
 class Source(Protocol):
     """Where the inputs of training steps come from.
 
-    Random numbers are those of the device's default generator, which a run seeds.
+    Random numbers are those of the device's default generator, which a run seeds. Of several processes, which have equal
+    seeds, each takes its part of what all draw; a source with a true attribute ``split`` gives each patches of its own.
     """
 
     def batch(self, count: int, size: int) -> tuple[Tensor, ...]:
@@ -44,6 +46,14 @@ class Source(Protocol):
         For ``RateDistortion``: pictures ``(count, 3, size, size)``, float32 in [0, 1]. The last tensor holds their
         qualities ``(count,)``, uniform in -28..100.
         """
+
+
+def drawn(source: Source, count: int, size: int, processes: Processes) -> tuple[Tensor, ...]:
+    """Return this process's part of a batch of ``count`` patches of all processes."""
+    if getattr(source, "split", False):
+        return source.batch(processes.share_of(count), size)
+    batch = source.batch(count, size)
+    return batch if processes.count == 1 else processes.part(batch)
 
 
 class Photographs:

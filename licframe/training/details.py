@@ -18,9 +18,9 @@ from licframe.profile.profile import Detail, LatentProfile, latent_profile
 from licframe.training.beginnings import INITIAL_PATCHES, fingerprints
 from licframe.training.data import Source
 from licframe.training.hardware import Hardware
-from licframe.training.loop import Callback, Settings, Trainer
+from licframe.training.loop import Callback, Settings, Trainer, heard
 from licframe.training.objective import Objective
-from licframe.training.results import Run, finish, prepare_folder, refuse_folder
+from licframe.training.results import Run, carry_out, refuse_folder
 from licframe.training.schedule import Schedule
 from licframe.training.supply import Data, Name, Pictures
 
@@ -130,6 +130,7 @@ def fit_detail(
         raise UsageError(f"{base.source} names no detail layer to fit; add a table [detail] with its file")
     layer = latent_profile(str(base.detail_path))
     folder, schedule = Path(folder), schedule or Schedule.of(base)
+    callbacks = heard(callbacks, hardware.processes)
     begun = fingerprints(base=base.weights_path)
     refuse_folder(folder, (start, base.weights_path), resume=resume, overwrite=overwrite)
     with torch.random.fork_rng(), hardware.settings():
@@ -168,9 +169,4 @@ def fit_detail(
             seed=seed,
             of={"profile": str(layer.structure()), "base": begun.get("base", "")},
         )
-        if resume:
-            trainer.resume()
-        logs = prepare_folder(folder, layer, pictures.listing, schedule, seed)
-        trainer.callbacks = (*logs, *trainer.callbacks)
-        trainer.run()
-        return finish(trainer, layer, pictures.listing, None, record=begun)
+        return carry_out(trainer, layer, pictures.listing, None, resume=resume, record=begun)

@@ -1,4 +1,4 @@
-"""Where a run computes, and in what precision."""
+"""Where a run computes, in what precision, and with which other processes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from licframe.errors import UsageError
 from licframe.runtime.precision import has_bfloat16
+from licframe.training.processes import Processes
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
@@ -17,10 +18,15 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed")
 
 @attrs.frozen
 class Hardware:
-    """A device, and whether matrices are multiplied in bfloat16; weights, sums and pixels stay float32."""
+    """A device, and whether matrices are multiplied in bfloat16; weights, sums and pixels stay float32.
+
+    Attributes:
+        processes: that train together, each on a device of its own.
+    """
 
     device: torch.device
     bfloat16: bool = False
+    processes: Processes = attrs.field(factory=Processes)
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context that forward passes run in."""
@@ -28,10 +34,14 @@ class Hardware:
 
     @contextmanager
     def settings(self) -> Iterator[None]:
-        """Set for a run what a device does by default otherwise: no 19-bit products in float32, fastest algorithms."""
+        """Set for a run what a device does by default otherwise: no 19-bit products in float32, fastest algorithms.
+
+        Several processes find each other here.
+        """
         cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
         before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
         cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = False, False, True
+        self.processes.join(self.device)
         try:
             yield
         finally:
@@ -39,10 +49,10 @@ class Hardware:
 
 
 def hardware_on(device: str = "auto", precision: str = "auto") -> Hardware:
-    """Return the hardware of a run.
+    """Return the hardware of a run, or of one of several processes that ``torchrun`` started.
 
     Args:
-        device: auto, which is a GPU where there is one; cpu; or cuda.
+        device: auto, which is a GPU where there is one; cpu; or cuda. Several processes on a machine take a GPU each.
         precision: 32-true; bf16-mixed; or auto, which is the second where the device has it.
 
     Raises:
@@ -55,5 +65,14 @@ def hardware_on(device: str = "auto", precision: str = "auto") -> Hardware:
     has = torch.cuda.is_available()
     if device == "cuda" and not has:
         raise UsageError("--device cuda: torch sees no such device; expected auto, cpu or cuda")
-    found = torch.device("cuda" if has and device != "cpu" else "cpu")
-    return Hardware(found, precision == "bf16-mixed" or (precision == "auto" and has_bfloat16(found)))
+    processes = Processes.started()
+    found = torch.device("cpu")
+    if has and device != "cpu":
+        found = torch.device("cuda") if processes.count == 1 else torch.device("cuda", processes.local)
+        if processes.local >= torch.cuda.device_count():
+            raise UsageError(
+                f"torchrun started more processes on this machine than it has GPUs, {torch.cuda.device_count()}; give "
+                "--nproc_per_node that number, or name --device cpu"
+            )
+    bfloat16 = precision == "bf16-mixed" or (precision == "auto" and has_bfloat16(found))
+    return Hardware(found, bfloat16, processes)

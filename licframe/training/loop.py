@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,14 +16,16 @@ from torch import Tensor
 
 from licframe.errors import LicframeError, UsageError
 from licframe.model.latent_model import LatentModel
+from licframe.model.noise import part_of_batch
 from licframe.picture.error import psnr_of
 from licframe.runtime.atomic import written_whole
 from licframe.training.capture import CapturedStep
 from licframe.training.checkpoint import Checkpoint
-from licframe.training.data import HeldOut, Source
+from licframe.training.data import HeldOut, Source, drawn
 from licframe.training.hardware import Hardware
 from licframe.training.objective import Objective
 from licframe.training.optimiser import Optimiser
+from licframe.training.processes import Processes
 from licframe.training.schedule import Schedule
 
 _MAX_HALVINGS = 5
@@ -67,6 +70,15 @@ class Callback(Protocol):
 
     def remark(self, text: str) -> None:
         """Take what a person might want to know."""
+
+
+def heard(callbacks: Sequence[Callback], processes: Processes) -> Sequence[Callback]:
+    """Return whom a process tells of a run: the first of several all, and that they are several; the others nobody."""
+    if not processes.first:
+        return ()
+    for callback in callbacks if processes.count > 1 else ():
+        callback.remark(f"{processes.count} processes share every step")
+    return callbacks
 
 
 @attrs.frozen
@@ -126,7 +138,8 @@ class Tally:
 
     EDGES = (25, 50, 75)
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, processes: Processes | None = None) -> None:
+        self.processes = processes or Processes()
         self.edges = torch.tensor(self.EDGES, device=device, dtype=torch.float32)
         self.sums = torch.zeros(len(self.EDGES) + 1, 4, device=device)
 
@@ -136,8 +149,8 @@ class Tally:
         self.sums.index_add_(0, torch.bucketize(quality, self.edges), row)
 
     def figures(self) -> dict[str, Any]:
-        """Return means since the last call, with the PSNR of each range of quality; start anew."""
-        sums = self.sums.tolist()
+        """Return means since the last call, of all processes, with the PSNR of each range of quality; start anew."""
+        sums = self.processes.total(self.sums).tolist()
         self.sums.zero_()
         count = max(1.0, sum(row[0] for row in sums))
         psnr = tuple(psnr_of(row[3] / row[0]) if row[3] > 0 else None for row in sums)
@@ -149,26 +162,29 @@ class Tally:
 
 
 class _Pace:
-    """How far a run is.
+    """How far a run is: of several processes, by the clock of the first, so that all do the same.
 
     Attributes:
         step: taken so far; before: patches seen before the run; waited: seconds that drawing batches took.
+        seconds: since the run began, at the last look at the clock.
         decaying: the decay has begun.
     """
 
-    def __init__(self, schedule: Schedule, before: int) -> None:
+    def __init__(self, schedule: Schedule, before: int, processes: Processes) -> None:
         self._schedule, self._begin, self.before = schedule, time.monotonic(), before
-        self.step, self.waited, self.decaying = 0, 0.0, False
+        self._processes = processes
+        self.step, self.waited, self.seconds, self.decaying = 0, 0.0, 0.0, False
 
-    def seconds(self) -> float:
-        """Return the time since the run began."""
-        return time.monotonic() - self._begin
+    def look(self) -> float:
+        """Look at the clock; return the seconds since the run began."""
+        self.seconds = self._processes.agreed(time.monotonic() - self._begin)
+        return self.seconds
 
     def progress(self) -> float:
         """Return the share of the run that is over; 1 and more at its end."""
         if self._schedule.steps is not None:
             return self.step / self._schedule.steps
-        return self.seconds() / (60 * self._schedule.minutes)
+        return self.seconds / (60 * self._schedule.minutes)
 
 
 class Trainer:
@@ -202,6 +218,10 @@ class Trainer:
         self.model, self.source, self.objective = model.to(hardware.device), source, objective
         self.objective.to(hardware.device).train()
         self.schedule, self.hardware, self.folder = schedule, hardware, folder
+        self.processes = hardware.processes
+        for progress in (0.0, 1.0):
+            self.processes.share_of(schedule.shape(progress)[0])
+        self.processes.equalise([*model.state_dict().values(), *objective.state_dict().values()])
         self.held_out, self.callbacks, self.settings = held_out, callbacks, settings or Settings()
         self.patches, self.minutes = 0, 0.0
         self.seed, self.of = seed, dict(of or {})
@@ -214,12 +234,13 @@ class Trainer:
         self.average = Average(self.optimisers.parameters)
         self.undecayed: Checkpoint | None = None
         self._restored = False
-        self._tally = Tally(device)
+        self._tally = Tally(device, self.processes)
         self._failures = torch.zeros((), device=device)
         self._halvings = self._skipped = 0
         self._bad: dict[tuple[int, ...], tuple[Tensor, ...]] = {}
         self._held_out_loss: float | None = None
-        recordable = objective.recordable and self.optimisers.recordable
+        # A recording holds no message to other processes.
+        recordable = objective.recordable and self.optimisers.recordable and self.processes.count == 1
         self._captured = CapturedStep(
             self.step,
             self.optimisers.clear,
@@ -266,10 +287,11 @@ class Trainer:
 
     def step(self, *batch: Tensor) -> None:
         """Take one training step; reads nothing back, so that it can be recorded."""
-        with self.hardware.autocast():
+        processes = self.processes
+        with self.hardware.autocast(), part_of_batch(processes.rank, processes.count):
             loss, detail = self.objective(*batch)
         loss.backward()
-        bad = self.optimisers.step(loss.detach())
+        bad = self.optimisers.step(processes.average(loss.detach(), self.optimisers.parameters.values()))
         self.optimisers.clear()
         self._failures += bad
         shape = tuple(batch[0].shape)
@@ -280,7 +302,7 @@ class Trainer:
         self._tally.add(batch[-1], detail, 1 - bad)
 
     def take(self, step: int, progress: float, *, decaying: bool = False, slower: float = 1.0) -> float:
-        """Draw a batch and take a step with it, recorded or not; return the seconds that drawing took.
+        """Draw a batch and take a step with this process's part, recorded or not; return the seconds that drawing took.
 
         Args:
             step: its number in this run; progress: share of the run that is over.
@@ -290,7 +312,7 @@ class Trainer:
         factor = self.schedule.factor(step, progress, restored=self._restored) * slower
         self.optimisers.set(factor, self.schedule.decay_beta2 if decaying else self.schedule.beta2)
         count, side = self.schedule.shape(progress)
-        batch = self.source.batch(count, side)
+        batch = drawn(self.source, count, side, self.processes)
         seconds = time.monotonic() - begin
         key: Hashable = (count, side, decaying, self.objective.advance(progress))
         self._captured(key, batch)
@@ -301,19 +323,21 @@ class Trainer:
     def run(self) -> None:
         """Train for the schedule; then hold the better of last and averaged weights, as the held-out loss says.
 
-        An interrupt (Ctrl-C) ends the run early and orderly.
+        An interrupt (Ctrl-C) ends the run early and orderly; of several processes, which may be at different places, at once.
 
         Raises:
             LicframeError: the loss stayed infinite or NaN after the rate was halved five times.
         """
         torch.manual_seed(self.seed + self.patches)
-        pace = _Pace(self.schedule, self.patches)
+        pace = _Pace(self.schedule, self.patches, self.processes)
         try:
             self._go(pace)
         except KeyboardInterrupt:
+            if self.processes.count > 1:
+                raise
             self.optimisers.clear()
             self._remark("interrupted: the run ends here")
-        seconds = pace.seconds()
+        seconds = pace.look()
         if not pace.decaying:
             self._save(seconds)
         self.minutes += seconds / 60
@@ -323,41 +347,44 @@ class Trainer:
     def _go(self, pace: _Pace) -> None:
         settings = self.settings
         at_once = self.hardware.device.type == "cpu"  # where looking costs nothing
-        logged = saved = measured = time.monotonic()
+        logged = saved = measured = pace.look()
         cost = 0.0
         while pace.progress() < 1:
             if self.schedule.decaying(pace.progress()) and not pace.decaying:
                 pace.decaying = True
                 if pace.step or self.undecayed is None:  # else it is what was resumed from
-                    self._save(pace.seconds())
+                    self._save(pace.seconds)
             pace.waited += self.take(
                 pace.step, pace.progress(), decaying=pace.decaying, slower=0.5**self._halvings
             )
             pace.step += 1
-            now = time.monotonic()
+            now = pace.look()
             due = pace.step % settings.log_every == 0 or now - logged >= settings.log_seconds
             if due or at_once:
                 self._check(recover=due)
             if due:
                 if now - measured >= max(settings.held_out_seconds, cost / _HELD_OUT_SHARE):
                     self.measure()
-                    measured = time.monotonic()
+                    measured = pace.look()
                     cost = measured - now
                 self._log(pace)
                 logged = now
             if not pace.decaying and now - saved >= settings.checkpoint_seconds:
-                self._save(pace.seconds())
-                saved = now
+                self._save(now)
+                saved = pace.look()
 
     def measure(self) -> float | None:
-        """Return the held-out loss of the weights as they are; None where nothing is held out."""
-        if self.held_out is None:
-            return None
+        """Return the held-out loss of the weights as they are, as the first process finds it; None where nothing is held out."""
+        if self.held_out is not None:
+            self._held_out_loss = self.processes.first_says(partial(self._loss_on, self.held_out))
+        return self._held_out_loss
+
+    def _loss_on(self, held_out: HeldOut) -> float:
         self.objective.eval()
         with self.hardware.autocast():
-            self._held_out_loss = float(self.held_out.loss(self.objective))
+            loss = float(held_out.loss(self.objective))
         self.objective.train()
-        return self._held_out_loss
+        return loss
 
     def _choose(self) -> None:
         """Leave the averaged weights in the codec, unless the last do better on what was held out."""
@@ -383,10 +410,11 @@ class Trainer:
         self._halvings += 1
         if self._halvings > _MAX_HALVINGS:
             where = ""
-            if self.folder is not None:
+            if self.folder is not None and self.processes.first:
                 with written_whole(self.folder / "bad_batch.pt") as partial:
                     torch.save(list(self._bad.values()), partial)
-                where = f"; the batch is in {self.folder / 'bad_batch.pt'}"
+                part = "the batch" if self.processes.count == 1 else "this process's part of the batch"
+                where = f"; {part} is in {self.folder / 'bad_batch.pt'}"
             raise LicframeError(
                 f"training diverged: the loss or a gradient is not finite{where}; go on with --resume and a "
                 "lower --rate"
@@ -399,7 +427,7 @@ class Trainer:
             not figures["loss"] and self.lines
         ):  # the last line may come right after another, with no step between
             figures = {key: getattr(self.lines[-1], key) for key in figures}
-        seconds = pace.seconds()
+        seconds = pace.look()
         line = LogLine(
             step=pace.step,
             patches=self.patches,
@@ -432,7 +460,7 @@ class Trainer:
             auxiliary=None if auxiliary is None else _kept(auxiliary.state_dict()),
             of=self.of,
         )
-        if self.folder is not None:
+        if self.folder is not None and self.processes.first:
             self.undecayed.write(self.checkpoint)
 
 

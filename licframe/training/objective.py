@@ -13,6 +13,7 @@ from licframe.model.distortions import Distortion, dissimilarity, squared_error
 from licframe.model.gains import lambda_of
 from licframe.model.interfaces import Quantise, Transform
 from licframe.model.latent_model import Estimate, LatentModel
+from licframe.model.noise import uniform_noise
 
 REFERENCE_LAMBDA = 0.013
 
@@ -70,7 +71,7 @@ def even_weight(lam: Tensor) -> Tensor:
 
 def add_noise(residual: Tensor) -> Tensor:
     """Return a residual with uniform noise in place of rounding."""
-    return residual + torch.rand_like(residual) - 0.5
+    return residual + uniform_noise(residual)
 
 
 class RateDistortion(Objective):

@@ -78,19 +78,49 @@ def refuse_folder(folder: Path, kept: Sequence[Path | None], *, resume: bool, ov
 
 
 def prepare_folder(
-    folder: Path, profile: LatentProfile, listing: str, schedule: Schedule, seed: int
+    folder: Path, profile: LatentProfile, listing: str, schedule: Schedule, seed: int, processes: int = 1
 ) -> list[JsonLog | TensorBoardLog]:
     """Write what a run depends on beside the weights that it will make; return what writes its log."""
     make_folder(folder)
     own = attrs.evolve(profile, weights=Weights("weights.safetensors"))
     write_atomically(folder / "profile.toml", own.to_toml())
     write_atomically(folder / "data.sha256", listing)
-    record = {"schedule": attrs.asdict(schedule), "seed": seed, **environment()}
+    record = {"schedule": attrs.asdict(schedule), "seed": seed, "processes": processes, **environment()}
     write_json(folder / "environment.json", record)
     logs = logs_in(folder)
     for log in logs:
         log.remark(f"a run of {profile.name} begins: {json.dumps(record)}")
     return logs
+
+
+def carry_out(
+    trainer: Trainer,
+    profile: LatentProfile,
+    listing: str,
+    base: Path | None,
+    other: tuple[LatentModel, LatentProfile] | None = None,
+    *,
+    resume: bool,
+    record: Mapping[str, Any] | None = None,
+    tabulate: bool = False,
+) -> Run:
+    """Resume where asked, write what the run depends on, train, and write the weights; see ``finish``.
+
+    Of several processes the first writes.
+    """
+    processes = trainer.processes
+    if resume:
+        trainer.resume()
+    assert trainer.folder is not None
+    if processes.first:
+        logs = prepare_folder(
+            trainer.folder, profile, listing, trainer.schedule, trainer.seed, processes.count
+        )
+        trainer.callbacks = (*logs, *trainer.callbacks)
+    trainer.run()
+    return processes.first_says(
+        lambda: finish(trainer, profile, listing, base, other, record=record, tabulate=tabulate)
+    )
 
 
 def finish(

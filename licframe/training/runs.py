@@ -35,10 +35,10 @@ from licframe.training.beginnings import (
 )
 from licframe.training.distillation import Distillation
 from licframe.training.hardware import Hardware, hardware_on
-from licframe.training.loop import Callback, Settings, Trainer
+from licframe.training.loop import Callback, Settings, Trainer, heard
 from licframe.training.objective import Objective, Rate, RateDistortion, l1_term
 from licframe.training.optimiser import Optimiser
-from licframe.training.results import Run, finish, prepare_folder, refuse_folder
+from licframe.training.results import Run, carry_out, refuse_folder
 from licframe.training.schedule import Schedule
 from licframe.training.supply import Data, Name, Pictures
 
@@ -93,12 +93,9 @@ def train(
     checked = profile if isinstance(profile, LatentProfile) else latent_profile(str(profile))
     folder, base = Path(folder), start or checked.weights_path
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
-    _check(fit, context, joint_decoder, base)
+    callbacks = heard(callbacks, hardware.processes)
+    _check(fit, context, joint_decoder, base, start if resume else None, schedule)
     objective = objective or default_objective(checked.training, fit, schedule)
-    if resume and fit == "all" and start is not None:
-        raise UsageError("--start is for a new run; a run that is resumed goes on from its checkpoint")
-    if fit != "all" and schedule.crop_share:
-        raise UsageError("--crop is for a whole codec; with --fit set the patch: --set training.patch=512")
     begun = fingerprints(start=base if fit != "all" else start, context=context)
     kept = (start, context, base if fit != "all" else None)
     refuse_folder(folder, kept, resume=resume, overwrite=overwrite)
@@ -143,10 +140,15 @@ def train(
                 "base": begun.get("start", "") if fit != "all" else "",
             },
         )
-        _go(trainer, checked, pictures.listing, resume=resume)
-        file = weights.files_of(base)[0] if fit != "all" and base is not None else None
-        return finish(
-            trainer, checked, pictures.listing, file, other, record=begun, tabulate=fit == "transform"
+        return carry_out(
+            trainer,
+            checked,
+            pictures.listing,
+            weights.files_of(base)[0] if fit != "all" and base is not None else None,
+            other,
+            resume=resume,
+            record=begun,
+            tabulate=fit == "transform",
         )
 
 
@@ -192,6 +194,7 @@ def distill(
     if master.weights_path is None:
         raise WeightsMismatchError(f"the teacher {teacher} has no weights; train it first")
     schedule, hardware = schedule or Schedule.of(checked), hardware or hardware_on()
+    callbacks = heard(callbacks, hardware.processes)
     if schedule.crop_share:
         raise UsageError("patches are decoded once, in one size: leave out the schedule's crop_share")
     begun = fingerprints(start=start)
@@ -224,9 +227,9 @@ def distill(
             seed=seed,
             of={"profile": str(made.structure()), "teacher": old.fingerprint.hex()},
         )
-        _go(trainer, made, pictures.listing, resume=resume)
         record = {**begun, "teacher": old.fingerprint.hex()}
-        return finish(trainer, made, pictures.listing, master.weights_path, record=record)
+        base = master.weights_path
+        return carry_out(trainer, made, pictures.listing, base, resume=resume, record=record)
 
 
 def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeObjective:
@@ -252,7 +255,14 @@ def default_objective(training: Training, fit: str, schedule: Schedule) -> MakeO
     return lambda model, other: RateDistortion(model, distortion, terms, auxiliary=other)
 
 
-def _check(fit: str, context: Path | None, joint_decoder: str | None, base: Path | None) -> None:
+def _check(
+    fit: str,
+    context: Path | None,
+    joint_decoder: str | None,
+    base: Path | None,
+    resumed_from: Path | None,
+    schedule: Schedule,
+) -> None:
     if fit not in FITS:
         raise UsageError(f"--fit {fit}: expected {', '.join(FITS)}")
     if fit != "context" and context is not None:
@@ -261,16 +271,10 @@ def _check(fit: str, context: Path | None, joint_decoder: str | None, base: Path
         raise UsageError("another synthesis is trained with a whole codec; leave out --fit")
     if fit != "all" and base is None:
         raise UsageError(f"--fit {fit} needs base weights: name them with --start")
-
-
-def _go(trainer: Trainer, profile: LatentProfile, listing: str, *, resume: bool) -> None:
-    """Resume where asked, then write what the run depends on, and train."""
-    if resume:
-        trainer.resume()
-    assert trainer.folder is not None
-    logs = prepare_folder(trainer.folder, profile, listing, trainer.schedule, trainer.seed)
-    trainer.callbacks = (*logs, *trainer.callbacks)
-    trainer.run()
+    if fit == "all" and resumed_from is not None:
+        raise UsageError("--start is for a new run; a run that is resumed goes on from its checkpoint")
+    if fit != "all" and schedule.crop_share:
+        raise UsageError("--crop is for a whole codec; with --fit set the patch: --set training.patch=512")
 
 
 def _tell(callbacks: Sequence[Callback], text: str) -> None:

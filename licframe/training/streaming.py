@@ -20,6 +20,7 @@ from licframe.errors import FileError
 from licframe.model.gains import random_qualities
 from licframe.runtime.extras import require
 from licframe.training.pictures import SUFFIXES, PictureFile
+from licframe.training.processes import Processes
 
 _LEAST_SCALE = 0.6
 _EVERY = 8
@@ -38,11 +39,15 @@ class StreamedPhotographs:
         per_picture: patches that one picture gives when it comes by.
         buffer: patches that are mixed; workers: processes that decode, 0 for none.
         held_out: only pictures that are held out, or only the others; None for all.
+        processes: that share the shards; those that ``torchrun`` started if left out.
 
     Raises:
         MissingPackageError: webdataset is not installed.
-        ImageError: there is no shard.
+        FileError: there is no shard, or none for one of the processes.
     """
+
+    #: patches of processes are their own (see ``Source``)
+    split = True
 
     def __init__(
         self,
@@ -55,15 +60,22 @@ class StreamedPhotographs:
         workers: int = 2,
         seed: int = 0,
         held_out: bool | None = False,
+        processes: Processes | None = None,
     ) -> None:
         webdataset = require("webdataset", "streaming")
         missing = [str(path) for path in shards if not path.is_file()]
         if missing or not shards:
             raise FileError(f"no shards at {', '.join(missing) or 'all'}; give .tar files")
         self.device, self.patch = torch.device(device), patch
+        self._processes = processes or Processes.started()
+        own, seed = shards[self._processes.rank :: self._processes.count], seed + self._processes.rank
+        if not own:
+            raise FileError(
+                f"{len(shards)} shards cannot be shared by {self._processes.count} processes; give as many, or more"
+            )
         cut = _Cutter(candidates, patch, per_picture, seed, held_out)
         dataset = webdataset.DataPipeline(
-            webdataset.ResampledShards([str(path) for path in shards], seed=seed, deterministic=True),
+            webdataset.ResampledShards([str(path) for path in own], seed=seed, deterministic=True),
             _members,
             cut,
             webdataset.shuffle(buffer, initial=min(buffer, 4 * per_picture), seed=seed),
@@ -84,7 +96,8 @@ class StreamedPhotographs:
         if self._patches is None:
             self._patches = iter(self._loader)
         drawn = torch.stack([next(self._patches) for _ in range(count)]).to(self.device, non_blocking=True)
-        return drawn.permute(0, 3, 1, 2).float() / 255, random_qualities(count, self.device)
+        qualities = self._processes.part([random_qualities(count * self._processes.count, self.device)])
+        return drawn.permute(0, 3, 1, 2).float() / 255, *qualities
 
 
 def _members(shards: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
