@@ -56,7 +56,9 @@ def coded_parts(data: bytearray, header: Header) -> list[tuple[int, int]]:
         if kind == ord("T") and not is_cut(data, offset):
             return _tiled(data, start, end, header)
         offset = end
-    raise CorruptStreamError("the .lic file is damaged: it has more chunks than any before its payload; get a new copy of it")
+    raise CorruptStreamError(
+        "the .lic file is damaged: it has more chunks than any before its payload; get a new copy of it"
+    )
 
 
 def _tiled(data: bytearray, start: int, offset: int, header: Header) -> list[tuple[int, int]]:
