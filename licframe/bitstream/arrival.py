@@ -44,7 +44,8 @@ def coded_parts(data: bytearray, header: Header) -> list[tuple[int, int]]:
     Raises:
         CorruptStreamError: what has arrived is damaged.
     """
-    parts, offset = [], _START
+    parts: list[tuple[int, int]] = []
+    offset = _START
     for _ in range(_MOST_CHUNKS):
         if len(parts) > header.details or len(data) - offset <= _LONGEST_LENGTH:
             return parts
