@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import functools
 import http.client
@@ -359,6 +360,35 @@ def test_who_goes_away_lets_the_next_one_in(port: int, picture: Picture) -> None
 
     assert first == "reading the picture"
     assert "decoding" in texts
+
+
+def test_who_goes_away_while_sending_is_no_fault_of_ours() -> None:
+    """A page that is closed, or loaded again, leaves no traceback on the terminal."""
+    pytest.importorskip("starlette")
+    from licframe.evaluation.serving import application
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/answer",
+        "query_string": b"name=a.png",
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/octet-stream")],
+    }
+    arriving = iter(
+        [{"type": "http.request", "body": b"abc", "more_body": True}, {"type": "http.disconnect"}]
+    )
+    said: list[dict] = []
+
+    async def receive() -> dict:
+        return next(arriving)
+
+    async def send(message: dict) -> None:
+        said.append(message)
+
+    asyncio.run(application(SMALL)(scope, receive, send))
+
+    assert said[0]["status"] == 400
+    assert b"did not arrive whole" in said[1]["body"]
 
 
 def test_a_file_beyond_the_limits_is_refused_before_it_is_read(port: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from licframe.codec.latent import LatentCodec
-from licframe.errors import ImageError, LimitError
+from licframe.errors import ImageError, LicframeWarning, LimitError
 from licframe.picture import mapped
 from licframe.picture.images import Picture, from_array, read_picture
 from licframe.runtime.limits import Limits
@@ -84,6 +86,35 @@ def test_a_damaged_array_and_one_of_objects(tmp_path: Path) -> None:
     for name in ("p.npy", "o.npy"):
         with pytest.raises(ImageError, match=name):
             read_picture(tmp_path / name)
+
+
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    """What it gave to find out its kind would be gone: ``licframe compress <(...)``."""
+    picture, path = noise_picture(37, 29), tmp_path / "p"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(picture.encode(".png"),))
+    writer.start()
+    found = read_picture(path)
+    writer.join()
+
+    assert np.array_equal(found.pixels, picture.pixels)
+
+
+def test_an_array_of_another_time_has_a_note(tmp_path: Path) -> None:
+    """Not a warning of Python's."""
+    head = b"{'descr': '|u1', 'fortran_order': False, 'shape': (2L, 3L)}".ljust(117) + b"\n"
+    (tmp_path / "p.npy").write_bytes(b"\x93NUMPY\x01\x00\x76\x00" + head + bytes(range(6)))
+    with pytest.warns(LicframeWarning, match=r"p\.npy was read, but is not all right: .*Python 2"):
+        found = read_picture(tmp_path / "p.npy").pixels
+
+    assert found.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(("kind", "error"), [(">u2", LimitError), (">f8", ImageError)])
+def test_an_array_beyond_the_limits_is_not_converted(kind: str, error: type[Exception]) -> None:
+    """To the byte order of this machine: it may be larger than memory."""
+    with pytest.raises(error, match="16777216"):
+        from_array(np.broadcast_to(np.zeros((1, 1), kind), (2**24, 2**24)))
 
 
 def test_limits_hold(tmp_path: Path) -> None:

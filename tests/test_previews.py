@@ -344,6 +344,20 @@ def test_what_is_no_stream_is_refused_at_once(plain: bytes) -> None:
         licframe.ProgressiveDecoder().finish()
 
 
+def test_a_stream_of_nothing_but_chunks_is_refused(plain: bytes) -> None:
+    """They would be walked through with every piece: time would grow with the square of what arrives."""
+    start = next(offset for kind, _, offset in container.chunks(plain) if kind != b"H")
+    with pytest.raises(CorruptStreamError, match="more chunks than any"):
+        licframe.ProgressiveDecoder().feed(plain[:start] + container.chunk(b"s", b"") * 1000)
+
+
+@pytest.mark.parametrize("data", ["text", None, 5, [137, 76], np.zeros(1, np.uint8)])
+def test_what_is_not_bytes_is_refused(data: Any) -> None:
+    """An array would be added number by number."""
+    with pytest.raises(UsageError, match=f"not {type(data).__name__}"):
+        licframe.ProgressiveDecoder().feed(data)
+
+
 def test_a_few_bytes_of_a_large_picture_are_not_decoded(codec: LatentCodec, plain: bytes) -> None:
     """What a decoder spends is in proportion to what it was given, of a file that is cut short, too."""
     file = container.read(plain)

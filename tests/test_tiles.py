@@ -18,7 +18,7 @@ from licframe.codec.latent import LatentCodec
 from licframe.codec.loading import load_latent
 from licframe.codec.target import Target
 from licframe.codec.trials import Trials
-from licframe.errors import CorruptStreamError, LicframeError, ProfileError, UsageError
+from licframe.errors import CorruptStreamError, LicframeError, LimitError, ProfileError, UsageError
 from licframe.evaluation.datasets import sample_picture
 from licframe.exact.units import CENTRE_FRACTION
 from licframe.model import latent_coding, tiled_coding, windows
@@ -28,6 +28,7 @@ from licframe.picture.tensors import tensor_of
 from licframe.profile import profile
 from licframe.profile.profile import load_profile
 from licframe.runtime.clock import Clock
+from licframe.runtime.limits import Limits
 from tests.conftest import noise_picture
 
 SETTINGS = ["encoder.tile=256", "encoder.tiled_above=0"]
@@ -454,6 +455,40 @@ def test_tiles_round_trip(file: container.File) -> None:
     assert found.header.revision == 6
     assert (found.payloads, found.details, found.tile) == (file.payloads, file.details, 256)
     assert found == container.read(container.write(found))
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "refused"),
+    [((9000, 9000), 4096, False), ((9000, 9000), 8960, True), ((100_000, 800), 8960, False)],
+)
+def test_tiles_as_large_as_pictures_have_their_limits(
+    size: tuple[int, int], tile: int, refused: bool
+) -> None:
+    """A file chooses its tiles: one of all but a few columns takes the memory of a picture that is not cut."""
+    width, height = size
+    header = attrs.evolve(HEADER, width=width, height=height)
+    count = -(-width // tile) * -(-height // tile)
+    data = container.write(container.File(header, ((b"", 0),) * count, tile=tile))
+    limits = Limits(memory=Limits.memory_for(width * height))
+    if refused:
+        with pytest.raises(LimitError, match="memory=40500000000"):
+            container.read(data, limits)
+    else:
+        assert len(container.read(data, limits).payloads) == count
+
+
+def test_a_picture_that_is_computed_whole_has_its_limits(
+    tiling: LatentCodec, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows how far a deformable convolution sees: tiles save no memory then."""
+    memory = Limits.memory_for(9000 * 9000)
+    header = attrs.evolve(container.read(data).header, width=9000, height=9000)
+    large = container.write(container.File(header, ((b"", 0),) * 81, tile=1024))
+    with pytest.raises(CorruptStreamError):
+        tiling.decode(large, Limits(memory=memory))
+    monkeypatch.setattr(type(tiling.model.transform), "synthesis_halo", None)
+    with pytest.raises(LimitError, match="memory=40500000000"):
+        tiling.decode(large, Limits(memory=memory))
 
 
 @pytest.mark.parametrize("file", [FILE, DETAILED])

@@ -19,6 +19,8 @@ from licframe.runtime.limits import DEFAULT, Limits
 _HEAD = 4096
 """Bytes that a header lies in."""
 _LONGEST_LENGTH = 5
+_MOST_CHUNKS = 32
+"""More than a file has up to its details; what claims more would be walked through again with every piece."""
 _START = len(MAGIC) + 1
 
 
@@ -42,8 +44,11 @@ def coded_parts(data: bytearray, header: Header) -> list[tuple[int, int]]:
     Raises:
         CorruptStreamError: what has arrived is damaged.
     """
-    parts, offset = [], _START
-    while len(data) - offset > _LONGEST_LENGTH:
+    parts: list[tuple[int, int]] = []
+    offset = _START
+    for _ in range(_MOST_CHUNKS):
+        if len(parts) > header.details or len(data) - offset <= _LONGEST_LENGTH:
+            return parts
         kind = data[offset]
         length, start = read_varint(data, offset + 1)
         end = start + length + 4
@@ -52,7 +57,9 @@ def coded_parts(data: bytearray, header: Header) -> list[tuple[int, int]]:
         if kind == ord("T") and not is_cut(data, offset):
             return _tiled(data, start, end, header)
         offset = end
-    return parts
+    raise CorruptStreamError(
+        "the .lic file is damaged: it has more chunks than any before its payload; get a new copy of it"
+    )
 
 
 def _tiled(data: bytearray, start: int, offset: int, header: Header) -> list[tuple[int, int]]:

@@ -35,6 +35,8 @@ UNTILED_REVISION = 5
 """What a file without tiles is written as."""
 TILE_UNIT, SMALLEST_TILE = 64, 256
 """Pixels along a side of a tile: a multiple of the one, at least the other."""
+_LARGEST_TILE = 2**24
+"""Pixels of a tile that is decoded in the memory that tiles take by estimate."""
 MODES = ("L", "RGB", "LA", "RGBA")
 _NAME_LETTERS = " abcdefghijklmnopqrstuvwxyz0123456789-._/"
 _FINGERPRINT_BYTES = 6
@@ -54,6 +56,7 @@ _MOST_STREAMS = 16
 _MOST_NOTES = 8
 """Most sentences on damaged bytes; a file may have any number of gaps."""
 
+_IMAGE = "the image in the file"
 _MAX_SIDE = 2**24
 LOWEST_LATENT_QUALITY = -28
 _FREE_PIXELS = 2**20
@@ -291,6 +294,8 @@ def read(data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False, pr
     if b"T" in found:
         sound = 0 if best_effort else len(data) if prefix else math.inf
         tile, bodies, details, cut = _in_tiles(found[b"T"], header, start, of_tiles, sound, ends_at)
+        if min(tile, header.width) * min(tile, header.height) > _LARGEST_TILE:
+            limits.check(header.width, header.height, _IMAGE, tiled=False)
     if all(body is None for body in bodies):
         raise _damaged("it holds no payload" + "".join(f"; {what}" for what in damage))
     tolerant = best_effort or prefix
@@ -593,7 +598,7 @@ def _first(stream: Iterator[tuple[bytes, bytes, int]], limits: Limits) -> Header
     if kind != b"H":
         raise _damaged("it does not begin with a header")
     header = unpack_header(body)
-    limits.check(header.width, header.height, "the image in the file", tiled=header.revision >= 6)
+    limits.check(header.width, header.height, _IMAGE, tiled=header.revision >= 6)
     return header
 
 

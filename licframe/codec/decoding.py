@@ -108,15 +108,20 @@ class Decoding:
         self._know({number}, ())
         return self._base.cut(self._base.places[number])
 
-    def _blocks(self, box: Box) -> list[Box]:
-        """Return what is computed together: all, or parts of a large picture."""
-        rows, columns = box
-        area = (rows.stop - rows.start) * (columns.stop - columns.start)
+    @property
+    def by_block(self) -> bool:
+        """Whether blocks can be computed alone: of each part it is known how far it sees."""
         models = [self.codec.model] + ([] if self._layer is None else [self._layer.model])
         halos = [model.transform.synthesis_halo for model in models] + [
             part.halo for part, _ in self.filters
         ]
-        return [box] if area <= windows.LARGEST_WHOLE or None in halos else self.tiles.blocks(box)
+        return None not in halos
+
+    def _blocks(self, box: Box) -> list[Box]:
+        """Return what is computed together: all, or parts of a large picture."""
+        rows, columns = box
+        area = (rows.stop - rows.start) * (columns.stop - columns.start)
+        return self.tiles.blocks(box) if area > windows.LARGEST_WHOLE and self.by_block else [box]
 
     def _needs(self, box: Box) -> tuple[set[int], set[int]]:
         """Return the numbers of the tiles of the base and of the details that a box of the picture depends on."""

@@ -185,6 +185,8 @@ class LatentCodec(ImageCodec):
             box = box_of(region, header.width, header.height)
             opacity = alpha.read(file, damage if tolerant else None)
             decoding = Decoding(self, file, clock, damage if tolerant else None, leave_out or 0)
+            if file.tile and not decoding.by_block:
+                limits.check(header.width, header.height, "the image in the file", tiled=False)
         pixels = decoding.pixels(box)
         opacity = None if opacity is None else opacity[box]
         return Decoded(Picture(pixels, file.metadata, opacity), clock.seconds, tuple(damage))

@@ -63,8 +63,10 @@ class ProgressiveDecoder:
 
         Raises:
             CorruptStreamError: what has arrived is no beginning of a .lic file; WeightsMismatchError: its weights are not
-            installed; LimitError: it is larger than the limits allow.
+            installed; LimitError: it is larger than the limits allow; UsageError: ``data`` are no bytes.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise UsageError(f"feed takes bytes of a .lic file, not {type(data).__name__}")
         self._data += data
         stop = self._next_part()
         if stop is None:

@@ -45,7 +45,7 @@ def application(limits: Limits, ending: Callable[[], bool] = lambda: False) -> S
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from starlette.requests import Request
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import FileResponse, HTMLResponse, Response, StreamingResponse
     from starlette.routing import Route
 
@@ -63,14 +63,17 @@ def application(limits: Limits, ending: Callable[[], bool] = lambda: False) -> S
             return _refused(415, f"send the bytes of a file, as {_FILE}")
         name = request.query_params.get("name") or "the file"
         data = bytearray()
-        async for part in request.stream():
-            data += part
-            if len(data) > limits.most_bytes:
-                return _refused(
-                    413,
-                    f"{name} has more than {limits.most_bytes} bytes, which is more than a picture within the limits "
-                    "takes; if you trust it, start licframe demo with a higher --limit pixels=",
-                )
+        try:
+            async for part in request.stream():
+                data += part
+                if len(data) > limits.most_bytes:
+                    return _refused(
+                        413,
+                        f"{name} has more than {limits.most_bytes} bytes, which is more than a picture within the limits "
+                        "takes; if you trust it, start licframe demo with a higher --limit pixels=",
+                    )
+        except ClientDisconnect:
+            return _refused(400, f"{name} did not arrive whole")
         events = desk.answer(bytes(data), name, dict(request.query_params))
 
         async def unheard() -> bool:

@@ -303,16 +303,15 @@ def from_array(
     """Turn ``(H, W)`` or ``(H, W, 1 .. 4)`` uint8 or uint16, of any byte order, into a picture; 2 and 4 end in alpha."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
-    if not pixels.dtype.isnative:
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    native = pixels.dtype.newbyteorder("=")
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (2, 3, 4))
-    if not shaped or pixels.dtype not in (np.uint8, np.uint16):
+    if not shaped or native not in (np.uint8, np.uint16):
         raise ImageError(
             f"{where} of shape {pixels.shape} and type {pixels.dtype} is no picture; expected uint8 or uint16 of "
             "shape (H, W), or (H, W, n) with n = 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGB, alpha)"
         )
     _check_size((pixels.shape[1], pixels.shape[0]), where, limits)
-    return _from_samples(pixels, metadata or {})
+    return _from_samples(pixels.astype(native, copy=False), metadata or {})
 
 
 def as_picture(

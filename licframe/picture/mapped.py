@@ -20,6 +20,8 @@ def samples_of(path: Path) -> NDArray[Any] | None:
 
     The file must not change while they are used.
     """
+    if not path.is_file():  # what a pipe gives can be read once only
+        return None
     with path.open("rb") as file:
         head = file.read(64)
         if head.startswith(b"\x93NUMPY"):

@@ -20,7 +20,8 @@ from licframe.runtime.limits import Limits
 
 _reading = threading.RLock()
 """Pillow's limit, Python's warnings and standard error belong to the whole process: one reader at a time."""
-_PILLOW = str(Path(Image.__file__).parent)
+_READERS = str(Path(Image.__file__).parent), str(Path(__file__).parent)
+"""Where warnings come from of what a file holds: Pillow's code, and what calls numpy's."""
 
 
 @contextmanager
@@ -89,12 +90,12 @@ def _pillow_limit(limits: Limits | None) -> Iterator[None]:
 
 @contextmanager
 def _noted(where: str) -> Iterator[None]:
-    """Turn what Pillow warns of into one note, once the picture is read."""
+    """Turn what others warn of into one note, once the picture is read."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     ours = [w for w in caught if issubclass(w.category, LicframeWarning)]
-    theirs = [w for w in caught if w.filename.startswith(_PILLOW)]
+    theirs = [w for w in caught if w not in ours and w.filename.startswith(_READERS)]
     for warning in caught:
         if warning not in ours and warning not in theirs:  # of another thread
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
