@@ -47,6 +47,7 @@ def test_arrays_in_files(tmp_path: Path, codec: LatentCodec, shape: tuple[int, .
     found = read_picture(tmp_path / "p.npy")
 
     assert np.array_equal(found.samples, samples)
+    assert np.array_equal(read_picture((tmp_path / "p.npy").read_bytes()).samples, samples)
     assert codec.compress(tmp_path / "p.npy", 20) == codec.compress(from_array(samples), 20)
 
 
@@ -86,6 +87,17 @@ def test_a_damaged_array_and_one_of_objects(tmp_path: Path) -> None:
     for name in ("p.npy", "o.npy"):
         with pytest.raises(ImageError, match=name):
             read_picture(tmp_path / name)
+        with pytest.raises(ImageError):
+            read_picture((tmp_path / name).read_bytes())
+
+
+def test_an_array_that_says_it_is_huge(tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.zeros((10, 10), np.uint8))
+    data = (tmp_path / "p.npy").read_bytes().replace(b"(10, 10), ", b"(10, 1000000000), ")
+    (tmp_path / "h.npy").write_bytes(data)
+    for source in (data, tmp_path / "h.npy"):
+        with pytest.raises((ImageError, LimitError)):
+            read_picture(source)
 
 
 def test_a_pipe_is_read_once(tmp_path: Path) -> None:

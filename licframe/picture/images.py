@@ -169,7 +169,7 @@ def read_picture(
     """
     where = where or (str(source) if isinstance(source, Path) else "the picture")
     with guarded(where, limits):
-        samples = mapped.samples_of(source) if isinstance(source, Path) else None
+        samples = mapped.samples_of(source)
         if samples is not None:
             return from_array(samples, limits=limits, where=where)
     with (
