@@ -229,7 +229,7 @@ def test_large_pictures_go_alone(
     codec.decode_many(files)
     assert set(sizes) == {1, 2}
     assert batching.most_together(torch.device("cpu"), 2**12, 2**12) == 1
-    assert batching.most_together(torch.device("cpu"), 2**7, 2**7) == 8
+    assert batching.most_together(torch.device("cpu"), 2**7, 2**7) == 16
 
 
 def test_pictures_in_tiles_go_alone(codec: LatentCodec, sizes: list[int]) -> None:

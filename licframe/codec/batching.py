@@ -12,8 +12,8 @@ from licframe.errors import LicframeError, located
 T = TypeVar("T")
 R = TypeVar("R")
 
-_LARGEST_ON_CPU, _LARGEST = 2**17, 2**22
-"""Pixels that go through the networks together. On a processor more of them leave its caches, and are slower."""
+_LARGEST_ON_CPU, _LARGEST = 2**18, 2**22
+"""Pixels that go through the networks together. On a processor more of them gain nothing."""
 
 
 def most_together(device: torch.device, width: int, height: int) -> int:
