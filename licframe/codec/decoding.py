@@ -61,6 +61,12 @@ class Decoding:
         self._bare: set[int] = set()
         self._cut: tuple[Preview, int] | None = None
 
+    def take(self, y: Tensor, r: Tensor | None) -> None:
+        """Take the latents of a file without tiles (see ``CodedLatent.y``), decoded with those of others."""
+        self._base.parts[0] = y
+        if self._details is not None and r is not None:
+            self._details.parts[0] = r
+
     def check(self) -> None:
         """Decode all symbols."""
         for number in range(len(self._base.places)):

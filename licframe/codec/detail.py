@@ -57,11 +57,11 @@ def base_context(base: LatentModel, y: Tensor, quality: int) -> Mapping[str, Ten
     """Return what the context of a detail layer is given (see ``Known.given``), exact form.
 
     Args:
-        y: the base's decoded latent ``(1, C, h, w)``, integers with CENTRE_FRACTION fractional bits; quality: its.
+        y: the base's decoded latent ``(N, C, h, w)``, integers with CENTRE_FRACTION fractional bits; quality: its.
     """
     condition = base.units.exact_form(quality)
     seen = condition.context(y.to(base.device), slice(0, y.shape[1]))
-    return {"base": torch.cat([seen, condition.plane.expand(1, 1, *seen.shape[2:])], 1)}
+    return {"base": torch.cat([seen, condition.plane.expand(len(seen), 1, *seen.shape[2:])], 1)}
 
 
 @attrs.frozen(eq=False)

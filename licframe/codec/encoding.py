@@ -47,7 +47,12 @@ class WholeTrial(Trial):
 
 
 class Encoding(Trials[WholeTrial]):
-    """Trials of a picture that is worked on as a whole."""
+    """Trials of a picture that is worked on as a whole.
+
+    Attributes:
+        bases: by latent quality, the latent of the analysis, and it coded; details: by quality, what codes them. A trial finds
+            them there, or adds them.
+    """
 
     def __init__(
         self, codec: LatentCodec, picture: Picture, clock: Clock, tiles: Tiles, *, filtering: bool = False
@@ -55,31 +60,46 @@ class Encoding(Trials[WholeTrial]):
         super().__init__(codec, picture, clock, tiles, filtering=filtering)
         with clock("analysis"):
             self.image = tensor_of(picture).to(codec.model.device)
-        self._bases: dict[int, tuple[Tensor, TiledLatent]] = {}
+        self.bases: dict[int, tuple[Tensor, TiledLatent]] = {}
+        self.details: dict[int, TiledLatent] = {}
 
     def forget(self) -> None:
         super().forget()
-        self._bases.clear()
+        self.bases.clear()
+        self.details.clear()
 
     def _coded(self, quality: int, setting: scale.Setting) -> WholeTrial:
-        model, layer = self.codec.model, self.codec.detail
-        if setting.latent not in self._bases:
-            with self.clock("analysis"):
-                latent = model.analyse(self.image, setting.latent)
-            coded = tiled_coding.encode(model, latent, setting.latent, self.clock, self.tiles)
-            self._bases[setting.latent] = latent, coded
-        latent, coded = self._bases[setting.latent]
-        trial = WholeTrial(quality=quality, latent=latent, coded=coded)
+        layer = self.codec.detail
+        if setting.latent not in self.bases:
+            latent = self.analysed(setting.latent)
+            coded = tiled_coding.encode(self.codec.model, latent, setting.latent, self.clock, self.tiles)
+            self.bases[setting.latent] = latent, coded
+        trial = self.base(quality, setting)
         if setting.step is None or layer is None:
             return trial
+        if quality not in self.details:
+            difference, given = self.left_out(trial), self._below(trial.coded.y, setting.latent)
+            at, weight = quality_of_step(setting.step), error_weight(scale.place(quality))
+            self.details[quality] = layer.encode(difference, given, at, self.clock, self.tiles, weight)
+        return attrs.evolve(trial, detail=self.details[quality])
+
+    def base(self, quality: int, setting: scale.Setting) -> WholeTrial:
+        """Return the trial of a setting whose base is there, without details."""
+        latent, coded = self.bases[setting.latent]
+        return WholeTrial(quality=quality, latent=latent, coded=coded)
+
+    def analysed(self, quality: int) -> Tensor:
+        """Return the latent of the analysis ``(1, C, h, w)``."""
+        with self.clock("analysis"):
+            return self.codec.model.analyse(self.image, quality)
+
+    def left_out(self, trial: WholeTrial) -> Tensor:
+        """Return what a trial without details leaves out of the picture, ``(1, 3, H, W)``."""
         with self.clock("synthesis"):
             difference = self.image - self._shown(trial)
             if "RGB" not in self.picture.mode:  # of what a grey picture shows of it
                 difference = difference.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-        weight = error_weight(scale.place(quality))
-        given, at = self._below(trial.coded.y, setting.latent), quality_of_step(setting.step)
-        detail = layer.encode(difference, given, at, self.clock, self.tiles, weight)
-        return attrs.evolve(trial, detail=detail)
+            return difference
 
     def _below(self, y: Tensor, quality: int) -> Given:
         """Return what the context of the details of a tile sees of the base's latent."""

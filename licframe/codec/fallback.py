@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from licframe.bitstream import container
+from licframe.codec.batching import in_batches, one_by_one
 from licframe.codec.interface import Capabilities, Decoded, Encoded, ImageCodec
 from licframe.codec.target import Target
 from licframe.errors import LimitError
@@ -83,9 +84,26 @@ class FallbackCodec(ImageCodec):
             if target.met(len(kept.data), math.prod(picture.size), lambda: math.inf):
                 return _noted(kept, "which alone meets the target")
             raise
-        size = len(encoded.data)
+        if limit is not None:
+            return attrs.evolve(encoded, seconds={**encoded.seconds, **clock.seconds})
+        return self._cheaper(picture, encoded, target)
+
+    def encode_many(self, pictures: Sequence[Picture], target: Target | None = None) -> list[Encoded]:
+        """Compress pictures as ``encode`` does, at a quality with the lossy codec's networks for several at once."""
+        target = target or Target()
+        if not target.is_quality:
+            return super().encode_many(pictures, target)
+        try:
+            encoded = self.lossy.encode_many(pictures, target)
+        except LimitError:  # of a picture that can be kept
+            return super().encode_many(pictures, target)
+        return [self._cheaper(picture, one, target) for picture, one in zip(pictures, encoded, strict=True)]
+
+    def _cheaper(self, picture: Picture, encoded: Encoded, target: Target) -> Encoded:
+        """Return a picture without loss, if that is hardly larger than its lossy file."""
+        size, clock = len(encoded.data), Clock()
         spare = _SPARE if target.fidelity is None and encoded.quality >= _SPARE_QUALITY else 0
-        kept = None if limit is not None else self._kept(picture, size + spare, clock)
+        kept = self._kept(picture, size + spare, clock)
         if kept is not None:
             why = f"which takes {len(kept.data)} bytes, and quality {encoded.quality:g} takes {size}"
             return _noted(attrs.evolve(kept, seconds={**encoded.seconds, **kept.seconds}), why)
@@ -102,6 +120,15 @@ class FallbackCodec(ImageCodec):
     def decode(self, data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> Decoded:
         """Decompress a file of either codec."""
         return self._of(data, limits).decode(data, limits, best_effort=best_effort)
+
+    def decode_many(self, files: Sequence[bytes], limits: Limits = DEFAULT) -> list[Decoded]:
+        """Decompress files of either codec, those of one together."""
+        owned = one_by_one(files, lambda data: (self._of(data, limits), data))
+
+        def decoded(some: Sequence[tuple[ImageCodec, bytes]]) -> list[Decoded]:
+            return some[0][0].decode_many([data for _, data in some], limits)
+
+        return in_batches(owned, decoded, lambda one: (one[0] is self.lossy, len(files)))
 
     def decode_region(
         self, data: bytes, region: Region, limits: Limits = DEFAULT, *, best_effort: bool = False

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from licframe.codec.batching import one_by_one
 from licframe.codec.target import Target, search
 from licframe.errors import UsageError
 from licframe.picture.images import Picture, as_picture, from_array
@@ -19,6 +20,9 @@ from licframe.picture.region import Region
 from licframe.runtime.atomic import bytes_of
 from licframe.runtime.clock import Clock
 from licframe.runtime.limits import DEFAULT, Limits
+
+Readable = Picture | Image.Image | NDArray[Any] | str | os.PathLike[str] | bytes | IO[bytes]
+"""A picture, or what one is read from."""
 
 
 @attrs.frozen
@@ -81,7 +85,7 @@ class Capabilities:
 
 
 class ImageCodec(ABC):
-    """Picture to bytes and back, one at a time. ``licframe.load`` makes one from a profile.
+    """Picture to bytes and back. ``licframe.load`` makes one from a profile.
 
     A plugin provides one through the hook ``licframe_codecs``, built as ``Class(options)``; a constructor raises
     PluginLoadError where a package or program that it needs is not installed, and says how to get it.
@@ -103,6 +107,16 @@ class ImageCodec(ABC):
             UsageError: a quality outside the codec's scale; LimitError: the target cannot be met.
         """
 
+    def encode_many(self, pictures: Sequence[Picture], target: Target | None = None) -> list[Encoded]:
+        """Compress pictures of any sizes, with one target for each; by default one after another.
+
+        Files are those of ``encode``. A time is a picture's share of that of those that were compressed together.
+
+        Raises:
+            LicframeError: as ``encode``, with the picture's number in front where there are several.
+        """
+        return one_by_one(pictures, lambda picture: self.encode(picture, target))
+
     @abstractmethod
     def decode(self, data: bytes, limits: Limits = DEFAULT, *, best_effort: bool = False) -> Decoded:
         """Decompress a file that ``encode`` made.
@@ -114,6 +128,14 @@ class ImageCodec(ABC):
         Raises:
             CorruptStreamError: damaged; WeightsMismatchError: made with other weights; LimitError.
         """
+
+    def decode_many(self, files: Sequence[bytes], limits: Limits = DEFAULT) -> list[Decoded]:
+        """Decompress files that ``encode`` made; by default one after another. Pictures are those of ``decode``.
+
+        Raises:
+            LicframeError: as ``decode``, with the file's number in front where there are several.
+        """
+        return one_by_one(files, lambda data: self.decode(data, limits))
 
     def decode_region(
         self, data: bytes, region: Region, limits: Limits = DEFAULT, *, best_effort: bool = False
@@ -154,7 +176,7 @@ class ImageCodec(ABC):
 
     def compress(
         self,
-        image: Picture | Image.Image | NDArray[Any] | str | os.PathLike[str] | bytes | IO[bytes],
+        image: Readable,
         quality: float | None = None,
         *,
         bpp: float | None = None,
@@ -176,6 +198,28 @@ class ImageCodec(ABC):
         target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr, ssimulacra2=ssimulacra2)
         return self.encode(as_picture(image), target).data
 
+    def compress_many(
+        self,
+        images: Sequence[Readable],
+        quality: float | None = None,
+        *,
+        bpp: float | None = None,
+        size: int | None = None,
+        psnr: float | None = None,
+        ssimulacra2: float | None = None,
+    ) -> list[bytes]:
+        """Compress images to the bytes of a file each: those that ``compress`` makes, in less time where it can be.
+
+        Args:
+            images: of any sizes; all are held in memory. The other arguments, one for all, are those of ``compress``.
+
+        Raises:
+            LicframeError: as ``compress``, with the image's number in front where there are several.
+        """
+        target = Target(quality=quality, bpp=bpp, size=size, psnr=psnr, ssimulacra2=ssimulacra2)
+        pictures = one_by_one(images, as_picture)
+        return [encoded.data for encoded in self.encode_many(pictures, target)]
+
     def decompress(self, data: str | os.PathLike[str] | bytes | IO[bytes]) -> Image.Image:
         """Decompress a file that ``compress`` made: a path, its bytes or a stream of them; raises as ``decode``.
 
@@ -183,6 +227,13 @@ class ImageCodec(ABC):
             FileError: it cannot be read.
         """
         return self.decode(bytes_of(data)).picture.to_pil()
+
+    def decompress_many(
+        self, files: Sequence[str | os.PathLike[str] | bytes | IO[bytes]]
+    ) -> list[Image.Image]:
+        """Decompress files that ``compress`` made; see ``decode_many``."""
+        data = one_by_one(files, bytes_of)
+        return one_by_one(self.decode_many(data), lambda decoded: decoded.picture.to_pil())
 
 
 class PixelCodec(ImageCodec):

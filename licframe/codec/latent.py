@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -10,7 +11,8 @@ import torch
 
 import licframe
 from licframe.bitstream import container
-from licframe.codec import blocks, notes, scale
+from licframe.codec import blocks, many, notes, scale
+from licframe.codec.batching import in_batches, most_together, one_by_one
 from licframe.codec.blocks import BlockEncoding
 from licframe.codec.corrections import FindFilter
 from licframe.codec.decoding import Decoding
@@ -78,18 +80,49 @@ class LatentCodec(ImageCodec):
 
     # -- a picture to a file --------------------------------------------------------------------
 
-    @torch.inference_mode()
     def encode(self, picture: Picture, target: Target | None = None) -> Encoded:
         """Compress a picture; what was written is decoded again before it is returned."""
-        target, clock = target or Target(), Clock()
-        looks = target.fidelity is not None
+        return self._encoded([picture], target or Target())[0]
+
+    def encode_many(self, pictures: Sequence[Picture], target: Target | None = None) -> list[Encoded]:
+        """Compress pictures: at a quality those of equal size together, but for large ones. Files are those of ``encode``."""
+        target = target or Target()
+        if target.is_quality:
+            _quality(target)  # what is wrong with it is of no picture
+
+        def alike(picture: Picture) -> tuple[Hashable, int]:
+            whole = target.is_quality and not self._side_of_tiles(*picture.size)
+            return picture.size, most_together(self.model.device, *picture.size) if whole else 1
+
+        return in_batches(pictures, lambda some: self._encoded(some, target), alike)
+
+    @torch.inference_mode()
+    def _encoded(self, pictures: Sequence[Picture], target: Target) -> list[Encoded]:
+        """Compress pictures of one size; several only as a whole, and at a quality."""
+        clock = Clock()
+        encodings = [self._encoding(picture, clock, target) for picture in pictures]
+        if len(encodings) > 1:
+            many.code(encodings, _quality(target))
+        made = [self._best(encoding, target) for encoding in encodings]
+        if len(encodings) > 1:
+            many.check(encodings, [trial for trial, *_ in made])
+        else:
+            encodings[0].check(made[0][0])
+        return [
+            Encoded(data, trial.quality, clock.shares(len(made)), trial.information, notes=said)
+            for trial, data, said in made
+        ]
+
+    def _encoding(self, picture: Picture, clock: Clock, target: Target) -> Any:
         width, height = picture.size
         tiles = Tiles(height, width, self._side_of_tiles(width, height))
-        encoding: Trials[Any] = (
-            BlockEncoding(self, picture, clock, tiles)
-            if blocks.wanted(self, tiles)
-            else Encoding(self, picture, clock, tiles, filtering=looks)
-        )
+        if blocks.wanted(self, tiles):
+            return BlockEncoding(self, picture, clock, tiles)
+        return Encoding(self, picture, clock, tiles, filtering=target.fidelity is not None)
+
+    def _best(self, encoding: Trials[Any], target: Target) -> tuple[Any, bytes, tuple[str, ...]]:
+        """Return the trial that meets a target best, its file, and what is to be said of it."""
+        width, height = encoding.picture.size
         quality = search(
             target,
             scale.SCALE,
@@ -100,20 +133,14 @@ class LatentCodec(ImageCodec):
         )
         plain = encoding.trial(scale.whole(quality))
         encoding.forget()
-        filtered = plain if looks else encoding.filtered(plain)
+        filtered = plain if target.fidelity is not None else encoding.filtered(plain)
         for best in (encoding.refined(filtered), filtered, plain):
             data = encoding.packed(best)
             if target.met(len(data), width * height, partial(encoding.fidelity, best, target.fidelity)):
                 break
-        encoding.check(best)
-        said = notes.of_synthesised(
-            self.profile,
-            picture,
-            best.quality,
-            best.error or filtered.error,
-            partial(encoding.fidelity, best),
-        )
-        return Encoded(data, best.quality, clock.seconds, best.information, notes=said)
+        error, psnr = best.error or filtered.error, partial(encoding.fidelity, best)
+        said = notes.of_synthesised(self.profile, encoding.picture, best.quality, error, psnr)
+        return best, data, said
 
     def _side_of_tiles(self, width: int, height: int) -> int:
         """Return the side of the tiles that a picture is cut into, in pixels; 0 for none."""
@@ -140,6 +167,17 @@ class LatentCodec(ImageCodec):
         damaged metadata, alpha, side streams or details are left out, and what a file that ends early lacks is predicted.
         """
         return self._decoded(data, limits, best_effort, None, region)
+
+    @torch.inference_mode()
+    def decode_many(self, files: Sequence[bytes], limits: Limits = DEFAULT) -> list[Decoded]:
+        """Decompress .lic files, those of equal size and quality together, but for large ones."""
+
+        def alike(file: container.File) -> tuple[Hashable, int]:
+            size = file.header.width, file.header.height
+            return many.kind_of(file), 1 if file.tile else most_together(self.model.device, *size)
+
+        read = one_by_one(files, lambda data: self._own(container.read(data, limits)))
+        return in_batches(read, lambda some: many.decode(self, some, limits), alike)
 
     def decode_region(
         self, data: bytes, region: Region, limits: Limits = DEFAULT, *, best_effort: bool = False
@@ -206,3 +244,7 @@ class LatentCodec(ImageCodec):
                 f"profile {self.profile.name} holds {self.fingerprint[:6].hex()}"
             )
         return file
+
+
+def _quality(target: Target) -> int:
+    return scale.whole(scale.DEFAULT if target.quality is None else target.quality)

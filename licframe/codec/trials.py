@@ -69,11 +69,14 @@ class Trials(ABC, Generic[T]):
         if quality not in self._trials:
             if self.tiles.side:  # a search would keep ten times what one takes
                 self.forget()
-            offered = scale.settings(quality, self._layering())
-            made = [self._coded(quality, setting) for setting in offered]
+            made = [self._coded(quality, setting) for setting in self.settings(quality)]
             best = made[0] if len(made) == 1 else min(made, key=self._cost)
             self._trials[quality] = self.filtered(best) if self._filtering else best
         return self._trials[quality]
+
+    def settings(self, quality: int) -> list[scale.Setting]:
+        """Return what is tried at a quality."""
+        return scale.settings(quality, self._layering())
 
     def forget(self) -> None:
         """Free the memory of all trials."""

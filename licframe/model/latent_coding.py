@@ -57,55 +57,96 @@ def encode(
     given: Mapping[str, Tensor] | None = None,
     weight: float | None = None,
 ) -> CodedLatent:
-    """Code a latent ``(1, C, h, w)`` given in coefficient units.
+    """Code a latent ``(1, C, h, w)`` given in coefficient units; see ``encode_many``."""
+    return encode_many(model, [latent], quality, clock, sparse=sparse, given=given, weight=weight)[0]
+
+
+def encode_many(
+    model: LatentModel,
+    latents: Sequence[Tensor],
+    quality: int,
+    clock: Clock,
+    *,
+    sparse: bool = True,
+    given: Mapping[str, Tensor] | None = None,
+    weight: float | None = None,
+) -> list[CodedLatent]:
+    """Code latents ``(1, C, h, w)`` of one size, given in coefficient units, each as if it were alone.
+
+    What is predicted in integers is predicted for all at once; what is computed in floating point, for each.
 
     Args:
         model: frozen.
         clock: takes the seconds of "context" and "coding".
         sparse: leave out channels that are zero everywhere, where that is shorter; off, for measurements.
-        given: see ``Known.given``.
+        given: see ``Known.given``; of N latents.
         weight: bits that a squared error of one step is worth: a residual is rounded towards zero where that is cheaper; None
             rounds to nearest.
     """
-    condition = model.units.exact_form(quality)
-    y = latent.double() * model.gain_table[row_of(quality)].double()[:, None, None]
-    side = model.scheduler.side(latent, condition)
-    tensors = {name: value.double().cpu() for name, value in {"y": y, **side}.items()}
-    coded: list[tuple[Step, Tensor, Tensor]] = []
-    channels = latent.shape[1]
-    empty = np.ones(channels, dtype=bool)
-    encoder = Encoder()
-    encoder.code_flags(~empty)
+    encodings = [_Encoding(model, latent, quality, clock, weight) for latent in latents]
+    shapes = {name: (len(latents), *value.shape[1:]) for name, value in encodings[0].tensors.items()}
 
     def fix(step: Step, parameters: Tensor) -> Tensor:
-        parameters = parameters.cpu()
-        centre = model.coding_model(step).exact_centre(parameters)
-        exact = tensors[step.tensor][_on_cpu(step.index)] - centre * 2.0**-CENTRE_FRACTION
-        everything = ~np.zeros_like(empty)
-        wanted = exact.round()
-        if weight is not None:
-            wanted = _cheaper(model.coding_model(step), parameters, exact, wanted, weight)
-        residual = code_step(encoder, model, step, parameters, wanted, everything, clock)
-        coded.append((step, parameters, residual))
-        if step.tensor == "y":
-            empty[step.channels] &= ~residual.any(-1).any(-1).any(0).numpy()
-        return (centre + residual * 2.0**CENTRE_FRACTION).to(model.device)
+        index = _on_cpu(step.index)
+        each = zip(encodings, parameters.cpu().split(1), strict=True)
+        return torch.cat([encoding.fix(step, index, own) for encoding, own in each]).to(model.device)
 
     with clock("context"):
-        known = nothing_known(model, quality, {name: value.shape for name, value in tensors.items()}, given)
+        known = nothing_known(model, quality, shapes, given)
         model.walk(known, fix)
-    payload = encoder.finish()
-    if sparse and empty.any():
-        # The same symbols again, without the channels that hold none: nearly always smaller.
-        shorter = Encoder()
-        shorter.code_flags(empty)
-        with clock("context"):
-            for step, parameters, residual in coded:
-                code_step(shorter, model, step, parameters, residual, ~empty, clock)
-        again = shorter.finish()
-        if len(again) < len(payload):
-            payload, encoder = again, shorter
-    return CodedLatent(quality, known["y"].cpu(), payload, encoder.digest, encoder.bits, int(empty.sum()))
+    decoded = known["y"].cpu().split(1)
+    return [encoding.coded(y, sparse) for encoding, y in zip(encodings, decoded, strict=True)]
+
+
+class _Encoding:
+    """A latent on its way to a payload; all of it is on the CPU.
+
+    Attributes:
+        tensors: what is coded, in quantisation steps, not rounded.
+    """
+
+    def __init__(
+        self, model: LatentModel, latent: Tensor, quality: int, clock: Clock, weight: float | None
+    ) -> None:
+        self.model, self.quality, self.clock, self.weight = model, quality, clock, weight
+        y = latent.double() * model.gain_table[row_of(quality)].double()[:, None, None]
+        side = model.scheduler.side(latent, model.units.exact_form(quality))
+        self.tensors = {name: value.double().cpu() for name, value in {"y": y, **side}.items()}
+        self._empty = np.ones(latent.shape[1], dtype=bool)
+        self._steps: list[tuple[Step, Tensor, Tensor]] = []
+        self._encoder = Encoder()
+        self._encoder.code_flags(~self._empty)
+
+    def fix(self, step: Step, index: tuple[Any, ...], parameters: Tensor) -> Tensor:
+        """Code a step, whose index is on the CPU, too; return its values."""
+        entropy_model = self.model.coding_model(step)
+        centre = entropy_model.exact_centre(parameters)
+        exact = self.tensors[step.tensor][index] - centre * 2.0**-CENTRE_FRACTION
+        wanted = exact.round()
+        if self.weight is not None:
+            wanted = _cheaper(entropy_model, parameters, exact, wanted, self.weight)
+        everything = np.ones_like(self._empty)
+        residual = code_step(self._encoder, self.model, step, parameters, wanted, everything, self.clock)
+        self._steps.append((step, parameters, residual))
+        if step.tensor == "y":
+            self._empty[step.channels] &= ~residual.any(-1).any(-1).any(0).numpy()
+        return centre + residual * 2.0**CENTRE_FRACTION
+
+    def coded(self, y: Tensor, sparse: bool) -> CodedLatent:
+        """Return the coded latent, given it as decoded."""
+        encoder, empty = self._encoder, self._empty
+        payload = encoder.finish()
+        if sparse and empty.any():
+            # The same symbols again, without the channels that hold none: nearly always smaller.
+            shorter = Encoder()
+            shorter.code_flags(empty)
+            with self.clock("context"):
+                for step, parameters, residual in self._steps:
+                    code_step(shorter, self.model, step, parameters, residual, ~empty, self.clock)
+            again = shorter.finish()
+            if len(again) < len(payload):
+                payload, encoder = again, shorter
+        return CodedLatent(self.quality, y, payload, encoder.digest, encoder.bits, int(empty.sum()))
 
 
 def decode(
@@ -120,38 +161,60 @@ def decode(
     given: Mapping[str, Tensor] | None = None,
     watch: Watch | None = None,
 ) -> Tensor:
-    """Return the decoded latent (see ``CodedLatent.y``) of ``shape`` rows and columns.
+    """Return the decoded latent ``(1, C, h, w)`` of a payload; see ``decode_many``."""
+    stream = payload, digest
+    return decode_many(model, [stream], quality, shape, clock, flags=flags, given=given, watch=watch)
+
+
+def decode_many(
+    model: LatentModel,
+    streams: Sequence[tuple[bytes, int]],
+    quality: int,
+    shape: Sequence[int],
+    clock: Clock,
+    *,
+    flags: bool = True,
+    given: Mapping[str, Tensor] | None = None,
+    watch: Watch | None = None,
+) -> Tensor:
+    """Return the decoded latents ``(N, C, h, w)`` (see ``CodedLatent.y``) of ``shape`` rows and columns.
 
     Args:
-        flags: the payload begins with flags of empty channels (all but those of coder revision 1 do).
-        given: see ``Known.given``.
-        watch: is told of every step.
+        streams: payload and digest of each.
+        flags: the payloads begin with flags of empty channels (all but those of coder revision 1 do).
+        given: see ``Known.given``; of N latents.
+        watch: is told of every step of each.
 
     Raises:
-        CorruptStreamError: the payload is damaged, or this machine computes differently.
+        CorruptStreamError: a payload is damaged, or this machine computes differently.
     """
-    decoder = Decoder(payload)
     channels = model.transform.latent_channels
-    live = ~decoder.code_flags(channels) if flags else np.ones(channels, dtype=bool)
+    decoders = [Decoder(payload) for payload, _ in streams]
+    live = [~d.code_flags(channels) if flags else np.ones(channels, dtype=bool) for d in decoders]
 
-    def fix(step: Step, parameters: Tensor) -> Tensor:
-        parameters = parameters.cpu()
+    def read(decoder: Decoder, live: NDArray[np.bool_], step: Step, parameters: Tensor) -> Tensor:
         residual = code_step(decoder, model, step, parameters, None, live, clock)
         if watch is not None:
             watch(step, parameters, residual, live)
         centre = model.coding_model(step).exact_centre(parameters)
-        return residual.mul_(2.0**CENTRE_FRACTION).add_(centre).to(model.device)
+        return residual.mul_(2.0**CENTRE_FRACTION).add_(centre)
+
+    def fix(step: Step, parameters: Tensor) -> Tensor:
+        each = zip(decoders, live, parameters.cpu().split(1), strict=True)
+        return torch.cat([read(d, some, step, own) for d, some, own in each]).to(model.device)
 
     with clock("context"):
         shapes = {"y": (channels, *shape), **model.scheduler.side_shapes(*shape)}
-        known = nothing_known(model, quality, {name: (1, *size) for name, size in shapes.items()}, given)
+        shapes = {name: (len(streams), *size) for name, size in shapes.items()}
+        known = nothing_known(model, quality, shapes, given)
         model.walk(known, fix)
-    decoder.finish()
-    if decoder.digest != digest:
-        raise CorruptStreamError(
-            f"the decoded symbols have digest {decoder.digest:08x}, the file says {digest:08x}; either "
-            "the file is damaged or this machine computes differently: run licframe doctor"
-        )
+    for decoder, (_, digest) in zip(decoders, streams, strict=True):
+        decoder.finish()
+        if decoder.digest != digest:
+            raise CorruptStreamError(
+                f"the decoded symbols have digest {decoder.digest:08x}, the file says {digest:08x}; either "
+                "the file is damaged or this machine computes differently: run licframe doctor"
+            )
     return known["y"].cpu()
 
 

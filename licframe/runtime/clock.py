@@ -18,6 +18,10 @@ class Clock:
         self._limit = limit
         self._start = time.perf_counter()
 
+    def shares(self, count: int) -> dict[str, float]:
+        """Return the seconds of each stage that one of ``count`` things took, which went through it together."""
+        return {stage: seconds / count for stage, seconds in self.seconds.items()}
+
     @contextmanager
     def __call__(self, stage: str, inside: str | None = None) -> Iterator[None]:
         """Time a stage; ``inside`` names the running stage that does not count it."""

@@ -126,6 +126,17 @@ class CodecConformance:
         assert coarse.size == picture.size
         assert np.array_equal(whole.pixels, codec.decode(data).picture.pixels)
 
+    def test_many_are_as_one(self, codec: ImageCodec) -> None:
+        """Files and pictures of several are those of each alone, in order."""
+        pictures = [picture_of(*size) for size in ((33, 20), (20, 33), (33, 20))]
+        pictures[2] = attrs.evolve(pictures[2], pixels=255 - pictures[2].pixels)
+        target = Target(quality=_middle(codec))
+        files = [encoded.data for encoded in codec.encode_many(pictures, target)]
+
+        assert files == [codec.encode(picture, target).data for picture in pictures]
+        for decoded, data in zip(codec.decode_many(files), files, strict=True):
+            assert np.array_equal(decoded.picture.pixels, codec.decode(data).picture.pixels)
+
     @pytest.mark.parametrize(("mode", "depth"), [*itertools.product(container.MODES, (8, 16))])
     def test_modes_and_depths(self, codec: ImageCodec, fresh: ImageCodec, mode: str, depth: int) -> None:
         """What the capabilities declare comes back; the rest is refused, or left out."""
