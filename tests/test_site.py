@@ -142,7 +142,7 @@ class Shell:
         if extra:
             assert extra[1] in {*EXTRAS.values(), "bench", "docs"}, what
         else:
-            self.packages.append(str(installed(self.folder / what)))
+            self.packages.append(str(installed(self.folder / what.removesuffix("[test]"))))
 
 
 @contextmanager
