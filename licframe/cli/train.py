@@ -147,9 +147,10 @@ def train(
     from licframe import training
     from licframe.errors import UsageError
     from licframe.profile.profile import latent_profile
+    from licframe.training.pictures import refuse_missing
 
     checked = latent_profile(profile, overrides or ())
-    folder = folder or Path("runs") / checked.name
+    refuse_missing(data)
     if crop is None and crop_share is not None:
         raise UsageError("--crop-share says for how long --crop is; name that, too")
     share = crop and (1.0 if crop_share is None else crop_share)
@@ -165,7 +166,6 @@ def train(
         _measure(checked, data, start, schedule, hardware, limit)
         return
     if bundle is not None:
-        hardware.processes.alone("--bundle")
         stays = {
             "--fit": fit != "all",
             "--context": context,
@@ -175,10 +175,10 @@ def train(
             "--limit": limit,
         }
         more = [f"--seed {seed}", f"--precision {precision}", *["--compile"] * compiled]
-        _bundle(checked, data, bundle, start, schedule, stays, more)
+        _bundle(checked, data, bundle, start, schedule, hardware, stays, more)
         return
     common: dict[str, Any] = {
-        "folder": folder,
+        "folder": folder or Path("runs") / checked.name,
         "start": start,
         "resume": resume or decay_only is not None,
         "overwrite": overwrite,
@@ -234,6 +234,7 @@ def _bundle(
     folder: Path,
     start: Path | None,
     schedule: Schedule,
+    hardware: Hardware,
     stays: Mapping[str, object],
     more: list[str],
 ) -> None:
@@ -241,6 +242,7 @@ def _bundle(
     from licframe.errors import UsageError
     from licframe.training.bundle import make_bundle
 
+    hardware.processes.alone("--bundle")
     refused = [name for name, given in stays.items() if given]
     if refused:
         raise UsageError(f"a bundle carries no {', '.join(refused)}; leave it out")

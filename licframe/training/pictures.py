@@ -85,10 +85,22 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureFile]:
     Raises:
         FileError: a path does not exist or cannot be read, or there is no picture in any.
     """
+    refuse_missing(paths)
     found = list(_inside(paths))
     if not found:
         raise FileError(f"no pictures in {', '.join(map(str, paths))}")
     return found
+
+
+def refuse_missing(paths: Sequence[Path]) -> None:
+    """Refuse paths of which one does not exist.
+
+    Raises:
+        FileError: naming it.
+    """
+    for path in paths:
+        if not path.exists():
+            raise FileError(f"no training data at {path}; give folders, .tar shards or pictures")
 
 
 def _inside(paths: Sequence[Path]) -> Iterator[PictureFile]:
