@@ -144,6 +144,7 @@ def test_page_works_in_a_browser(page: Path) -> None:
         assert "not scaled" in scale
         # the screen has two pixels for each of CSS
         assert stage.rect["width"] == pytest.approx(images[0].get_property("naturalWidth") / 2, abs=1)
+        assert find(".slide").rect["width"] <= find(".frame").rect["width"], "no wider than the picture"
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
         assert browser.get_log("browser") == []
     finally:
