@@ -144,9 +144,20 @@ def test_page_works_in_a_browser(page: Path) -> None:
         assert "not scaled" in scale
         # the screen has two pixels for each of CSS
         assert stage.rect["width"] == pytest.approx(images[0].get_property("naturalWidth") / 2, abs=1)
-        assert find(".slide").rect["width"] <= find(".frame").rect["width"], "no wider than the picture"
         assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
         assert browser.get_log("browser") == []
+    finally:
+        browser.quit()
+
+
+def test_the_slider_is_no_wider_than_a_small_picture(page: Path) -> None:
+    browser = started(width=1200)
+    try:
+        browser.get(page.as_uri())
+        slide, frame = (browser.find_element("css selector", name).rect for name in (".slide", ".frame"))
+
+        assert frame["width"] < 192  # the least that the slider has
+        assert slide["width"] == pytest.approx(192, abs=1)
     finally:
         browser.quit()
 
