@@ -18,7 +18,7 @@ from licframe.codec.target import Target
 from licframe.errors import FileError, ImageError, LicframeError, ProfileError, ResultsError, UsageError
 from licframe.evaluation import datasets, published, rd, results
 from licframe.evaluation.bd import bd_rate
-from licframe.evaluation.codecs import check_names, codec_named
+from licframe.evaluation.codecs import check_names, codec_named, result_name
 from licframe.evaluation.results import Mean, Results
 from licframe.picture.images import from_array
 from licframe.profile.profile import profile_folder
@@ -70,6 +70,26 @@ def test_unknown_codec_is_answered_with_a_guess() -> None:
         codec_named("jpegg")
     with pytest.raises(UsageError, match="jpeg is named 2 times"):
         check_names(["jpeg", "jpeg"])
+
+
+def test_results_call_a_run_by_its_folder(tmp_path: Path) -> None:
+    runs = [tmp_path / name / "profile.toml" for name in ("a", "b", "more/a")]
+
+    assert [result_name(str(run)) for run in runs] == ["a", "b", "a"]
+    assert [result_name(name) for name in ("jpeg", "some/mine.toml")] == ["jpeg", "mine"]
+    check_names(["a.toml", str(runs[1])])
+    with pytest.raises(UsageError, match=r"would both be called a in results"):
+        check_names([str(runs[0]), "jpeg", str(runs[2])])
+
+
+def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
+    """The second would hide the first."""
+    for folder in ("x", "y"):
+        results.save(curve((1, 30), name="mine"), tmp_path / folder / "mine.json")
+
+    with pytest.raises(ResultsError, match='both hold results of "mine"'):
+        results.load_all([tmp_path / "x", tmp_path / "y"])
+    assert len(results.load_all([tmp_path / "x"])) == 1
 
 
 def test_a_command_file_is_a_codec(tmp_path: Path) -> None:

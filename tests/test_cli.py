@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import typer
@@ -585,3 +586,33 @@ def test_doctor_is_happy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert done.returncode == 0, report
     assert report["healthy"]
     assert any(check["name"] == "exactness tiny" for check in report["checks"])
+
+
+def test_tables_keep_to_columns_where_it_is_set(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    from licframe.cli.options import print_table
+
+    def widest() -> int:
+        print_table("t", ["name", "text"], [["a", "word " * 40]])
+        return max(map(len, capsys.readouterr().out.splitlines()))
+
+    monkeypatch.delenv("COLUMNS", raising=False)
+    free = widest()
+    monkeypatch.setenv("COLUMNS", "50")
+
+    assert free > 200
+    assert widest() <= 50
+
+
+def test_a_run_on_latents_logs_no_psnr(capsys) -> None:
+    from licframe.cli.train import ShowProgress
+    from licframe.training import LogLine
+
+    line = LogLine(25, 200, 1.5, 0.5, (None,) * 4, None, 10.0, None, 0.25, 0)
+    with ShowProgress(8) as show:
+        show.line(line)
+        show.line(attrs.evolve(line, psnr_by_quality=(None, 30.0, None, None)))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "step 25 loss 1.5000 bpp 0.500 10.0 patches/s, 6.0 min left",
+        "step 25 loss 1.5000 bpp 0.500 PSNR - 30.0 - - dB 10.0 patches/s, 6.0 min left",
+    ]

@@ -69,6 +69,33 @@ def test_what_is_typed_wrongly_is_usage(
 
 
 @pytest.mark.parametrize(
+    ("args", "there", "said"),
+    [
+        (["compress", "a.png", "-q", "200"], "a.lic", "quality is 200"),
+        (["train", "tiny", "--data", "nowhere"], "runs/tiny/checkpoint.pt", "no training data at nowhere"),
+        (["run", "tiny", "a.png"], "licframe-out/a.decoded.png", "a.decoded.png exists"),
+    ],
+)
+def test_what_is_cheap_to_see_is_said_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], there: str, said: str
+) -> None:
+    """A wrong word before a file that exists, and that before weights are loaded."""
+
+    def loads(*_: object, **__: object) -> None:
+        raise AssertionError("a codec was loaded")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("licframe.codec.loading.load", loads)
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / there).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / there).touch()
+    found = CliRunner().invoke(app, args).exception
+
+    assert isinstance(found, LicframeError), found
+    assert said in str(found)
+
+
+@pytest.mark.parametrize(
     "wrong",
     [
         lambda: bd.bd_rate(Results("a", "", "", ""), Results("b", "", "", ""), "vmaf"),

@@ -12,11 +12,18 @@ import pytest
 from PIL import Image
 
 from licframe.codec.target import Target
-from licframe.errors import LicframeError, ResultsError, UsageError
+from licframe.errors import (
+    LicframeError,
+    ResultsError,
+    UnknownPluginError,
+    UsageError,
+    WeightsMismatchError,
+)
 from licframe.evaluation import ablation, datasets, rd, report
 from licframe.evaluation.codecs import codec_named
 from licframe.evaluation.comparison import codecs_named, compare, equal_bytes
 from licframe.picture.images import from_array
+from licframe.profile.profile import latent_profile
 from licframe.testing.exactness import sample_images
 from tests.browser import browser as started
 
@@ -143,6 +150,18 @@ def test_page_works_in_a_browser(page: Path) -> None:
         browser.quit()
 
 
+def test_the_slider_is_no_wider_than_a_small_picture(page: Path) -> None:
+    browser = started(width=1200)
+    try:
+        browser.get(page.as_uri())
+        slide, frame = (browser.find_element("css selector", name).rect for name in (".slide", ".frame"))
+
+        assert frame["width"] < 192  # the least that the slider has
+        assert slide["width"] == pytest.approx(192, abs=1)
+    finally:
+        browser.quit()
+
+
 def test_flicker_shows_one_picture_and_then_the_other(page: Path) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -173,23 +192,60 @@ def test_flicker_shows_one_picture_and_then_the_other(page: Path) -> None:
 def test_ablation_measures_every_combination(folder: Path, tmp_path: Path) -> None:
     dataset = datasets.find(str(folder), tmp_path)
     variants = ablation.measure(
-        "tiny", ["refiner=none", "transform=no-such"], dataset, tmp_path, qualities=(0, 30, 60, 100)
+        "tiny", ["refiner=none", "entropy_model=laplace"], dataset, tmp_path, qualities=(0, 30, 60, 100)
     )
 
     assert [v.label for v in variants] == [
         "base",
-        "transform=no-such",
+        "entropy_model=laplace",
         "refiner=none",
-        "refiner=none, transform=no-such",
+        "refiner=none, entropy_model=laplace",
     ]
     assert variants[2].percent == pytest.approx(0)
     assert variants[2].decode_ratio > 0
-    assert 'unknown transform "no-such"' in variants[1].problem
+    start = latent_profile("tiny").weights_path
+    assert variants[1].problem.endswith(
+        f"licframe train tiny --set entropy_model.plugin=laplace --fit context --start {start} --data FOLDER "
+        "--folder runs/tiny+entropy_model-laplace"
+    )
+
+
+@pytest.mark.parametrize(
+    ("swaps", "error"),
+    [
+        (["refiner=none", "transform=no-such"], UnknownPluginError),
+        (["entropy_model=laplace"], WeightsMismatchError),
+    ],
+)
+def test_an_ablation_that_cannot_be_measures_nothing(
+    folder: Path, tmp_path: Path, swaps: list[str], error: type[LicframeError]
+) -> None:
+    """Neither an unknown part nor one without weights is found only after the base was measured."""
+    with pytest.raises(error):
+        ablation.measure("tiny", swaps, datasets.find(str(folder), tmp_path), tmp_path)
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_of_profiles_alone_refers_to_the_first(folder: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from licframe.cli.app import app
+
+    dataset = datasets.find(str(folder), tmp_path)
+    for name in ("one", "two"):
+        rd.measure("tiny", dataset, tmp_path / f"{name}.json", qualities=(0, 20, 35, 50))
+    done = CliRunner().invoke(app, ["report", str(tmp_path), "-o", str(tmp_path / "r.html")])
+
+    assert done.exit_code == 0, done.exception
+    assert '<th scope="col">one, PSNR</th>' in (tmp_path / "r.html").read_text()
 
 
 def test_swaps_are_checked() -> None:
     with pytest.raises(UsageError, match="expected kind=name"):
         ablation.combinations(["entropy=laplace"])
+    with pytest.raises(UsageError, match="there twice"):
+        ablation.combinations(["refiner=none", "refiner=none"])
     assert len(ablation.combinations(["entropy_model=a", "entropy_model=b", "refiner=c"])) == 6
 
 

@@ -142,7 +142,7 @@ class Shell:
         if extra:
             assert extra[1] in {*EXTRAS.values(), "bench", "docs"}, what
         else:
-            self.packages.append(str(installed(self.folder / what)))
+            self.packages.append(str(installed(self.folder / what.removesuffix("[test]"))))
 
 
 @contextmanager
@@ -249,6 +249,10 @@ def test_every_weights_file_has_a_card() -> None:
         assert f"| last run | {training['patches']:,} patches, {training['minutes']:g} min" in card
         assert f"| size | {path.stat().st_size:,} bytes |" in card
     assert "| used by | `max_visual`, `visual` |" in found["balanced+visual"]
+    assert "entropy model `student-t 1`" in found["balanced"]
+    assert "times the squared error of the teacher" in found["balanced+deformable"]
+    assert "bits per pixel" in found["balanced+serial"]
+    assert "bits per pixel" not in found["balanced+visual"] + found["tiny+detail"]
     for name, what in {
         "balanced": "Base weights",
         "balanced+distilled": "A synthesis for the files of `balanced`",

@@ -43,7 +43,7 @@ from licframe.training import (
 from licframe.training.checkpoint import Checkpoint
 from licframe.training.distillation import DecodedPatches, Distillation
 from licframe.training.loop import Tally
-from licframe.training.pictures import find_pictures, split
+from licframe.training.pictures import PictureFile, find_pictures, split
 
 pytestmark = pytest.mark.slow
 
@@ -297,6 +297,18 @@ def test_a_run_keeps_what_it_did_not_make(folder: Path, tmp_path: Path) -> None:
 
     assert {path: path.stat().st_mtime_ns for path in files} == files
     train("tiny", [folder], folder=tmp_path, overwrite=True, **arguments)
+
+
+@pytest.mark.parametrize(("count", "least"), [(7, 0), (8, 1), (15, 1), (19, 1)])
+def test_of_few_pictures_one_is_held_out(count: int, least: int) -> None:
+    files = [PictureFile(f"{number}.png", b"") for number in range(100) if number != 0]
+    files = [file for file in files if not file.held_out][:count]
+    kept, held = split(files)
+
+    assert len(held) == least
+    assert sorted([*kept, *held], key=files.index) == files
+    nearer = [*files, *(PictureFile(f"{Path(file.name).stem}__zoom.png", b"") for file in held)]
+    assert len(split(nearer)[1]) == 2 * least, "a nearer view of a picture is held out with it"
 
 
 def test_held_out_pictures_are_not_trained_on(tmp_path: Path) -> None:

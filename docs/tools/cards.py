@@ -17,6 +17,7 @@ from safetensors import safe_open
 from licframe.evaluation import results
 from licframe.profile import weights
 from licframe.profile.profile import LatentProfile, load_profile, profile_folder, shipped_profiles
+from licframe.registry.discovery import registry
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _MEASURED = Path(__file__).resolve().parents[1] / "results" / "kodak"
 
 _HEAD = """# Weights
+
+<style>article thead { display: none; }</style>
 
 A card for each file in `profiles/weights`, made from the record in the file itself. `base+part` holds only what differs from
 its base weights, which must lie beside it.
@@ -98,7 +101,7 @@ def card(
         "",
         role(record, numbers(path), names.get(base, "")),
         "",
-        "| | |",
+        "| | |",  # hidden by the page's style
         "|---|---|",
     )
     yield f"| used by | {', '.join(f'`{name}`' for name in profiles) or 'no shipped profile as it is'} |"
@@ -107,7 +110,7 @@ def card(
     yield f"| numbers in the file | {held} |"
     yield f"| last run | {', '.join(run(training))} |"
     if "held_out" in training:
-        yield f"| loss on held-out pictures | {training['held_out']:.4f} |"
+        yield f"| loss on held-out pictures | {training['held_out']:.4f}{unit(record, numbers(path))} |"
     if "data" in training:
         yield f"| pictures | {training['pictures']:,}; SHA-256 of their list `{training['data']}` |"
     for key, said in (("start", "began from"), ("context", "context began from"), ("teacher", "teacher")):
@@ -147,7 +150,16 @@ def numbers(path: Path) -> dict[str, int]:
 
 def label(part: Mapping[str, Any]) -> str:
     """Return a part's kind, name and version."""
-    return f"{part['kind'].replace('_', ' ')} `{part['plugin']} {part['version']}`"
+    known = registry().named(part["kind"], part["plugin"])
+    name = known.name if known else part["plugin"]  # a record has the first name that a part ever had
+    return f"{part['kind'].replace('_', ' ')} `{name} {part['version']}`"
+
+
+def unit(record: Mapping[str, Any], held: Mapping[str, int]) -> str:
+    """Return what a loss is, where it is not rate and distortion."""
+    if "codes_as" in record:
+        return " times the squared error of the teacher, mean of patches"
+    return " bits per pixel, weighted by quality" if "base" in record and "transform" not in held else ""
 
 
 def run(training: Mapping[str, Any]) -> Iterator[str]:

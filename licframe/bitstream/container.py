@@ -524,7 +524,8 @@ def extent(data: bytes, offset: int) -> tuple[int, int]:
     length, start = read_varint(data, offset + 1)
     end = start + length
     if end + 4 > len(data):
-        raise _damaged(f"it ends at byte {len(data)}, inside a chunk that ends at {end + 4}")
+        preview = ", which --preview 0 shows as far as it goes" * (data[offset : offset + 1] in _OF_TILES)
+        raise _damaged(f"it ends at byte {len(data)}, inside a chunk that ends at {end + 4}{preview}")
     return start, end
 
 

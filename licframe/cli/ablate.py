@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from licframe.cli.bench import Data, numbers, progress_line
 from licframe.cli.options import Json, Overrides, print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from licframe.evaluation.ablation import Variant
 
 
 def ablate(
@@ -24,18 +29,21 @@ def ablate(
     ] = "kodak",
     data: Data = Path("data"),
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of results.")] = Path("ablation"),
-    qualities: Annotated[str | None, typer.Option("--qualities", help="Comma-separated.")] = None,
+    qualities: Annotated[
+        str | None, typer.Option("--qualities", help="Comma-separated; the profile's own if left out.")
+    ] = None,
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Measure what parts are worth, by swapping them.
 
-    Every combination is measured against the profile: BD-rate and seconds. Writes results, and rate-distortion curves as curves.svg where matplotlib is installed. Where weights are missing
-    the table says which command trains them.
+    Every combination is measured against the profile: BD-rate and seconds. Writes results, and rate-distortion curves as curves.svg where matplotlib is installed. Every
+    combination is loaded first; where weights are missing, the command that trains them is shown.
 
     Example: licframe ablate tiny --swap picture_filter=none --images photographs/
     """
     from licframe.evaluation import ablation, datasets, plots
+    from licframe.evaluation.codecs import result_name
     from licframe.runtime import extras
     from licframe.runtime.atomic import write_atomically
 
@@ -69,17 +77,25 @@ def ablate(
                 for v in variants
             ]
         )
-        return
+    else:
+        title = f"{result_name(profile)} on {len(dataset.paths)} images of {dataset.name}"
+        _print(title, variants, f"encode, decode: speed against the base; {wrote}")
+    if len(measured) < min(2, len(variants)):
+        raise typer.Exit(1)
+
+
+def _print(title: str, variants: Sequence[Variant], note: str) -> None:
+    """Print the variants as a table, and below it why some could not be measured or compared."""
     rows = [
         [
             v.label,
             "-" if v.percent is None else f"{v.percent:+.2f} %",
             "-" if v.encode_ratio is None else f"{v.encode_ratio:.2f}x",
             "-" if v.decode_ratio is None else f"{v.decode_ratio:.2f}x",
-            v.problem,
         ]
         for v in variants
     ]
-    columns = ["variant", "BD-rate", "encode", "decode", "problem"]
-    title = f"{Path(profile).stem} on {len(dataset.paths)} images of {dataset.name}"
-    print_table(title, columns, rows, f"encode, decode: speed against the base; {wrote}")
+    print_table(title, ["variant", "BD-rate", "encode", "decode"], rows, note)
+    for v in variants:
+        if v.problem:
+            typer.echo(f"{v.label}: {v.problem}")

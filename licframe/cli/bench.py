@@ -71,14 +71,14 @@ def rd(
 ) -> None:
     """Measure rate and distortion of codecs on real files.
 
-    Pictures are decoded from the files. Writes one JSON file for each codec and points.csv with all of them. An interrupted run goes on
-    where it stopped.
+    Pictures are decoded from the files. Writes one JSON file for each codec and points.csv with all of them; the profile.toml of a
+    training run is called by its folder. An interrupted run goes on where it stopped.
 
     Example: licframe bench rd balanced jpeg --images photographs/ --anchor jpeg
     """
     from licframe.evaluation import datasets, results
     from licframe.evaluation import rd as measuring
-    from licframe.evaluation.codecs import check_names
+    from licframe.evaluation.codecs import check_names, result_name
     from licframe.evaluation.metrics import METRICS
 
     check_names(codecs)
@@ -87,12 +87,12 @@ def rd(
     ladder = numbers(qualities) if qualities else ()
     found = []
     for name in codecs:
-        with _progress(Path(name).stem) as advance:
+        with _progress(result_name(name)) as advance:
             found.append(
                 measuring.measure(
                     name,
                     dataset,
-                    folder / f"{Path(name).stem}.json",
+                    folder / f"{result_name(name)}.json",
                     overrides=tuple(overrides or ()),
                     qualities=ladder,
                     workers=workers,

@@ -93,8 +93,9 @@ def compress(
     Example: licframe compress *.png -o small/ -q 30
     """
     from licframe.batch.coding import Compressing
+    from licframe.codec import scale
     from licframe.codec.target import Target
-    from licframe.profile.profile import load_profile
+    from licframe.profile.profile import LatentProfile, load_profile
 
     if lossless:
         refuse_beside_lossless(context)
@@ -109,7 +110,9 @@ def compress(
         strip=strip,
         first_frame=first_frame,
     )
-    load_profile(profile, coder.overrides)  # its mistakes show first
+    checked = load_profile(profile, coder.overrides)  # mistakes show first
+    if quality is not None and isinstance(checked, LatentProfile):  # other codecs have scales of their own
+        scale.whole(quality)
     images, output = streams.inputs_and_output(images, output, {".lic"})
     inputs = streams.sources(images, "*.png")
     paths = streams.targets(inputs, output, ".lic")

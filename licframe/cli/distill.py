@@ -91,7 +91,7 @@ def distill(
         rows = [[name, f"{cost:.2f} dB"] for name, cost in found.items()]
         print_table(f"PSNR lost without a block, {teacher}, quality 50", ["block", "cost"], rows)
         return
-    with ShowProgress(hardware.processes.first) as show:
+    with ShowProgress(schedule.minutes, hardware.processes.first) as show:
         run = training.distill(
             checked,
             data,

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def doctor(device: Device = "auto", as_json: Json = False) -> None:
     """Check whether licframe works on this machine.
 
-    Looks at versions, plugins and weights, and whether files decode the same in several settings.
+    Looks at versions, plugins and weights, and whether files decode the same in several settings: about a minute of
+    processor time.
 
     Example: licframe doctor --device cpu
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -107,9 +108,11 @@ def print_json(value: Any) -> None:
 def print_table(title: str, columns: list[str], rows: list[list[str]], note: str = "") -> None:
     """Print columns of text.
 
-    In a terminal the last is wrapped to its width, below the others where beside them is little room.
+    In a terminal, and elsewhere where COLUMNS is set, the last is wrapped to the width, below the others where beside
+    them is little room.
     """
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    narrow = sys.stdout.isatty() or os.environ.get("COLUMNS", "").strip("0").isdigit()
+    width = shutil.get_terminal_size().columns if narrow else sys.maxsize
     lines = [columns, *rows] if any(columns) else rows
     *widths, last = [max(map(len, column)) for column in zip(*lines, strict=True)]
     indent = sum(widths) + 2 * len(widths)

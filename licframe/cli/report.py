@@ -9,6 +9,7 @@ import typer
 
 from licframe.cli import streams
 from licframe.cli.options import Overrides, Overwrite, print_table
+from licframe.profile import DEFAULT_PROFILE
 
 _FEW, _MANY = 12, 24
 """Trials of a blind page: fewer say little, and more take longer than five minutes."""
@@ -42,14 +43,17 @@ def report(
     ] = None,
     anchor: Annotated[
         list[str] | None,
-        typer.Option("--anchor", help="What BD-rates refer to; repeat; the first two results."),
+        typer.Option(
+            "--anchor",
+            help="What BD-rates refer to; repeat; the first two baselines, or else the first result.",
+        ),
     ] = None,
     show: Annotated[
         list[Path] | None, typer.Option("--show", help="Picture to compare by eye; repeat.")
     ] = None,
     profile: Annotated[
         str, typer.Option("--profile", "-p", help="Profile, or any codec, whose bytes decide.")
-    ] = "balanced",
+    ] = DEFAULT_PROFILE,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,7 +64,7 @@ def report(
     ] = None,
     quality: Annotated[
         int | None,
-        typer.Option("--quality", "-q", min=0, max=100, help="Of the profile; 15 if nothing is asked for."),
+        typer.Option("--quality", "-q", min=0, max=100, help="Of the profile; 30 if nothing is asked for."),
     ] = None,
     compare_bpp: Annotated[
         str | None,
@@ -141,7 +145,8 @@ def _write_report(
     drawn = [*found, *(curves.curve(dataset, name) for name in names)]
     by_name = {item.codec: item for item in drawn}
     anchors = []
-    for name in anchor or [item.codec for item in found if item.kind != "profile"][:2]:
+    baselines = [item.codec for item in found if item.kind != "profile"]
+    for name in anchor or baselines[:2] or [item.codec for item in found[:1]]:
         if name not in by_name:
             raise ResultsError(f'no results of anchor "{name}"; there are {", ".join(by_name)}')
         anchors.append(by_name[name])

@@ -73,10 +73,11 @@ def run(
     from licframe.runtime.atomic import write_atomically
 
     source = image or sample_picture()
+    decoded_file, comparison_file = _files(source, output, (".decoded.png", ".comparison.png"), overwrite)
     limits = DEFAULT.with_settings(limit or [])
     picture = images.read_picture(source, limits)
     codec = load(checked, device=device)
-    file, decoded_file, comparison_file = _files(source, output, codec.suffix, overwrite)
+    (file,) = _files(source, output, (codec.suffix,), overwrite)
     encoded = codec.encode(picture, target)
     write_atomically(file, encoded.data)
     data = file.read_bytes()
@@ -91,8 +92,7 @@ def run(
     scores, why_not = _scores(wanted, picture, shown)
     png_bytes = len(picture.encode(".png", small=True))
     fidelity = picture.psnr(shown.pixels)
-    poor = of_profile(checked, fidelity, encoded.quality)
-    said = list(dict.fromkeys([*encoded.notes, *poor]))
+    said = list(dict.fromkeys([*encoded.notes, *of_profile(checked, fidelity, encoded.quality)]))
     result: dict[str, Any] = {
         "profile": checked.name,
         "image": str(source),
@@ -121,9 +121,9 @@ def run(
     print_table(f"licframe {checked.name}", ["", "measured"], _rows(result, source.name, why_not), below)
 
 
-def _files(source: Path, output: Path, suffix: str, overwrite: bool) -> list[Path]:
-    """Return what is written: the file, the reconstruction and the comparison."""
-    paths = [output / f"{source.stem}{ending}" for ending in (suffix, ".decoded.png", ".comparison.png")]
+def _files(source: Path, output: Path, endings: Sequence[str], overwrite: bool) -> list[Path]:
+    """Return where results are written, which may be there already only if they may be overwritten."""
+    paths = [output / f"{source.stem}{ending}" for ending in endings]
     streams.to_write([source], paths, overwrite=overwrite)
     return paths
 

@@ -136,7 +136,8 @@ def train(
     """Train the weights of a profile for some minutes.
 
     Resume as often as you like. The run folder gets a checkpoint every few minutes, a log, the resolved profile, a list of the
-    pictures, and at the end weights.safetensors. Every twentieth picture is held out and tells of overfitting.
+    pictures, and at the end weights.safetensors. Every twentieth picture, and one at least of 8 or more, is held
+    out and tells of overfitting.
 
     Several devices share every step: torchrun --standalone --nproc_per_node 2 -m licframe train ... starts a process for each.
     A batch is then shared by all, and the weights are those of one process, but for rounding.
@@ -146,9 +147,10 @@ def train(
     from licframe import training
     from licframe.errors import UsageError
     from licframe.profile.profile import latent_profile
+    from licframe.training.pictures import refuse_missing
 
     checked = latent_profile(profile, overrides or ())
-    folder = folder or Path("runs") / checked.name
+    refuse_missing(data)
     if crop is None and crop_share is not None:
         raise UsageError("--crop-share says for how long --crop is; name that, too")
     share = crop and (1.0 if crop_share is None else crop_share)
@@ -164,7 +166,6 @@ def train(
         _measure(checked, data, start, schedule, hardware, limit)
         return
     if bundle is not None:
-        hardware.processes.alone("--bundle")
         stays = {
             "--fit": fit != "all",
             "--context": context,
@@ -174,10 +175,10 @@ def train(
             "--limit": limit,
         }
         more = [f"--seed {seed}", f"--precision {precision}", *["--compile"] * compiled]
-        _bundle(checked, data, bundle, start, schedule, stays, more)
+        _bundle(checked, data, bundle, start, schedule, hardware, stays, more)
         return
     common: dict[str, Any] = {
-        "folder": folder,
+        "folder": folder or Path("runs") / checked.name,
         "start": start,
         "resume": resume or decay_only is not None,
         "overwrite": overwrite,
@@ -190,7 +191,7 @@ def train(
     if fit == "detail":
         _fit_detail(checked, data, latents, common)
         return
-    with ShowProgress(hardware.processes.first) as show:
+    with ShowProgress(schedule.minutes, hardware.processes.first) as show:
         run = training.train(
             checked,
             data,
@@ -233,6 +234,7 @@ def _bundle(
     folder: Path,
     start: Path | None,
     schedule: Schedule,
+    hardware: Hardware,
     stays: Mapping[str, object],
     more: list[str],
 ) -> None:
@@ -240,6 +242,7 @@ def _bundle(
     from licframe.errors import UsageError
     from licframe.training.bundle import make_bundle
 
+    hardware.processes.alone("--bundle")
     refused = [name for name, given in stays.items() if given]
     if refused:
         raise UsageError(f"a bundle carries no {', '.join(refused)}; leave it out")
@@ -251,7 +254,7 @@ def _fit_detail(profile: LatentProfile, data: list[Path], patches: int, common: 
     """Fit the detail layer of a profile."""
     from licframe import training
 
-    with ShowProgress(common["hardware"].processes.first) as show:
+    with ShowProgress(common["schedule"].minutes, common["hardware"].processes.first) as show:
         run = training.fit_detail(profile, data, callbacks=[show], patches=patches, **common)
     made = f"{run.weights}: weights {run.fingerprint[:12]} of details"
     tell_of(
@@ -280,14 +283,15 @@ def print_throughput(found: list[Any], schedule: Schedule, device: str) -> None:
 
 
 class ShowProgress:
-    """A progress bar on a terminal, a line per line of the log elsewhere.
+    """A progress bar on a terminal, a line per line of the log elsewhere, with the time left.
 
     Args:
+        minutes: length of the run.
         first: of several processes the first shows a bar; the others, which no run tells anything, none.
     """
 
-    def __init__(self, first: bool) -> None:
-        self._first = first
+    def __init__(self, minutes: float, first: bool = True) -> None:
+        self._minutes, self._first = minutes, first
 
     def __enter__(self) -> Self:
         self._stack, self._bar = ExitStack(), None
@@ -301,7 +305,8 @@ class ShowProgress:
     def line(self, line: LogLine) -> None:
         """Show a line of the log."""
         if self._bar is None:
-            typer.echo(_text(line))
+            left = self._minutes * (1 - line.progress)
+            typer.echo(f"{_text(line)}, {left:.1f} min left")
         else:
             self._bar.update(line.progress, text=_text(line))
 
@@ -311,9 +316,12 @@ class ShowProgress:
 
 
 def _text(line: LogLine) -> str:
-    psnr = " ".join("-" if p is None else f"{p:.1f}" for p in line.psnr_by_quality)
+    psnr = ""
+    if any(line.psnr_by_quality):  # a run on latents shows no picture
+        values = ("-" if p is None else f"{p:.1f}" for p in line.psnr_by_quality)
+        psnr = f"PSNR {' '.join(values)} dB "
     held = "" if line.held_out is None else f" held out {line.held_out:.4f}"
     return (
-        f"step {line.step} loss {line.loss:.4f}{held} bpp {line.bpp:.3f} PSNR {psnr} dB "
+        f"step {line.step} loss {line.loss:.4f}{held} bpp {line.bpp:.3f} {psnr}"
         f"{line.patches_per_s:.1f} patches/s"
     )

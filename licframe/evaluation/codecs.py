@@ -65,7 +65,7 @@ def codec_named(name: str, overrides: tuple[str, ...] = (), device: str = "cpu")
             return _of_profile(name, overrides, device)
         from licframe.evaluation.command import Command
 
-        return CodecUnderTest(path.stem, "baseline", Command.read(path))
+        return CodecUnderTest(result_name(name), "baseline", Command.read(path))
     part = registry().named("codec", name)
     if part is not None:
         return CodecUnderTest(name, "baseline", load_class(part)(part.options()))
@@ -78,15 +78,29 @@ def codec_named(name: str, overrides: tuple[str, ...] = (), device: str = "cpu")
 def _of_profile(name: str, overrides: tuple[str, ...], device: str) -> CodecUnderTest:
     # A picture without loss has no place on a curve: its PSNR is infinite
     profile = attrs.evolve(load_profile(name, overrides), encoder=Encoder(lossless_fallback=False))
-    return CodecUnderTest(profile.name, "profile", load(profile, device=device))
+    return CodecUnderTest(result_name(name), "profile", load(profile, device=device))
+
+
+def result_name(name: str) -> str:
+    """Return what results call a codec: its name, that of its file, or of the folder of a run's ``profile.toml``."""
+    path = Path(name)
+    return path.resolve().parent.name if path.name == "profile.toml" else path.stem
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Refuse a list of codecs that holds one twice.
+    """Refuse a list of codecs that holds one twice, or two that results would call the same.
 
     Raises:
-        UsageError: naming it.
+        UsageError: naming them.
     """
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{name} is named {names.count(name)} times; name each codec once")
+    found: dict[str, str] = {}
+    for name in names:
+        other = found.setdefault(result_name(name), name)
+        if other != name:
+            raise UsageError(
+                f"{other} and {name} would both be called {result_name(name)} in results; rename a file, or the folder "
+                "of a run"
+            )

@@ -18,6 +18,8 @@ from licframe.evaluation.codecs import CodecUnderTest, check_names, codec_named
 from licframe.picture.images import Picture, read_picture
 
 _TRIES = 12
+_QUALITY = 30
+"""Asked for by default; below it other codecs often have no file as small."""
 
 
 @attrs.frozen(eq=False)
@@ -78,9 +80,7 @@ def codecs_named(
         UsageError: two have one name. ProfileError: nothing has a name.
     """
     check_names([profile, *others])
-    codecs = [codec_named(profile, overrides), *map(codec_named, others)]
-    check_names([codec.name for codec in codecs])
-    return codecs
+    return [codec_named(profile, overrides), *map(codec_named, others)]
 
 
 def targets_of(quality: int | None, rates: Sequence[float]) -> list[Target]:
@@ -94,7 +94,9 @@ def targets_of(quality: int | None, rates: Sequence[float]) -> list[Target]:
     for rate in rates:
         if rates.count(rate) > 1:
             raise UsageError(f"--compare-bpp has {rate:g} {rates.count(rate)} times; give each rate once")
-    return [Target(bpp=rate) for rate in rates] or [Target(quality=15 if quality is None else quality)]
+    return [Target(bpp=rate) for rate in rates] or [
+        Target(quality=_QUALITY if quality is None else quality)
+    ]
 
 
 def equal_bytes(codec: ImageCodec, picture: Picture, size: int, tries: int = _TRIES) -> bytes:

@@ -40,11 +40,12 @@ from licframe.model.tiled_coding import Tiles
 from licframe.picture.images import Picture, read_picture
 from licframe.profile import DEFAULT_PROFILE
 from licframe.profile.profile import load_profile, shipped_profiles
+from licframe.runtime import extras
 from licframe.runtime.limits import Limits
 
 BASELINES = {"JPEG": "jpeg", "WebP": "webp", "AVIF 4:2:0": "avif-420"}
 """What a result is compared with: of AVIF the default, for 4:4:4 at speed 4, which is better, takes several times as long."""
-SCORES = ("psnr", "ms_ssim")
+SCORES = ("psnr", "ms_ssim", *(["ssimulacra2"] if extras.installed("ssimulacra2") else []))
 TARGETS = {"quality": "quality, 0 to 100", "size": "most bytes", "bpp": "most bits per pixel"}
 """What can be asked for, as the page says it."""
 _TRIES = 7

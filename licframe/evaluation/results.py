@@ -156,11 +156,23 @@ def load(path: Path) -> Results:
 
 
 def load_all(paths: Sequence[Path]) -> list[Results]:
-    """Read results files, and every one in folders."""
+    """Read results files, and every one in folders.
+
+    Raises:
+        ResultsError: there is none, one is broken, or two are of codecs of one name.
+    """
     files = [f for path in paths for f in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
     if not files:
         raise ResultsError(f"no results in {', '.join(map(str, paths))}; make them with licframe bench rd")
-    return [load(file) for file in files]
+    found: dict[str, tuple[Path, Results]] = {}
+    for file in files:
+        results = load(file)
+        other, _ = found.setdefault(results.codec, (file, results))
+        if other != file:
+            raise ResultsError(
+                f'{other} and {file} both hold results of "{results.codec}"; name one of them'
+            )
+    return [results for _, results in found.values()]
 
 
 def to_csv(results: Iterable[Results]) -> str:

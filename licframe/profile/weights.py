@@ -131,8 +131,8 @@ def find(path: Path, structure: Mapping[str, Any]) -> ResolvedWeights:
         return attrs.evolve(coding[0], decoder=decoding[0])
     raise WeightsMismatchError(
         f"weights {path} belong to other parts or options: {_difference(record['structure'], structure)}, and "
-        "no file beside them fits these; set the profile back, fit the parts on the same latents with licframe "
-        "train PROFILE --fit context --data FOLDER, or train everything without --fit"
+        "no file beside them fits these; set the profile back, or train the parts with licframe train; "
+        "--fit context keeps the latents"
     )
 
 

@@ -23,6 +23,9 @@ SUFFIXES = frozenset({".avif", ".png", ".jpg", ".jpeg", ".webp", ".ppm", ".tif",
 HELD_OUT = 20
 """One picture in so many is never trained on."""
 
+_LEAST = 8
+"""Of so many pictures at least one is held out; fewer are all trained on."""
+
 _UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
 _AHEAD = 32
 """Pictures that are decoded before they are asked for."""
@@ -41,8 +44,13 @@ class PictureFile:
     @property
     def held_out(self) -> bool:
         """Whether it is never trained on: by the hash of its name, so that it stays so whatever else is there."""
+        return self.draw % HELD_OUT == 0
+
+    @property
+    def draw(self) -> int:
+        """A number from the hash of its name."""
         stem = PurePosixPath(self.name).stem.removesuffix(_NEARER)
-        return int.from_bytes(hashlib.sha256(stem.encode()).digest()[:8], "big") % HELD_OUT == 0
+        return int.from_bytes(hashlib.sha256(stem.encode()).digest()[:8], "big")
 
     def size(self) -> tuple[int, int]:
         """Return height and width in pixels."""
@@ -77,10 +85,22 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureFile]:
     Raises:
         FileError: a path does not exist or cannot be read, or there is no picture in any.
     """
+    refuse_missing(paths)
     found = list(_inside(paths))
     if not found:
         raise FileError(f"no pictures in {', '.join(map(str, paths))}")
     return found
+
+
+def refuse_missing(paths: Sequence[Path]) -> None:
+    """Refuse paths of which one does not exist.
+
+    Raises:
+        FileError: naming it.
+    """
+    for path in paths:
+        if not path.exists():
+            raise FileError(f"no training data at {path}; give folders, .tar shards or pictures")
 
 
 def _inside(paths: Sequence[Path]) -> Iterator[PictureFile]:
@@ -107,11 +127,15 @@ def _members(path: Path) -> Iterator[PictureFile]:
 
 
 def split(files: Sequence[PictureFile]) -> tuple[list[PictureFile], list[PictureFile]]:
-    """Return the pictures to train on and those held out; few pictures are all trained on."""
-    kept = [file for file in files if not file.held_out]
-    if len(files) < HELD_OUT or not kept:
+    """Return the pictures to train on and those held out; few pictures are all trained on.
+
+    Where the hash of no name holds a picture out, the one of the lowest hash is, with its nearer view.
+    """
+    if len(files) < _LEAST:
         return list(files), []
-    return kept, [file for file in files if file.held_out]
+    drawn = {file.draw for file in files if file.held_out} or {min(file.draw for file in files)}
+    kept = [file for file in files if file.draw not in drawn]
+    return (kept, [file for file in files if file.draw in drawn]) if kept else (list(files), [])
 
 
 def decode_all(files: Sequence[PictureFile]) -> Iterator[NDArray[np.uint8]]:

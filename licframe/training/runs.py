@@ -73,7 +73,7 @@ def train(
 
     Args:
         profile: a name, a TOML file, or a checked profile.
-        data: folders, tar shards or pictures, of which every twentieth is held out; or a source of one's own.
+        data: folders, tar shards or pictures, of which every twentieth is held out, and one at least of 8 or more; or a source of one's own.
         folder: of the run; its checkpoint is what ``resume`` goes on from. One with a checkpoint is refused otherwise,
             unless it may be overwritten.
         start: weights to begin from, instead of the best linear codec; with another ``fit``, base weights.

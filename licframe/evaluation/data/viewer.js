@@ -13,6 +13,7 @@ function enliven(viewer) {
   };
   const fit = () => {
     const scale = lay(stage, Number(images[0].getAttribute("width")), zoom.value);
+    one(".slide").style.maxWidth = one(".frame").offsetWidth + "px";
     one("[data-scale]").textContent = scaleInWords(scale);
   };
   const show = () => {
