@@ -77,9 +77,19 @@ class Decoding:
     def pixels(self, box: Box) -> NDArray[Any]:
         """Return the samples of a box of the picture, ``(rows, columns)`` or ``(rows, columns, 3)``."""
         blocks, header = self._blocks(box), self.file.header
-        parts = [pixels_of(self.picture(block), header.mode, header.depth) for block in self.walk(blocks)]
+        pixels: NDArray[Any] | None = None
+        for block in self.walk(blocks):
+            part = pixels_of(self.picture(block), header.mode, header.depth)
+            if pixels is None and block != box:
+                sides = [side.stop - side.start for side in box]
+                pixels = np.empty((*sides, *part.shape[2:]), part.dtype)
+            if pixels is None:
+                pixels = part
+            else:
+                pixels[moved(block, (box[0].start, box[1].start))] = part
         self._say({n for block in blocks for n in self._needs(block)[0]})
-        return parts[0] if len(parts) == 1 else _put_together(parts, blocks, box)
+        assert pixels is not None  # a box holds a pixel
+        return pixels
 
     def walk(self, blocks: Sequence[Box]) -> Iterator[Box]:
         """Yield boxes of the picture, and forget after each what only those before needed."""
@@ -138,7 +148,8 @@ class Decoding:
     def _forget(self, base: Iterable[int], details: Iterable[int]) -> None:
         for mosaic, numbers in ((self._base, base), (self._details, details)):
             if mosaic is not None:
-                mosaic.parts = {n: part for n, part in mosaic.parts.items() if n not in set(numbers)}
+                for number in numbers:
+                    mosaic.parts.pop(number, None)
 
     def _with_grey(self, image: Tensor, box: Box) -> Tensor:
         """Return a box of the picture with grey in place of tiles that are lost: what is around them was seen there, too."""
@@ -312,11 +323,3 @@ class Decoding:
         first = ", ".join(str(number) for number in sorted(numbers)[:_MOST_NAMED])
         more = f" and {len(numbers) - _MOST_NAMED} more" * (len(numbers) > _MOST_NAMED)
         return f"of {len(self.file.payloads)} tiles, counted from 0, {first}{more} cannot be decoded"
-
-
-def _put_together(parts: list[NDArray[Any]], blocks: list[Box], box: Box) -> NDArray[Any]:
-    sides = [part.stop - part.start for part in box]
-    pixels = np.empty((*sides, *parts[0].shape[2:]), parts[0].dtype)
-    for part, block in zip(parts, blocks, strict=True):
-        pixels[moved(block, (box[0].start, box[1].start))] = part
-    return pixels
