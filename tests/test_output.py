@@ -121,7 +121,7 @@ def test_run_asks_before_it_overwrites(here: Path) -> None:
     assert done.exit_code == 0, done.output
     strict = json.loads(done.stdout, parse_constant=pytest.fail)
     assert strict["psnr_db"] is None
-    assert "in.lic exists, and 2 more" in str(said(*words).exception)
+    assert "in.decoded.png exists, and 1 more" in str(said(*words).exception)
     assert said(*words, "--overwrite").exit_code == 0
 
 

@@ -166,7 +166,8 @@ def test_one_in_twenty_is_held_out_by_name(tmp_path: Path) -> None:
     assert 8 <= len(held) <= 34
     assert len(kept) + len(held) == 400
     assert all(file.held_out for file in find_pictures([tmp_path / "other"]))
-    assert split(kept[:19]) == (kept[:19], [])
+    assert split(kept[:7]) == (kept[:7], [])
+    assert [len(part) for part in split(kept[:19])] == [18, 1]
 
 
 def test_the_held_out_loss_is_always_of_the_same(folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import webbrowser
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -57,10 +58,9 @@ def demo(
             webbrowser.open(address)  # which waits until it is answered
         served = application(limits, lambda: server.should_exit)
         server = uvicorn.Server(uvicorn.Config(served, log_level="warning", timeout_graceful_shutdown=5))
-        try:
+        with suppress(KeyboardInterrupt):  # which does not come where the shell has interrupts ignored
             server.run(sockets=[listening])
-        except KeyboardInterrupt:
-            # torch in a thread would abort if the interpreter ended under it
-            if threading.active_count() > 1:
-                os._exit(_INTERRUPTED)
-            raise
+        # torch in a thread would abort if the interpreter ended under it
+        if threading.active_count() > 1:
+            os._exit(_INTERRUPTED)
+        raise typer.Exit(_INTERRUPTED)
